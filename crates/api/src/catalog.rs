@@ -1,0 +1,16 @@
+//! `/api/v1/catalog`: what can be deployed.
+
+pub use domain::catalog::{CatalogEntry, Input, InputFormat, InputTarget, Transport};
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/catalog?search=`.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema, utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CatalogQuery {
+    /// Words that must all occur in name, title, description or category; absent: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+}

@@ -1,0 +1,31 @@
+//! The DTMA's own API on port 30000, and what it sends to the control plane.
+
+use domain::ids::EnvironmentId;
+pub use domain::spec::InstanceSpec;
+pub use domain::status::{Heartbeat, InstanceReport, Protection, SystemMetrics};
+use serde::{Deserialize, Serialize};
+
+/// Where a DTMA reports to, on the control plane: `POST`, Bearer the environment's token, [`Heartbeat`] → 204.
+pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
+/// The default port of a DTMA.
+pub const DEFAULT_PORT: u16 = 30000;
+
+/// `GET /v1/info`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DtmaInfo {
+    /// The DTMA's version.
+    pub version: String,
+    /// Its environment.
+    pub environment: EnvironmentId,
+    /// What its runtime protects servers with.
+    pub protections: Vec<Protection>,
+}
+
+/// `POST /v1/shutdown`: ends the DTMA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownRequest {
+    /// Stop every instance too, without changing what is desired: the next start brings them back.
+    #[serde(default)]
+    pub stop_instances: bool,
+}

@@ -1,0 +1,32 @@
+//! `/api/v1/environments`: the machines.
+
+use domain::ids::EnvironmentId;
+use domain::names::EnvironmentName;
+use domain::status::{EnvironmentStatus, Protection, SystemMetrics};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One machine as its account sees it. Its DTMA's token is never part of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Environment {
+    /// Its id.
+    pub id: EnvironmentId,
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Its state.
+    pub status: EnvironmentStatus,
+    /// Its DTMA's version, once it reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtma_version: Option<String>,
+    /// When its DTMA last reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat_at: Option<Timestamp>,
+    /// Load and room, once it reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<SystemMetrics>,
+    /// What its runtime protects servers with, once it reported.
+    #[serde(default)]
+    pub protections: Vec<Protection>,
+    /// Instances in it.
+    pub instances: u64,
+}

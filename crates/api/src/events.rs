@@ -1,0 +1,23 @@
+//! `GET /api/v1/events`: the account's changes as Server-Sent Events; the event's name is the tag, its data the value.
+
+use serde::{Deserialize, Serialize};
+
+use crate::environments::Environment;
+use crate::instances::Instance;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+pub enum Event {
+    /// An instance was made or changed.
+    Instance(Instance),
+    /// An instance is gone; the data has its name.
+    InstanceRemoved {
+        /// Its name.
+        name: String,
+    },
+    /// An environment changed.
+    Environment(Environment),
+    /// Events were lost because the reader was slow: read the lists again.
+    Lagged,
+}

@@ -1,0 +1,111 @@
+//! `/api/v1/instances`: deploy, list, show, start, stop, restart, remove, logs.
+
+use std::collections::BTreeMap;
+
+use domain::ids::{CatalogEntryId, InstanceId};
+use domain::names::{EnvironmentName, InstanceName};
+use domain::secret::{self, Secrets};
+use domain::spec::{DesiredState, Limits};
+use domain::status::{InstanceStatus, Progress};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// `POST /api/v1/instances`: what to deploy where. 201 with the [`Instance`]; nothing waits for a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// A catalog name, `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`.
+    pub server: String,
+    /// The instance's name; absent: made from the server's, with a number when taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The environment; absent: `local`, or the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// An exact version; absent: the catalog's, or the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Plain settings by the names of the entry's inputs; for a bare package, environment variables.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Secret settings, likewise.
+    #[serde(default, serialize_with = "secret::expose_all")]
+    #[schema(value_type = BTreeMap<String, String>, write_only)]
+    pub secrets: Secrets,
+    /// Arguments after the entry's own.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Further install constraints, such as `mcp<2`.
+    #[serde(default)]
+    pub constraints: Vec<String>,
+    /// What the server may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One instance as its account sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Instance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its name.
+    pub name: InstanceName,
+    /// Its environment's name.
+    pub environment: EnvironmentName,
+    /// Its state.
+    pub status: InstanceStatus,
+    /// Why, and what to do; absent when there is nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How far an install is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Its MCP address.
+    pub url: String,
+    /// What its owner wants.
+    pub desired: DesiredState,
+    /// What runs, such as `npm:@modelcontextprotocol/server-everything@2026.8.31`.
+    pub package: String,
+    /// The catalog entry it came from.
+    pub catalog_entry: CatalogEntryId,
+    /// The exact version that was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The digest of the installed package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The server's own name, as it told the probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// The MCP revision the server speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_version: Option<String>,
+    /// Times the server was started again after it ended by itself.
+    pub restarts: u64,
+    /// The settings it was deployed with, secrets not among them.
+    pub settings: BTreeMap<String, String>,
+    /// The names of the secrets it was deployed with.
+    pub secret_names: Vec<String>,
+    /// Grows with every change of what its owner wants.
+    pub generation: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it is in this state, as its DTMA said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// `GET …/logs?tail=&follow=`: lines as `text/plain`, oldest first. Both the control plane and the DTMA take it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema, utoipa::IntoParams,
+)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LogQuery {
+    /// How many of the last lines; default 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<u32>,
+    /// Keep the answer open and send new lines as they come.
+    #[serde(default)]
+    pub follow: bool,
+}

@@ -1,0 +1,12 @@
+//! The wire contracts: what the control plane, the DTMA and their callers send each other.
+//!
+//! Types and paths only; no logic. The resource of a module has the same file name in every layer.
+
+pub mod catalog;
+pub mod dtma;
+pub mod environments;
+pub mod errors;
+pub mod events;
+pub mod instances;
+pub mod tokens;
+pub mod users;

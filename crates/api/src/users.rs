@@ -1,0 +1,36 @@
+//! `/api/v1/whoami`: who a token speaks for.
+
+use domain::ids::{AccountId, UserId};
+use domain::names::AccountName;
+use serde::{Deserialize, Serialize};
+
+/// What a user may do in an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Reads and deploys.
+    Member,
+    /// Everything but the account itself.
+    Admin,
+    /// Everything.
+    Owner,
+}
+
+/// The answer to `GET /api/v1/whoami`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WhoAmI {
+    /// The user's id.
+    pub user: UserId,
+    /// The user's name.
+    pub user_name: String,
+    /// The account's id.
+    pub account: AccountId,
+    /// The account's name: the first part of its MCP addresses.
+    pub account_name: AccountName,
+    /// What the user may do in it.
+    pub role: Role,
+    /// The control plane's version.
+    pub version: String,
+}

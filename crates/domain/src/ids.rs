@@ -1,0 +1,66 @@
+//! Ids: a UUID version 7 with the kind of thing it names in its type, so that no function can be handed the wrong one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(transparent)]
+        #[schema(value_type = String, format = Uuid)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new id: time-ordered, so that rows made together lie together.
+            pub fn generate() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A tenant (`accounts`).
+    AccountId;
+    /// A person (`users`).
+    UserId;
+    /// An API token (`api_tokens`); not the secret itself.
+    TokenId;
+    /// One machine that can run tools (`account_tool_environments`).
+    EnvironmentId;
+    /// One version of something that can be deployed (`tool_catalog`).
+    CatalogEntryId;
+    /// One catalog entry deployed into one environment (`account_tool_instances`).
+    InstanceId;
+    /// One line of the audit table (`audit_log`).
+    AuditId;
+}
+
+impl CatalogEntryId {
+    /// The seed's generic MCP entry, `00000000-0000-0000-0000-000000000001`: instances of packages that are in no
+    /// catalog refer to it.
+    pub const GENERIC_MCP: Self = Self(Uuid::from_u128(1));
+}

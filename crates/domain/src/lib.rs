@@ -1,0 +1,15 @@
+//! The words of Berth as types: ids, validated names, packages, specs, states, backoff.
+//!
+//! Everything here is pure: nothing does I/O, nothing is async, nothing reads a clock. A value that exists is
+//! valid; the parsers are the only way in.
+
+pub mod backoff;
+pub mod catalog;
+pub mod ids;
+pub mod names;
+pub mod package;
+pub mod secret;
+pub mod shim;
+pub mod spec;
+pub mod status;
+pub mod time;

@@ -1,0 +1,215 @@
+//! What an instance runs: a package of a registry, or a server that is part of the binary.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `builtin:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Package {
+    /// An npm package, with its scope.
+    Npm {
+        /// Such as `@modelcontextprotocol/server-everything`.
+        name: String,
+        /// An exact version; absent means the newest at the time of the first install.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
+    /// A PyPI project, its name normalised as PEP 503 says.
+    Pypi {
+        /// Such as `mcp-server-time`.
+        name: String,
+        /// An exact version; absent means the newest at the time of the first install.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
+    /// A server that is part of this binary.
+    Builtin {
+        /// `welcome`.
+        name: String,
+    },
+}
+
+/// Why a text names no package.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PackageError {
+    /// Neither `npm:`, `pypi:` nor `builtin:`.
+    #[error(
+        "`{0}` names no package: write `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`, or a name of the catalog"
+    )]
+    Kind(String),
+    /// The name breaks the registry's rule.
+    #[error("`{0}` is not an npm package name (such as `@scope/name`)")]
+    NpmName(String),
+    /// The name breaks PEP 508's rule.
+    #[error("`{0}` is not a PyPI project name (letters, digits, `-`, `_` and `.`)")]
+    PypiName(String),
+    /// A range, a tag or an empty text where an exact version belongs.
+    #[error("`{0}` is not an exact version: ranges and tags are not accepted, leave it out for the newest")]
+    Version(String),
+    /// A kind that is known and not supported here.
+    #[error("`{0}` packages cannot run here yet: use an `npm:` or `pypi:` package")]
+    Unsupported(&'static str),
+}
+
+impl Package {
+    /// The name without kind and version.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Npm { name, .. } | Self::Pypi { name, .. } | Self::Builtin { name } => name,
+        }
+    }
+
+    /// The exact version, when one is asked for.
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Self::Npm { version, .. } | Self::Pypi { version, .. } => version.as_deref(),
+            Self::Builtin { .. } => None,
+        }
+    }
+
+    /// The same package pinned to `version`; a built-in has none and stays as it is.
+    ///
+    /// # Errors
+    /// [`PackageError::Version`] when the text is not an exact version.
+    pub fn with_version(self, version: &str) -> Result<Self, PackageError> {
+        let version = Some(exact_version(version)?);
+        Ok(match self {
+            Self::Npm { name, .. } => Self::Npm { name, version },
+            Self::Pypi { name, .. } => Self::Pypi { name, version },
+            builtin @ Self::Builtin { .. } => builtin,
+        })
+    }
+}
+
+impl fmt::Display for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Npm { .. } => "npm",
+            Self::Pypi { .. } => "pypi",
+            Self::Builtin { .. } => "builtin",
+        };
+        write!(f, "{kind}:{}", self.name())?;
+        self.version().map_or(Ok(()), |version| write!(f, "@{version}"))
+    }
+}
+
+impl FromStr for Package {
+    type Err = PackageError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, rest) = text.split_once(':').ok_or_else(|| PackageError::Kind(text.to_owned()))?;
+        match kind {
+            "npm" => {
+                // The `@` of a scope is the first character, never the separator.
+                let at = rest.char_indices().skip(1).find(|&(_, c)| c == '@').map(|(i, _)| i);
+                let (name, version) = split_at_option(rest, at);
+                if !is_npm_name(name) {
+                    return Err(PackageError::NpmName(name.to_owned()));
+                }
+                Ok(Self::Npm { name: name.to_owned(), version: version.map(exact_version).transpose()? })
+            }
+            "pypi" => {
+                let (name, version) = split_at_option(rest, rest.find('@'));
+                if !is_pypi_name(name) {
+                    return Err(PackageError::PypiName(name.to_owned()));
+                }
+                Ok(Self::Pypi {
+                    name: normalise_pypi(name),
+                    version: version.map(exact_version).transpose()?,
+                })
+            }
+            "builtin" => Ok(Self::Builtin { name: rest.to_owned() }),
+            "oci" => Err(PackageError::Unsupported("oci:")),
+            "http" | "https" => Err(PackageError::Unsupported("https://")),
+            _ => Err(PackageError::Kind(text.to_owned())),
+        }
+    }
+}
+
+fn split_at_option(text: &str, at: Option<usize>) -> (&str, Option<&str>) {
+    at.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])))
+}
+
+/// An exact version: semver or PEP 440 shapes begin with a digit (or `v`) and hold no range operator or space.
+fn exact_version(text: &str) -> Result<String, PackageError> {
+    let shaped = text.starts_with(|c: char| c.is_ascii_digit())
+        && text.len() <= 100
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'_' | b'!'));
+    let ranged = text.split('.').any(|part| part == "x" || part == "X");
+    if shaped && !ranged { Ok(text.to_owned()) } else { Err(PackageError::Version(text.to_owned())) }
+}
+
+/// npm's rule for new packages: URL-safe, lower-case, at most 214 characters, not starting with `.`, `_` or `-`.
+fn is_npm_name(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(['.', '_', '-'])
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.~".contains(&b))
+    };
+    text.len() <= 214
+        && match text.strip_prefix('@') {
+            Some(scoped) => scoped.split_once('/').is_some_and(|(scope, name)| part(scope) && part(name)),
+            None => part(text),
+        }
+}
+
+/// PEP 508: ASCII letters and digits at both ends, `-`, `_`, `.` inside.
+fn is_pypi_name(text: &str) -> bool {
+    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    text.len() <= 214
+        && edge(bytes.first())
+        && edge(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+}
+
+/// PEP 503: runs of `-`, `_`, `.` become one `-`, letters become lower-case.
+fn normalise_pypi(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '-' | '_' | '.') {
+            if !out.ends_with('-') {
+                out.push('-');
+            }
+        } else {
+            out.push(c.to_ascii_lowercase());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, shown: &str) {
+        assert_eq!(text.parse::<Package>().map_or_else(|e| format!("{e:?}"), |p| p.to_string()), shown);
+    }
+
+    #[test]
+    fn packages() {
+        check("npm:@modelcontextprotocol/server-everything", "npm:@modelcontextprotocol/server-everything");
+        check("npm:@a/b@1.2.3", "npm:@a/b@1.2.3");
+        check("npm:left-pad@1.0.0-beta.1", "npm:left-pad@1.0.0-beta.1");
+        check("pypi:MCP_Server.Time@2026.10.19", "pypi:mcp-server-time@2026.10.19");
+        check("builtin:welcome", "builtin:welcome");
+        check("npm:@a", "NpmName(\"@a\")");
+        check("npm:A", "NpmName(\"A\")");
+        check("npm:a b", "NpmName(\"a b\")");
+        check("npm:../x", "NpmName(\"../x\")");
+        check("npm:x@^1", "Version(\"^1\")");
+        check("npm:x@latest", "Version(\"latest\")");
+        check("npm:x@1.x", "Version(\"1.x\")");
+        check("npm:x@", "Version(\"\")");
+        check("pypi:-x", "PypiName(\"-x\")");
+        check("pypi:x; rm -rf /", "PypiName(\"x; rm -rf /\")");
+        check("oci:nginx", "Unsupported(\"oci:\")");
+        check("https://example.com/mcp", "Unsupported(\"https://\")");
+        check("everything", "Kind(\"everything\")");
+        check("gem:x", "Kind(\"gem:x\")");
+    }
+}

@@ -1,0 +1,96 @@
+//! What one instance should be: the body of `PUT /v1/instances/{id}`, made by the control plane, kept by the DTMA.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::InstanceId;
+use crate::names::{AccountName, InstanceName};
+use crate::package::Package;
+use crate::secret::{self, Secret, Secrets};
+
+/// Whether an instance should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DesiredState {
+    /// Keep it running, whatever dies.
+    Running,
+    /// Keep it stopped.
+    Stopped,
+}
+
+/// What one instance should be. `generation` grows with every change of any field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceSpec {
+    /// Which instance.
+    pub id: InstanceId,
+    /// The account's name: the first part of its MCP address.
+    pub account: AccountName,
+    /// Its name: the second part.
+    pub name: InstanceName,
+    /// Grows with every change; a DTMA refuses a spec older than the one it has.
+    pub generation: u64,
+    /// Run or stop.
+    pub desired: DesiredState,
+    /// Restarts asked for by its owner; a change restarts the server and nothing else.
+    pub restarts_asked: u64,
+    /// What runs.
+    pub package: Package,
+    /// How the package is installed and started.
+    #[serde(default)]
+    pub launch: Launch,
+    /// Plain settings, as environment variables.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Secret settings, as environment variables. Sent to this host only.
+    #[serde(default, serialize_with = "secret::expose_all")]
+    #[schema(value_type = BTreeMap<String, String>, write_only)]
+    pub secrets: Secrets,
+    /// What the server may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The key under which the gateway and the DTMA speak to this instance's shim.
+    #[serde(serialize_with = "secret::expose")]
+    #[schema(value_type = String, write_only)]
+    pub key: Secret,
+}
+
+/// How a package is installed and started.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Which of the package's executables, when it has several; absent: the only one, or the one named as the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<String>,
+    /// Arguments after the executable. `{work}` in one is the instance's own writable directory.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Further constraints for the install, such as `mcp<2` (PyPI) or `zod@3.25.0` (npm).
+    #[serde(default)]
+    pub constraints: Vec<String>,
+    /// Lets the package's own install scripts (npm) or source distributions (PyPI) run. Off unless the entry says so.
+    #[serde(default)]
+    pub install_scripts: bool,
+    /// Further programs that the server starts (such as `git`), which must be on the host.
+    #[serde(default)]
+    pub programs: Vec<String>,
+}
+
+/// What a server may use. Absent: the runtime's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Address space or memory, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
+    /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
+    /// Open files per process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// Seconds until the server must have answered `initialize`; default 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_seconds: Option<u64>,
+}

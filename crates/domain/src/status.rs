@@ -1,0 +1,183 @@
+//! What is: the states that the DTMA reports and the control plane shows. The words are the seed's where it has one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{EnvironmentId, InstanceId};
+use crate::time::Timestamp;
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)* }
+
+        impl $name {
+            /// The word as the tables and the wire have it.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The state of a word; `None` for a word that is not one of these.
+            pub fn of_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.word())
+            }
+        }
+    };
+}
+
+words! {
+    /// An instance's state (`status_on_toolbox`).
+    InstanceStatus {
+        /// The row exists; its DTMA has not taken it yet.
+        PendingDeploy = "pending_deploy",
+        /// The package is being installed.
+        Installing = "installing",
+        /// The process is started; no MCP probe has answered yet.
+        Starting = "starting",
+        /// An MCP probe answered.
+        Running = "running",
+        /// Being stopped.
+        Stopping = "stopping",
+        /// Stopped because its owner wants it so.
+        Stopped = "stopped",
+        /// The install failed; the message says what to do. Retried only when the spec changes or its owner asks.
+        ErrorInstall = "error_install",
+        /// Crashed or never answered; started again with backoff.
+        ErrorRuntime = "error_runtime",
+        /// Being removed.
+        Deleting = "deleting",
+    }
+}
+
+words! {
+    /// An environment's state (`account_tool_environments.status`).
+    EnvironmentStatus {
+        /// Made; its DTMA has not reported yet.
+        AwaitingHeartbeat = "awaiting_heartbeat",
+        /// Its DTMA reports.
+        Active = "active",
+        /// Three heartbeats missed; heals by itself with the next one.
+        Unresponsive = "unresponsive",
+    }
+}
+
+/// Something that takes a while and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Progress {
+    /// What is being done, such as `installing packages`.
+    pub step: String,
+    /// 0 to 100 when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+}
+
+/// What one instance is, as its DTMA sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InstanceReport {
+    /// Which instance.
+    pub id: InstanceId,
+    /// The generation of the spec that this report is about.
+    pub generation: u64,
+    /// Its state.
+    pub status: InstanceStatus,
+    /// Why, in words for people, and what to do about it; absent when there is nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How far an install is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// The exact version that was resolved and runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The digest of the installed package, `sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The server's own name, as it told the probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// The MCP revision that the server speaks, as it told the probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_version: Option<String>,
+    /// How often the server was started again after it ended by itself.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+}
+
+/// Load and room of a host. Bytes and percent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SystemMetrics {
+    /// Of all cores together, 0 to 100.
+    pub cpu_load_percent: f64,
+    /// Cores.
+    pub cores: u32,
+    /// Memory of the host.
+    pub memory: MemoryMetrics,
+    /// The disk that holds the data directory; absent when it could not be read.
+    pub disk: Option<DiskMetrics>,
+    /// Seconds since the host started.
+    pub uptime_seconds: u64,
+}
+
+/// Memory of the host, in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MemoryMetrics {
+    /// Installed.
+    pub total_bytes: u64,
+    /// In use and not reclaimable at once.
+    pub active_bytes: u64,
+    /// Untouched.
+    pub free_bytes: u64,
+    /// Total less free.
+    pub used_bytes: u64,
+}
+
+/// One mounted file system, in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DiskMetrics {
+    /// Where it is mounted.
+    pub mount: String,
+    /// Its size.
+    pub total_bytes: u64,
+    /// In use.
+    pub used_bytes: u64,
+    /// Free for us.
+    pub free_bytes: u64,
+}
+
+/// One protection of the process runtime and whether this host's kernel grants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Protection {
+    /// Such as `landlock`.
+    pub name: String,
+    /// Whether servers run under it.
+    pub granted: bool,
+    /// What was found, such as `ABI 7`, or why it is not granted.
+    pub detail: String,
+}
+
+/// What a DTMA reports every 15 s and at once on change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Heartbeat {
+    /// Which environment; must be the token's own.
+    pub environment: EnvironmentId,
+    /// The DTMA's version.
+    pub dtma_version: String,
+    /// Grows by one with each heartbeat of one DTMA process; an older one than the last is dropped.
+    pub sequence: u64,
+    /// When this DTMA process started; orders the sequences of two processes.
+    pub started_at: Timestamp,
+    /// Every instance it has.
+    pub instances: Vec<InstanceReport>,
+    /// Load and room.
+    pub system: SystemMetrics,
+    /// What the runtime protects servers with.
+    pub protections: Vec<Protection>,
+}
