@@ -1,1 +1,82 @@
-//! address
+//! Where a hop goes, and how its sockets are opened.
+//!
+//! A unix socket is named by a directory and a file in it. The directory is opened without following a link and the
+//! socket is reached through `/proc/self/fd/N/file`: the kernel's limit of 108 bytes on socket paths does not apply,
+//! and whoever can write in the directory cannot lead us elsewhere by swapping the directory for a link.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+/// Where a hop goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A unix socket of this host.
+    Unix {
+        /// The directory that holds it.
+        dir: PathBuf,
+        /// Its name in the directory.
+        file: String,
+    },
+    /// A TCP address.
+    Tcp(SocketAddr),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix { dir, file } => write!(f, "unix:{}", dir.join(file).display()),
+            Self::Tcp(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Listens on `dir/file`, mode 0600. A socket that an ended process left there is replaced; anything else is not.
+///
+/// # Errors
+/// `AddrInUse` when something that is no socket has the name; otherwise what the kernel says.
+pub fn bind_unix(dir: &Path, file: &str) -> io::Result<UnixListener> {
+    let handle = open_dir(dir)?;
+    match rustix::fs::statat(&handle, file, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => {
+            rustix::fs::unlinkat(&handle, file, AtFlags::empty())?;
+        }
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "a file that is no socket has the name"));
+        }
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let listener = UnixListener::bind(through(&handle, file))?;
+    rustix::fs::chmodat(&handle, file, Mode::RUSR | Mode::WUSR, AtFlags::empty())?;
+    Ok(listener)
+}
+
+pub(crate) async fn connect_unix(dir: &Path, file: &str) -> io::Result<UnixStream> {
+    let handle = open_dir(dir)?;
+    let stat = rustix::fs::statat(&handle, file, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "not a socket"));
+    }
+    UnixStream::connect(through(&handle, file)).await
+}
+
+/// `TCP_NODELAY` is set: without it a small message waits for the acknowledgement of the one before.
+pub(crate) async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn open_dir(dir: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(dir, flags, Mode::empty())?)
+}
+
+fn through(dir: &OwnedFd, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{file}", dir.as_raw_fd()))
+}

@@ -1,1 +1,249 @@
-//! pool
+//! Pooled HTTP/1.1 connections, one list per address.
+//!
+//! A connection is lent to one exchange at a time. It comes back when the answer's body has been read to its end, and
+//! is closed when the body is dropped before: that is how a caller who leaves is noticed by the next party.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use crate::address::{self, Address};
+
+/// Idle connections kept for one address; those above are closed.
+const MAX_IDLE: usize = 64;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HopError {
+    /// Nobody listens there; nothing was sent.
+    #[error("{address} cannot be reached")]
+    Connect {
+        /// Where.
+        address: Address,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection ended before an answer came; the request may have been acted upon.
+    #[error("{address} ended before it answered")]
+    Lost {
+        /// Where.
+        address: Address,
+        /// What HTTP said.
+        #[source]
+        source: hyper::Error,
+    },
+}
+
+/// Connections to any number of addresses. Cloning is cheap and shares them.
+pub struct Pool<B> {
+    shared: Arc<Shared<B>>,
+}
+
+struct Shared<B> {
+    idle: Mutex<HashMap<Address, Vec<SendRequest<B>>>>,
+}
+
+/// An answer's body. Read to its end it gives the connection back; dropped before, it closes it.
+pub struct PooledBody<B> {
+    incoming: Incoming,
+    lease: Option<Lease<B>>,
+}
+
+struct Lease<B> {
+    sender: SendRequest<B>,
+    address: Address,
+    shared: Arc<Shared<B>>,
+}
+
+impl<B> Pool<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// An empty pool.
+    pub fn new() -> Self {
+        Self { shared: Arc::new(Shared { idle: Mutex::new(HashMap::new()) }) }
+    }
+
+    /// Sends a request whose URI is a path and gives the answer as soon as its head is here. A pooled connection that
+    /// had ended unnoticed is replaced by a new one; the request is sent twice in no case.
+    ///
+    /// # Errors
+    /// [`HopError::Connect`] when nothing was sent, [`HopError::Lost`] when it is not known whether it was acted upon.
+    pub async fn send(
+        &self,
+        address: &Address,
+        mut request: Request<B>,
+    ) -> Result<Response<PooledBody<B>>, HopError> {
+        if !request.headers().contains_key(http::header::HOST) {
+            request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
+        }
+        while let Some(mut sender) = self.shared.take(address) {
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(self.lend(response, sender, address)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => {
+                        return Err(HopError::Lost { address: address.clone(), source: error.into_error() });
+                    }
+                },
+            }
+        }
+        let mut sender =
+            open(address).await.map_err(|source| HopError::Connect { address: address.clone(), source })?;
+        match sender.send_request(request).await {
+            Ok(response) => Ok(self.lend(response, sender, address)),
+            Err(source) => Err(HopError::Lost { address: address.clone(), source }),
+        }
+    }
+
+    fn lend(
+        &self,
+        response: Response<Incoming>,
+        sender: SendRequest<B>,
+        address: &Address,
+    ) -> Response<PooledBody<B>> {
+        let lease = Lease { sender, address: address.clone(), shared: Arc::clone(&self.shared) };
+        response.map(|incoming| {
+            let mut body = PooledBody { incoming, lease: Some(lease) };
+            if body.incoming.is_end_stream() {
+                body.give_back();
+            }
+            body
+        })
+    }
+}
+
+impl<B> Shared<B> {
+    fn take(&self, address: &Address) -> Option<SendRequest<B>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = idle.get_mut(address)?;
+        loop {
+            let sender = list.pop()?;
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+    }
+
+    fn give_back(&self, address: Address, sender: SendRequest<B>) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = idle.entry(address).or_default();
+        if list.len() < MAX_IDLE {
+            list.push(sender);
+        }
+    }
+}
+
+impl<B> PooledBody<B> {
+    fn give_back(&mut self) {
+        if let Some(Lease { sender, address, shared }) = self.lease.take() {
+            shared.give_back(address, sender);
+        }
+    }
+}
+
+impl<B> Body for PooledBody<B>
+where
+    B: Unpin,
+{
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Ready(None) => self.give_back(),
+            Poll::Ready(Some(Ok(_))) if self.incoming.is_end_stream() => self.give_back(),
+            Poll::Ready(Some(Err(_))) => self.lease = None,
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+async fn open<B>(address: &Address) -> io::Result<SendRequest<B>>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match address {
+        Address::Unix { dir, file } => start(address::connect_unix(dir, file).await?).await,
+        Address::Tcp(tcp) => start(address::connect_tcp(*tcp).await?).await,
+    }
+}
+
+async fn start<B, S>(stream: S) -> io::Result<SendRequest<B>>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(async move {
+        // Whoever waits for the answer is told of the failure; here is nothing left to say.
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a hop's connection ended");
+        }
+    });
+    Ok(sender)
+}
+
+impl<B> Clone for Pool<B> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<B> Default for Pool<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<B> std::fmt::Debug for Pool<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+impl<B> std::fmt::Debug for PooledBody<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PooledBody").finish_non_exhaustive()
+    }
+}
