@@ -1,1 +1,54 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test`, `tidy`, `openapi`, `bench`.
+//!
+//! Nothing here is part of the product. What a command needs of the machine it installs itself, or says how to.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for people at a terminal")]
+
+mod bench;
+mod openapi;
+mod parts;
+mod run;
+mod suites;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(about = "Berth's project commands", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Installs what the tests need, then formatting, lints, unit, integration and end-to-end tests.
+    Test {
+        /// Also the suites that take too long for every change.
+        #[arg(long)]
+        full: bool,
+        /// Only the tests whose name contains this; no formatting, no lints.
+        filter: Option<String>,
+    },
+    /// Installs what the tests need and nothing else.
+    Parts,
+    /// Checks the crate arrows, the file lengths and the banned crates.
+    Tidy,
+    /// Writes openapi/*.json from the code.
+    Openapi,
+    /// Builds with `--release` and prints the tables of BENCHMARKS.md.
+    Bench {
+        /// `calls`, `memory` or `start`; all of them when absent.
+        only: Option<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Test { full, filter } => suites::test(full, filter.as_deref()),
+        Command::Parts => parts::install().map(drop),
+        Command::Tidy => tidy::report(),
+        Command::Openapi => openapi::write(),
+        Command::Bench { only } => bench::bench(only.as_deref()),
+    }
+}

@@ -1,0 +1,87 @@
+//! What the tests need of the machine: real PostgreSQL, Node, Python, the official SDK clients.
+//!
+//! As root on Debian or Ubuntu it is installed; otherwise the one command to run first is printed. Packages of npm and
+//! PyPI go into `target/parts`, pinned, and are installed once.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::run;
+
+/// A file that shows a Debian package is there, and the package.
+const DEBIAN: [(&str, &str); 8] = [
+    ("/usr/bin/gcc", "gcc"),
+    ("/usr/include/stdlib.h", "libc6-dev"),
+    ("/usr/bin/node", "nodejs"),
+    ("/usr/bin/npm", "npm"),
+    ("/usr/bin/python3", "python3"),
+    ("/usr/lib/python3/dist-packages/pip", "python3-pip"),
+    ("/usr/bin/git", "git"),
+    ("/usr/share/postgresql-common/pg_wrapper", "postgresql"),
+];
+
+/// The official client SDKs, at the versions that the end-to-end tests were written against.
+const NPM: [&str; 1] = ["@modelcontextprotocol/sdk@1.32.2"];
+const PYPI: [&str; 1] = ["mcp==1.30.0"];
+
+/// Installs what is missing and gives the directory of the client SDKs.
+pub(crate) fn install() -> anyhow::Result<PathBuf> {
+    debian()?;
+    if !run::exists("cargo-nextest") {
+        eprintln!("cargo-nextest is missing: building it (some minutes, once)");
+        run::run(run::cargo(&["install", "--locked", "cargo-nextest"]))?;
+    }
+    clients()
+}
+
+fn debian() -> anyhow::Result<()> {
+    // A program on the PATH serves as well as Debian's own (a node of nodesource, say).
+    let missing: Vec<&str> = DEBIAN
+        .iter()
+        .filter(|(file, _)| {
+            let name = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            !Path::new(file).exists() && !(file.starts_with("/usr/bin/") && run::exists(name))
+        })
+        .map(|&(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    if !is_root || !run::exists("apt-get") {
+        bail!("the tests need {}; run this first: sudo {install}", missing.join(", "));
+    }
+    eprintln!("installing {}", missing.join(", "));
+    run::run(run::command("apt-get", &["update", "-q"]))?;
+    let mut command = run::command("apt-get", &["install", "-y", "-q", "--no-install-recommends"]);
+    command.args(&missing).env("DEBIAN_FRONTEND", "noninteractive");
+    run::run(command)
+}
+
+fn clients() -> anyhow::Result<PathBuf> {
+    let dir = run::root().join("target/parts");
+    let wanted = format!("{}\n{}\n", NPM.join("\n"), PYPI.join("\n"));
+    let stamp = dir.join("installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(dir);
+    }
+    eprintln!("installing the official SDK clients into {}", dir.display());
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).context("target/parts cannot be emptied")?;
+    }
+    let (node, python) = (dir.join("node"), dir.join("python"));
+    std::fs::create_dir_all(&node)?;
+    std::fs::write(node.join("package.json"), "{\"private\":true}\n")?;
+    let mut npm =
+        run::command("npm", &["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
+    npm.args(NPM).current_dir(&node);
+    run::run(npm)?;
+    let mut pip =
+        run::command("python3", &["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--target"]);
+    pip.arg(&python).args(PYPI).env("PIP_ROOT_USER_ACTION", "ignore");
+    run::run(pip)?;
+    std::fs::write(stamp, wanted)?;
+    Ok(dir)
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask test`: every suite, its seconds beside its budget.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::{parts, run};
+
+/// All suites together must stay under this, cold, on two cores.
+const BUDGET: Duration = Duration::from_secs(45 * 60);
+
+struct Suite {
+    name: &'static str,
+    /// Seconds, cold, on two cores.
+    budget: u64,
+    command: Command,
+}
+
+/// Runs everything in order and stops at the first failure.
+pub(crate) fn test(full: bool, filter: Option<&str>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut rows = vec![];
+    let parts = timed(&mut rows, "parts", 180, parts::install)?;
+
+    let mut nextest = run::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+    if std::env::var_os("CI").is_some() {
+        nextest.args(["--cargo-profile", "ci", "--profile", "ci"]);
+    }
+    nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no");
+    if let Some(filter) = filter {
+        nextest.arg(filter);
+        return run::run(nextest);
+    }
+    let mut suites = vec![
+        Suite { name: "formatting", budget: 15, command: run::cargo(&["fmt", "--all", "--check"]) },
+        Suite {
+            name: "lints",
+            budget: 420,
+            command: run::cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        },
+        Suite { name: "tests", budget: 1500, command: nextest },
+    ];
+    if full {
+        suites.push(Suite {
+            name: "release build",
+            budget: 900,
+            command: run::cargo(&["build", "--release"]),
+        });
+    }
+    let mut failed = vec![];
+    for suite in suites {
+        let result = timed(&mut rows, suite.name, suite.budget, || run::run(suite.command));
+        if let Err(error) = result {
+            eprintln!("{error:#}");
+            failed.push(suite.name);
+        }
+    }
+
+    println!("\n{:<16} {:>8} {:>8}", "suite", "seconds", "budget");
+    for (name, taken, budget) in &rows {
+        let over = if *budget < taken.as_secs() { "  over its budget" } else { "" };
+        println!("{name:<16} {:>8.1} {budget:>8}{over}", taken.as_secs_f64());
+    }
+    println!("{:<16} {:>8.1} {:>8}", "all", started.elapsed().as_secs_f64(), BUDGET.as_secs());
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn timed<T>(
+    rows: &mut Vec<(&'static str, Duration, u64)>,
+    name: &'static str,
+    budget: u64,
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    eprintln!("== {name}");
+    let started = Instant::now();
+    let result = work();
+    rows.push((name, started.elapsed(), budget));
+    result
+}
