@@ -1,1 +1,82 @@
-//! runtime
+//! What runs an instance on this host: `trait Runtime`, the sandboxed `process` runtime, and the package store.
+//!
+//! A runtime installs what an instance needs, starts its shim and clears away what a dead shim left behind. It
+//! serves nothing, keeps no desired state and knows no MCP: the DTMA decides, the shim speaks.
+
+pub mod error;
+
+
+pub mod layout;
+
+
+
+
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use domain::ids::InstanceId;
+use domain::spec::InstanceSpec;
+use domain::status::{Progress, Protection};
+use tokio::sync::oneshot;
+
+use crate::error::RuntimeError;
+
+/// A boxed future, so that `dyn Runtime` works.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Takes an install's progress; called from the task that polls [`Runtime::prepare`].
+pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+/// What can run instances on this host.
+pub trait Runtime: Debug + Send + Sync {
+    /// Installs the instance's package when it is not there yet. Cancel-safe: a dropped install leaves only a
+    /// staging directory, which the next start removes.
+    fn prepare<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, RuntimeError>>;
+
+    /// Starts the instance's shim, detached: it outlives this process.
+    ///
+    /// The caller has made sure that no other shim of the instance lives ([`Runtime::kill_leftovers`]).
+    fn spawn_shim<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        prepared: &'a Prepared,
+    ) -> BoxFuture<'a, Result<Shim, RuntimeError>>;
+
+    /// Kills the instance's shim, if it lives, and every process that a dead one left behind; returns when they
+    /// are gone. Does nothing when there is nothing, and never touches a process of anybody else.
+    fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>>;
+
+    /// What servers are protected with on this host, tried for real once.
+    fn protections(&self) -> Vec<Protection>;
+}
+
+/// An installed package, ready to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The exact version; absent for what is part of the binary.
+    pub version: Option<String>,
+    /// `sha256:…` of the package's lock (names, versions, integrity hashes); absent as above.
+    pub digest: Option<String>,
+    /// The program and its first arguments, without the instance's own arguments and without the sandbox.
+    pub command: Vec<String>,
+    /// What the program reads beyond the system's directories.
+    pub read: Vec<PathBuf>,
+    /// What the program needs in its environment, such as `PYTHONPATH`.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A shim that was just started.
+#[derive(Debug)]
+pub struct Shim {
+    /// Its process id.
+    pub pid: u32,
+    /// Resolves when it ends, with how, such as `exit status: 1`. Fails when the runtime is dropped.
+    pub ended: oneshot::Receiver<String>,
+}

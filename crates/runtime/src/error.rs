@@ -1,0 +1,175 @@
+//! Why a runtime could not do what it was asked, in words for the owner of the instance.
+
+use std::io;
+use std::path::PathBuf;
+
+/// One variant for each thing that a caller or an owner can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The registry has no such package: check the name.
+    #[error("{registry} has no package `{package}`: check its name")]
+    UnknownPackage {
+        /// `npm` or `PyPI`.
+        registry: &'static str,
+        /// The name asked for.
+        package: String,
+    },
+    /// The package has no such version: choose another, or none for the newest.
+    #[error("`{package}` has no version {version} on {registry}{known}: leave the version out for the newest")]
+    UnknownVersion {
+        /// `npm` or `PyPI`.
+        registry: &'static str,
+        /// The name asked for.
+        package: String,
+        /// The version asked for.
+        version: String,
+        /// Empty, or ` (it has 1.0, 1.1)`.
+        known: String,
+    },
+    /// PyPI has the project, but no wheel of it fits this host.
+    #[error(
+        "`{package}` has no wheel for {interpreter}: choose another version, or set `install_scripts` to let \
+         source distributions build"
+    )]
+    NoWheel {
+        /// The project.
+        package: String,
+        /// Such as `Python 3.11`.
+        interpreter: String,
+    },
+    /// A constraint cannot be read.
+    #[error("constraint `{constraint}` cannot be used: {reason}")]
+    Constraint {
+        /// As it was given.
+        constraint: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// No set of versions satisfies the package and its constraints.
+    #[error("no versions satisfy `{package}` together with its constraints: {detail}")]
+    Unsatisfiable {
+        /// The package.
+        package: String,
+        /// What the installer said.
+        detail: String,
+    },
+    /// The package has several executables, and none is named as it: `executable` must name one.
+    #[error("`{package}` has several executables, set `executable` to one of: {}", executables.join(", "))]
+    AmbiguousExecutable {
+        /// The package.
+        package: String,
+        /// Their names, sorted.
+        executables: Vec<String>,
+    },
+    /// `executable` names none of the package's.
+    #[error(
+        "`{package}` has no executable `{executable}`{}",
+        if executables.is_empty() { String::new() } else { format!(", it has: {}", executables.join(", ")) }
+    )]
+    UnknownExecutable {
+        /// The package.
+        package: String,
+        /// The name asked for.
+        executable: String,
+        /// The names it has, sorted.
+        executables: Vec<String>,
+    },
+    /// The package is a library.
+    #[error("`{package}` has no executable: it is a library, not a server")]
+    NoExecutable {
+        /// The package.
+        package: String,
+    },
+    /// The host lacks a program.
+    #[error("`{program}` is needed on this host and was not found{detail}: install it with `{install}`")]
+    MissingProgram {
+        /// Such as `npm`.
+        program: String,
+        /// Empty, or what was found instead, such as ` (pip 20.3 is too old, 22.2 is needed)`.
+        detail: String,
+        /// The command that installs it on Debian and Ubuntu.
+        install: String,
+    },
+    /// The registry did not answer.
+    #[error("{registry} cannot be reached from this host: {detail}")]
+    Unreachable {
+        /// `npm` or `PyPI`.
+        registry: &'static str,
+        /// What the installer said.
+        detail: String,
+    },
+    /// The disk is full.
+    #[error("no space is left on the disk of {path}: free some and try again")]
+    NoSpace {
+        /// What could not be written.
+        path: PathBuf,
+    },
+    /// The install took too long and was ended.
+    #[error("installing `{package}` took longer than {minutes} minutes and was ended: {detail}")]
+    TimedOut {
+        /// The package.
+        package: String,
+        /// How long it may take.
+        minutes: u64,
+        /// The last thing the installer said.
+        detail: String,
+    },
+    /// The installer failed for another reason.
+    #[error("installing `{package}` failed: {detail}")]
+    Install {
+        /// The package.
+        package: String,
+        /// Its last lines.
+        detail: String,
+    },
+    /// No built-in server has this name.
+    #[error("no built-in server is called `{name}`: there is `welcome`")]
+    UnknownBuiltin {
+        /// The name asked for.
+        name: String,
+    },
+    /// The kernel grants nothing that keeps a server from Berth's own files.
+    #[error(
+        "this host cannot isolate a server: neither mount namespaces nor Landlock are granted. Run Berth as \
+         root, allow unprivileged user namespaces, or use a kernel with Landlock (5.13)"
+    )]
+    NoSandbox,
+    /// Servers would see Berth's own files.
+    #[error(
+        "the data directory {data} lies inside {visible}, which servers can read: move it elsewhere with `--data`"
+    )]
+    DataVisible {
+        /// The data directory.
+        data: PathBuf,
+        /// The directory that servers read.
+        visible: PathBuf,
+    },
+    /// Processes of the instance did not die.
+    #[error("process {pid} of the instance is still there after being killed")]
+    Unkillable {
+        /// Its process id.
+        pid: u32,
+    },
+    /// The operating system refused something.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// Such as `create`.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl RuntimeError {
+    /// For `map_err`: the error of doing `action` on `path`; a full disk is its own.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path },
+            _ => Self::Io { action, path, source },
+        }
+    }
+}

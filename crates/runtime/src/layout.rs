@@ -1,0 +1,72 @@
+//! Where the DTMA's files lie. Paths only; nothing here touches the disk.
+
+use std::path::{Path, PathBuf};
+
+use domain::ids::InstanceId;
+
+/// The DTMA's part of the data directory, such as `berth-data/dtma`; always absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The directory itself.
+    pub data: PathBuf,
+}
+
+impl Layout {
+    /// The layout of `data`, made absolute: a path in a sandbox or of a shim has no working directory to start from.
+    ///
+    /// # Errors
+    /// When the path is empty or the working directory cannot be read.
+    pub fn new(data: &Path) -> std::io::Result<Self> {
+        Ok(Self { data: std::path::absolute(data)? })
+    }
+
+    /// Every instance's directory lies here.
+    pub fn instances(&self) -> PathBuf {
+        self.data.join("instances")
+    }
+
+    /// One instance's directory: its spec, its logs, its record of the shim.
+    pub fn instance_dir(&self, id: InstanceId) -> PathBuf {
+        self.instances().join(id.to_string())
+    }
+
+    /// The only directory that the instance's server can write.
+    pub fn work_dir(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("work")
+    }
+
+    /// What the server wrote to standard error; the shim rotates it to `server.log.1`.
+    pub fn server_log(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("server.log")
+    }
+
+    /// What the shim itself wrote.
+    pub fn shim_log(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("shim.log")
+    }
+
+    /// Which process the instance's shim is.
+    pub fn shim_record(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("shim.pid")
+    }
+
+    /// Which user the instance's server runs as, when it has its own.
+    pub fn uid_record(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("uid")
+    }
+
+    /// The directory of every instance's socket directory.
+    pub fn sockets(&self) -> PathBuf {
+        self.data.join("sockets")
+    }
+
+    /// The directory that holds one instance's socket and nothing else.
+    pub fn socket_dir(&self, id: InstanceId) -> PathBuf {
+        self.sockets().join(id.to_string())
+    }
+
+    /// The package store.
+    pub fn packages(&self) -> PathBuf {
+        self.data.join("packages")
+    }
+}
