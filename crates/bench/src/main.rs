@@ -1,0 +1,40 @@
+//! Measures Berth as its users run it, as ratios against references in the same run. `cargo xtask bench` builds and
+//! starts it; the tables it prints stand in BENCHMARKS.md.
+//!
+//! Everything measured is a process of its own, the references too: a hop inside the measuring process would share its
+//! scheduler and look cheaper than it is.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
+
+mod calls;
+mod load;
+mod memory;
+mod pipes;
+mod platform;
+mod processes;
+mod reference;
+mod start;
+
+use anyhow::bail;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // One thread, as Berth's own processes have.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match words.as_slice() {
+            [] => {
+                calls::measure().await?;
+                memory::measure().await?;
+                start::measure().await
+            }
+            ["calls"] => calls::measure().await,
+            ["memory"] => memory::measure().await,
+            ["start"] => start::measure().await,
+            ["hop", listen, to] => reference::hop(listen, to).await,
+            ["leaf", listen] => reference::leaf(listen).await,
+            _ => bail!("usage: bench [calls | memory | start]"),
+        }
+    })
+}
