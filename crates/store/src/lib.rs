@@ -1,1 +1,28 @@
-//! store
+//! The tables of the control plane, on SQLite and on PostgreSQL, with one SQL text for both.
+//!
+//! One file per table family; a function is one statement or one short transaction. Reading takes a [`Store`],
+//! changing takes a [`Tx`], so that the rows of one act and its audit line are committed together or not at all.
+//! On PostgreSQL a failed statement ends its transaction: after an error, drop the `Tx` and begin again. While a `Tx`
+//! lives, nobody else can change an SQLite database: do not wait for anything else before committing.
+//!
+//! Nothing here decides anything, reads a clock or makes an id: callers bring times and ids, and get rows.
+
+mod columns;
+mod database;
+mod errors;
+mod migrate;
+mod open;
+
+pub mod accounts;
+pub mod audit;
+pub mod catalog;
+pub mod environments;
+pub mod instances;
+pub mod tokens;
+
+pub use database::Database;
+pub use errors::StoreError;
+pub use open::{Store, Tx};
+
+#[cfg(test)]
+mod tests;

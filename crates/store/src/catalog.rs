@@ -1,0 +1,114 @@
+//! The catalog: what can be deployed. Searching in it is its reader's business.
+
+use domain::catalog::{CatalogEntry, Transport};
+use domain::ids::CatalogEntryId;
+use domain::package::Package;
+use domain::time::Timestamp;
+
+use crate::columns::{json, optional_text, text, to_json};
+use crate::open::on_pool;
+use crate::{Store, StoreError, Tx};
+
+/// Makes an entry or replaces the one of the same id. `provider` says whose it is, such as `Official`.
+///
+/// # Errors
+/// [`StoreError::Taken`] when an entry of another id has the name; [`StoreError::Invalid`].
+pub async fn upsert(
+    tx: &mut Tx,
+    entry: &CatalogEntry,
+    provider: &str,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str =
+        "INSERT INTO tool_catalog (id, tool_name, name, description, documentation_url, category,
+            categories, provider, packaging_type, package_identifier, version_info, version,
+            default_config_template, required_secrets_schema, required_config_schema, entry_json,
+            created_at, updated_at)
+        VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)
+        ON CONFLICT (id) DO UPDATE SET
+            tool_name = excluded.tool_name, name = excluded.name, description = excluded.description,
+            documentation_url = excluded.documentation_url, category = excluded.category,
+            categories = excluded.categories, provider = excluded.provider,
+            packaging_type = excluded.packaging_type, package_identifier = excluded.package_identifier,
+            version_info = excluded.version_info, version = excluded.version,
+            default_config_template = excluded.default_config_template,
+            required_secrets_schema = excluded.required_secrets_schema,
+            required_config_schema = excluded.required_config_schema, entry_json = excluded.entry_json,
+            updated_at = excluded.updated_at";
+    let name = text("name", &entry.name)?;
+    let description = text("description", &entry.description)?;
+    let documentation_url = optional_text("documentation_url", entry.documentation_url.as_deref())?;
+    let category = text("category", &entry.category)?;
+    let provider = text("provider", provider)?;
+    let package = text("package", entry.package.name())?;
+    let (secrets, settings): (Vec<_>, Vec<_>) = entry.inputs.iter().partition(|input| input.secret);
+    let transport = match entry.transport {
+        Transport::Stdio => "stdio",
+        Transport::Http => "http",
+        Transport::Sse => "sse",
+    };
+    let version = text("version", entry.package.version().unwrap_or(NO_VERSION))?;
+    let versions = serde_json::json!({ "default_version": version, "available_versions": [version] });
+    on_pool!(tx.connection(), db => sqlx::query(SQL)
+        .bind(entry.id.to_string())
+        .bind(name)
+        .bind(description)
+        .bind(documentation_url)
+        .bind(category)
+        .bind(to_json("category", &[category])?)
+        .bind(provider)
+        .bind(packaging(&entry.package))
+        .bind(package)
+        .bind(versions.to_string())
+        .bind(version)
+        .bind(serde_json::json!({ "transport": transport }).to_string())
+        .bind(to_json("inputs", &secrets)?)
+        .bind(to_json("inputs", &settings)?)
+        .bind(to_json("entry", entry)?)
+        .bind(at.0)
+        .execute(db).await.map(drop))
+    .map_err(|e| StoreError::from_write(e, &[("name", name), ("tool_name", name)]))
+}
+
+/// The entry of a name. The generic entry is not one: nothing in it can be deployed.
+pub async fn by_name(store: &Store, name: &str) -> Result<Option<CatalogEntry>, StoreError> {
+    const SQL: &str = "SELECT entry_json FROM tool_catalog WHERE name = $1 AND entry_json IS NOT NULL";
+    let name = text("name", name)?;
+    let found: Option<String> =
+        on_pool!(store.read(), db => sqlx::query_scalar(SQL).bind(name).fetch_optional(db).await)
+            .map_err(StoreError::from_driver)?;
+    found.map(|entry| json("tool_catalog", "entry_json", &entry)).transpose()
+}
+
+/// Every entry that can be deployed, by name.
+pub async fn all(store: &Store) -> Result<Vec<CatalogEntry>, StoreError> {
+    const SQL: &str = "SELECT entry_json FROM tool_catalog WHERE entry_json IS NOT NULL";
+    let found: Vec<String> = on_pool!(store.read(), db => sqlx::query_scalar(SQL).fetch_all(db).await)
+        .map_err(StoreError::from_driver)?;
+    let mut entries = found
+        .iter()
+        .map(|entry| json("tool_catalog", "entry_json", entry))
+        .collect::<Result<Vec<CatalogEntry>, _>>()?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Whether there is an entry of that id, the generic one included.
+pub(crate) async fn exists(tx: &mut Tx, id: CatalogEntryId) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT id FROM tool_catalog WHERE id = $1";
+    let found: Option<String> =
+        on_pool!(tx.connection(), db => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_optional(db).await)
+            .map_err(StoreError::from_driver)?;
+    Ok(found.is_some())
+}
+
+/// What the column `version` says of an entry that is not pinned; the seed's word.
+const NO_VERSION: &str = "latest";
+
+fn packaging(package: &Package) -> &'static str {
+    match package {
+        Package::Npm { .. } => "npm",
+        Package::Pypi { .. } => "pypi",
+        Package::Builtin { .. } => "builtin",
+    }
+}

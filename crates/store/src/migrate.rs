@@ -1,0 +1,152 @@
+//! Bringing the tables up to date: the migrations of this binary, in order, each once, forwards only.
+
+use std::borrow::Cow;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
+
+use crate::open::cannot_open;
+use crate::{Database, StoreError};
+
+/// Version, name and text of every migration. One that was published is never changed.
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+
+/// The schema that holds the tables on PostgreSQL, so that they can share a database with others.
+const SCHEMA: &str = "berth";
+/// Serialises every Berth that opens one PostgreSQL database; the number means nothing.
+const LOCK: i64 = 0x6265_7274_6800_0001;
+
+/// Makes or updates the tables of an SQLite file, all of it in one transaction that keeps other processes out.
+pub(crate) async fn sqlite(
+    database: &Database,
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> Result<(), StoreError> {
+    let failed = |source| cannot_open(database, source);
+    if let Some(version) = sqlite_version(connection).await.map_err(failed)?
+        && version < newest()
+    {
+        back_up(path, version, connection).await.map_err(|source| match source {
+            BackupError::Database(source) => cannot_open(database, source),
+            BackupError::File(source) => cannot_open(database, sqlx::Error::Io(source)),
+        })?;
+    }
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    migrator().run_direct(None, &mut *tx, false).await.map_err(|e| migration_failed(database, e))?;
+    tx.commit().await.map_err(failed)
+}
+
+/// Makes or updates the tables of a PostgreSQL database and closes them to the roles that Supabase's public API uses.
+pub(crate) async fn postgres(database: &Database, connection: &mut PgConnection) -> Result<(), StoreError> {
+    let failed = |source| cannot_open(database, source);
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await.map_err(failed)?;
+    enter_schema(connection).await.map_err(failed)?;
+    let mut migrator = migrator();
+    // `CREATE SCHEMA` needs a right that the user lacks where somebody else made the schema for it.
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
+        .bind(SCHEMA)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if !there {
+        migrator.create_schema(SCHEMA);
+    }
+    migrator.run_direct(None, connection, false).await.map_err(|e| migration_failed(database, e))?;
+    connection.execute(CLOSE_TO_PUBLIC_API).await.map_err(failed)?;
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(connection).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Lets a connection find the tables by their plain names, and nobody else's.
+pub(crate) async fn enter_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection.execute("SET search_path TO berth").await.map(drop)
+}
+
+const CLOSE_TO_PUBLIC_API: &str = "
+DO $$
+DECLARE other text;
+BEGIN
+    FOR other IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA berth FROM %I', other);
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA berth FROM %I', other);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA berth REVOKE ALL ON TABLES FROM %I', other);
+    END LOOP;
+    REVOKE ALL ON SCHEMA berth FROM PUBLIC;
+END $$";
+
+fn migrator() -> Migrator {
+    let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
+}
+
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|&(version, ..)| version).max().unwrap_or_default()
+}
+
+/// The schema version of a file that Berth has written to; `None` for a new one.
+async fn sqlite_version(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
+    let tables: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await
+}
+
+enum BackupError {
+    Database(sqlx::Error),
+    File(std::io::Error),
+}
+
+/// Copies the database to `FILE.before-N`, N being the schema version that it will be brought to.
+///
+/// The copy appears under its name only when it is complete: another process may be making the same one.
+async fn back_up(path: &Path, version: i64, connection: &mut SqliteConnection) -> Result<(), BackupError> {
+    let finished = beside(path, &format!("before-{}", newest()));
+    let unfinished = beside(path, &format!("before-{}.{}.part", newest(), std::process::id()));
+    let _ = fs::remove_file(&unfinished);
+    sqlx::query("VACUUM INTO $1")
+        .bind(unfinished.to_string_lossy().into_owned())
+        .execute(connection)
+        .await
+        .map_err(BackupError::Database)?;
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600)).map_err(BackupError::File)?;
+    fs::rename(&unfinished, &finished).map_err(BackupError::File)?;
+    tracing::info!(backup = %finished.display(), from = version, to = newest(), "copied the database before updating its tables");
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn migration_failed(database: &Database, error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(found) if newest() < found => {
+            StoreError::Newer { database: database.to_string(), found, known: newest() }
+        }
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+            cannot_open(database, source)
+        }
+        other => StoreError::CannotOpen {
+            database: database.to_string(),
+            problem: other.to_string(),
+            fix: "restore it from a backup, or start the version of Berth that wrote it".to_owned(),
+            source: Some(Box::new(other)),
+        },
+    }
+}
