@@ -1,1 +1,190 @@
-//! gateway
+//! The public MCP address, `/mcp/{account}/{instance}`: who may call, where it runs, and the bytes in between.
+//!
+//! It authenticates the caller, finds the instance through [`Directory`], and forwards one HTTP request to the one shim
+//! that serves it. It holds no MCP session, reads no message (but the id of one that it must answer itself), knows no
+//! SQL and no machine.
+
+mod answers;
+mod body;
+mod directory;
+mod origin;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::shim::{HEADER_PREFIX, KEY_HEADER, MAX_MESSAGE, PRINCIPAL_HEADER};
+use hop::pool::{HopError, Pool, PooledBody};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{Either, Full};
+
+use crate::answers::{Answer, Refusal};
+pub use crate::directory::{AuthError, Directory, NotServed, Principal, Target};
+use crate::origin::Origins;
+
+/// What a response of the gateway carries: an answer of its own, or the shim's bytes as they come.
+pub type Body = Either<Full<Bytes>, PooledBody<Full<Bytes>>>;
+
+/// The first part of every MCP address.
+pub const PREFIX: &str = "/mcp/";
+
+const KEY: HeaderName = HeaderName::from_static(KEY_HEADER);
+const PRINCIPAL: HeaderName = HeaderName::from_static(PRINCIPAL_HEADER);
+const INNER_HOST: HeaderValue = HeaderValue::from_static("berth");
+
+/// What the gateway must be told.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Origins (`scheme://host[:port]`) whose pages are Berth's own: the public address and the loopback names of the
+    /// listen address. A page of another origin gets a 403.
+    pub own_origins: Vec<String>,
+    /// Further origins whose pages may call (CORS).
+    pub allowed_origins: Vec<String>,
+}
+
+/// The gateway. One per process; cheap to share.
+pub struct Gateway {
+    directory: Arc<dyn Directory>,
+    pool: Pool<Full<Bytes>>,
+    origins: Origins,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("origins", &self.origins).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway over `directory`, with a connection pool of its own.
+    pub fn new(directory: Arc<dyn Directory>, config: &Config) -> Self {
+        let origins = Origins::new(config.own_origins.iter().chain(&config.allowed_origins));
+        Self { directory, pool: Pool::new(), origins }
+    }
+
+    /// Answers one request whose path begins with [`PREFIX`]. Never fails: every failure is an answer.
+    ///
+    /// The caller that drops this future, or the response's body, ends the call upstream.
+    pub async fn call<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let origin = match self.origins.check(request.headers()) {
+            Ok(origin) => origin.cloned(),
+            Err(given) => return Refusal::Origin { given }.answer(None).into_response(),
+        };
+        let mut response = match &origin {
+            Some(_) if request.method() == Method::OPTIONS => origin::preflight(request.headers()),
+            _ => self.serve(request).await.unwrap_or_else(Answer::into_response),
+        };
+        if let Some(origin) = origin {
+            origin::expose(response.headers_mut(), origin);
+        }
+        response
+    }
+
+    async fn serve<B>(&self, request: Request<B>) -> Result<Response<Body>, Answer>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let (mut parts, body) = request.into_parts();
+        if !matches!(parts.method, Method::POST | Method::GET | Method::DELETE) {
+            return Err(Refusal::Method.answer(None));
+        }
+        let principal =
+            self.authenticate(&parts.headers).await.map_err(|error| Refusal::Auth(error).answer(None))?;
+        let body = body::collect(body, &parts.headers, MAX_MESSAGE).await.map_err(|e| e.answer(None))?;
+
+        let target =
+            self.find(parts.uri.path(), &principal).map_err(|refusal| refusal.answer(Some(&body)))?;
+
+        hop::forward::strip_inbound(&mut parts.headers, HEADER_PREFIX);
+        parts.headers.remove(header::EXPECT);
+        parts.headers.insert(KEY, target.key.clone());
+        parts.headers.insert(PRINCIPAL, principal.header.clone());
+        parts.headers.insert(header::HOST, INNER_HOST);
+        if let Some(bearer) = &target.bearer {
+            parts.headers.insert(header::AUTHORIZATION, bearer.clone());
+        }
+        let mut inner = Request::new(Full::new(body.clone()));
+        *inner.method_mut() = parts.method;
+        *inner.uri_mut() = target.uri.clone();
+        *inner.headers_mut() = parts.headers;
+
+        match self.pool.send(&target.address, inner).await {
+            Ok(mut response) => {
+                hop::forward::strip(response.headers_mut());
+                if answers::is_of_the_path(response.status(), &target) {
+                    return answers::translate(response, &target, &body).await;
+                }
+                Ok(response.map(Either::Right))
+            }
+            Err(error @ HopError::Connect { .. }) => {
+                tracing::debug!(instance = %target.instance, %error, "the shim cannot be reached");
+                let served = NotServed::Unreachable {
+                    message: "its process does not answer at the moment".to_owned(),
+                };
+                Err(Refusal::NotServed { name: target.name.as_str().to_owned(), why: served }
+                    .answer(Some(&body)))
+            }
+            Err(error) => {
+                tracing::debug!(instance = %target.instance, %error, "the shim ended before it answered");
+                Err(Refusal::Lost { name: target.name.as_str().to_owned() }.answer(Some(&body)))
+            }
+        }
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {
+        let bearer = bearer(headers).ok_or(AuthError::Missing)?;
+        match self.directory.authenticate_known(bearer) {
+            Some(known) => known,
+            None => self.directory.authenticate(bearer).await,
+        }
+    }
+
+    fn find(&self, path: &str, principal: &Principal) -> Result<Arc<Target>, Refusal> {
+        let rest = path.strip_prefix(PREFIX).unwrap_or_default();
+        let (account, instance) = rest.split_once('/').ok_or(Refusal::Path)?;
+        if let Some(instance) = instance.strip_suffix("/sse") {
+            return Err(Refusal::OldTransport { streamable: format!("{PREFIX}{account}/{instance}") });
+        }
+        let not_served = |why| Refusal::NotServed { name: instance.to_owned(), why };
+        if account != principal.account.as_str() {
+            return Err(not_served(NotServed::Unknown));
+        }
+        self.directory.find(account, instance, principal).map_err(not_served)
+    }
+}
+
+/// The token of `Authorization: Bearer …`; never of the query (MCP, Authorization: "access tokens MUST NOT be included
+/// in the URI query string"). The scheme is case-insensitive (RFC 9110 §11.1).
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The value of `WWW-Authenticate` for a refused token (RFC 6750 §3: no error code when no token was shown).
+pub fn challenge(error: AuthError) -> HeaderValue {
+    HeaderValue::from_static(match error {
+        AuthError::Missing => r#"Bearer realm="berth""#,
+        AuthError::Wrong => {
+            r#"Bearer realm="berth", error="invalid_token", error_description="the token is not known""#
+        }
+        AuthError::Expired => {
+            r#"Bearer realm="berth", error="invalid_token", error_description="the token has expired""#
+        }
+        AuthError::Revoked => {
+            r#"Bearer realm="berth", error="invalid_token", error_description="the token was revoked""#
+        }
+        AuthError::Unavailable => r#"Bearer realm="berth""#,
+    })
+}
+
+/// A JSON answer of the gateway's own.
+fn json_response(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

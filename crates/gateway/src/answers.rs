@@ -1,0 +1,214 @@
+//! The answers that the gateway gives itself: a status, a JSON-RPC error that carries the request's own id, and a
+//! sentence that says what to do.
+
+use api::errors::ErrorBody;
+use bytes::Bytes;
+use domain::shim::MAX_MESSAGE;
+use hop::pool::PooledBody;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
+use serde_json::{Value, json};
+
+use crate::{AuthError, Body, NotServed, Target, challenge, json_response};
+
+/// A DTMA's own error is small; more than this is somebody else's.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// Why the gateway answers itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A page of this origin may not call.
+    Origin { given: String },
+    /// Not POST, GET or DELETE.
+    Method,
+    /// The path has no account and instance.
+    Path,
+    /// The transport of 2024-11-05, whose address ends in `/sse`.
+    OldTransport { streamable: String },
+    /// No token, or one that is refused.
+    Auth(AuthError),
+    /// The message is over the limit.
+    TooLarge { limit: usize },
+    /// The body broke off.
+    Unread,
+    /// The instance cannot take the call.
+    NotServed { name: String, why: NotServed },
+    /// The shim ended, or was ended, before it answered.
+    Lost { name: String },
+}
+
+/// One answer, ready to be sent.
+pub(crate) struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+    retry_after: Option<u32>,
+    auth: Option<AuthError>,
+}
+
+impl Refusal {
+    /// The answer; `request` is the message that it answers, when it was read.
+    pub(crate) fn answer(self, request: Option<&Bytes>) -> Answer {
+        let (status, reason, retry_after, message) = self.describe();
+        let auth = if let Self::Auth(error) = self { Some(error) } else { None };
+        let data = retry_after.map_or_else(
+            || json!({ "reason": reason }),
+            |seconds| json!({ "reason": reason, "retryAfterSeconds": seconds }),
+        );
+        Answer { status, body: error_body(request, &message, &data), retry_after, auth }
+    }
+
+    fn describe(&self) -> (StatusCode, &'static str, Option<u32>, String) {
+        match self {
+            Self::Origin { given } => (
+                StatusCode::FORBIDDEN,
+                "origin",
+                None,
+                format!(
+                    "pages of `{given}` may not call: add the origin to the allowed ones of the control plane"
+                ),
+            ),
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method",
+                None,
+                "an MCP address takes POST, GET and DELETE".to_owned(),
+            ),
+            Self::Path => (
+                StatusCode::NOT_FOUND,
+                "unknown",
+                None,
+                "an MCP address has the form /mcp/ACCOUNT/INSTANCE: `berth list` shows them".to_owned(),
+            ),
+            Self::OldTransport { streamable } => (
+                StatusCode::NOT_FOUND,
+                "transport",
+                None,
+                format!("HTTP+SSE of 2024-11-05 is not served here: use Streamable HTTP at {streamable}"),
+            ),
+            Self::Auth(error) => {
+                let unavailable = *error == AuthError::Unavailable;
+                let status =
+                    if unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED };
+                (status, "unauthorized", unavailable.then_some(2), error.to_string())
+            }
+            Self::TooLarge { limit } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                None,
+                format!("a message has at most {} MiB ({limit} bytes)", MAX_MESSAGE >> 20),
+            ),
+            Self::Unread => (
+                StatusCode::BAD_REQUEST,
+                "unread",
+                None,
+                "the request's body broke off before its end".to_owned(),
+            ),
+            Self::NotServed { name, why } => describe_not_served(name, why),
+            Self::Lost { name } => (
+                StatusCode::BAD_GATEWAY,
+                "lost",
+                None,
+                format!(
+                    "`{name}` ended before it answered: whether the call took effect is not known; it is being started again"
+                ),
+            ),
+        }
+    }
+}
+
+fn describe_not_served(name: &str, why: &NotServed) -> (StatusCode, &'static str, Option<u32>, String) {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    match why {
+        NotServed::Unknown => (
+            StatusCode::NOT_FOUND,
+            "unknown",
+            None,
+            format!("there is no instance `{name}` in this account: `berth list` shows those there are"),
+        ),
+        NotServed::Stopped => (
+            unavailable,
+            "stopped",
+            Some(30),
+            format!("`{name}` is stopped: start it with `berth start {name}`"),
+        ),
+        NotServed::Starting { step } => (
+            unavailable,
+            "starting",
+            Some(2),
+            format!("`{name}` is not ready yet ({step}): try again shortly"),
+        ),
+        NotServed::Failed { message } => (
+            unavailable,
+            "failed",
+            Some(30),
+            format!("`{name}` does not run: {message} (see `berth logs {name}`)"),
+        ),
+        NotServed::Unreachable { message } => (
+            unavailable,
+            "unreachable",
+            Some(2),
+            format!("`{name}` cannot be reached: {message}; it is retried by itself"),
+        ),
+    }
+}
+
+impl Answer {
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let mut response = json_response(self.status, self.body);
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(error) = self.auth.filter(|e| *e != AuthError::Unavailable) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge(error));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
+        }
+        response
+    }
+}
+
+/// Whether a response may come from the path (a DTMA, or a shim that refuses our key) instead of from the server.
+pub(crate) fn is_of_the_path(status: StatusCode, target: &Target) -> bool {
+    status == StatusCode::UNAUTHORIZED || (target.bearer.is_some() && status.as_u16() >= 400)
+}
+
+/// Makes such a response one for the client: the path's own errors get the request's id, everything else passes.
+pub(crate) async fn translate(
+    response: Response<PooledBody<Full<Bytes>>>,
+    target: &Target,
+    request: &Bytes,
+) -> Result<Response<Body>, Answer> {
+    let name = target.name.as_str();
+    let (mut parts, body) = response.into_parts();
+    if parts.status == StatusCode::UNAUTHORIZED {
+        // A 401 would send the client looking for another token, and its own is good: the key between us is not.
+        tracing::warn!(instance = %target.instance, "the host refused the gateway's key");
+        let why = NotServed::Unreachable { message: "its host refused this control plane's key".to_owned() };
+        return Err(Refusal::NotServed { name: name.to_owned(), why }.answer(Some(request)));
+    }
+    let Ok(body) =
+        Limited::new(body, MAX_ERROR_BODY).collect().await.map(http_body_util::Collected::to_bytes)
+    else {
+        return Err(Refusal::Lost { name: name.to_owned() }.answer(Some(request)));
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let body = match serde_json::from_slice::<ErrorBody>(&body) {
+        Ok(ErrorBody { error }) => {
+            let hint = error.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+            let message = format!("`{name}`: {}{hint}", error.message);
+            Bytes::from(error_body(Some(request), &message, &json!({ "reason": error.code })))
+        }
+        Err(_) => body,
+    };
+    Ok(Response::from_parts(parts, Either::Left(Full::new(body))))
+}
+
+/// The id is spliced as it was written: `1` and `1.0` are one number and two texts.
+fn error_body(request: Option<&Bytes>, message: &str, data: &Value) -> Vec<u8> {
+    let envelope = request.and_then(|request| mcp::envelope::scan(request).ok());
+    let id = envelope.as_ref().and_then(mcp::envelope::Envelope::raw_id);
+    mcp::errors::body(id, mcp::errors::TRANSPORT, message, Some(&data.to_string()))
+}

@@ -1,0 +1,95 @@
+//! What the gateway asks of the control plane: whose token is this, and where does this instance run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use domain::ids::InstanceId;
+use domain::names::{AccountName, InstanceName};
+use hop::address::Address;
+use http::{HeaderValue, Uri};
+
+/// Answers from memory wherever it can: both questions are asked for every call.
+pub trait Directory: Send + Sync + 'static {
+    /// Whose token this is, when that is already known; `None` means: ask [`Directory::authenticate`].
+    fn authenticate_known(&self, bearer: &str) -> Option<Result<Arc<Principal>, AuthError>>;
+
+    /// Whose token this is.
+    fn authenticate<'a>(
+        &'a self,
+        bearer: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Principal>, AuthError>> + Send + 'a>>;
+
+    /// Where an instance of the principal's own account runs, or why it is not served.
+    fn find(&self, account: &str, instance: &str, principal: &Principal) -> Result<Arc<Target>, NotServed>;
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The account that the token belongs to; instances of others do not exist for it.
+    pub account: AccountName,
+    /// What the shim is told of the caller, such as `user:0198…`.
+    pub header: HeaderValue,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// None was shown.
+    #[error("an API token is required: send it as `Authorization: Bearer …`")]
+    Missing,
+    /// It is nobody's.
+    #[error("this API token is not known: make one with `berth token create`")]
+    Wrong,
+    /// Its time is over.
+    #[error("this API token has expired: make another with `berth token create`")]
+    Expired,
+    /// Its owner ended it.
+    #[error("this API token was revoked: make another with `berth token create`")]
+    Revoked,
+    /// It could not be checked, because the database did not answer.
+    #[error("the token cannot be checked at the moment")]
+    Unavailable,
+}
+
+/// Where the shim of one instance is reached.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// Its name, for messages.
+    pub name: InstanceName,
+    /// The shim's own socket, or its DTMA.
+    pub address: Address,
+    /// The path there.
+    pub uri: Uri,
+    /// `Bearer …` for the DTMA; a shim's socket needs none.
+    pub bearer: Option<HeaderValue>,
+    /// The key that the shim wants to see.
+    pub key: HeaderValue,
+}
+
+/// Why an instance is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotServed {
+    /// No such instance in this account.
+    Unknown,
+    /// Its owner stopped it.
+    Stopped,
+    /// Not running yet; `step` says what it does, such as `installing packages`.
+    Starting {
+        /// What is being done.
+        step: String,
+    },
+    /// It could not be installed, or crashes.
+    Failed {
+        /// Why, as its DTMA said.
+        message: String,
+    },
+    /// Its environment, or its shim, does not answer.
+    Unreachable {
+        /// Which of them, and since when.
+        message: String,
+    },
+}
