@@ -1,1 +1,12 @@
-//! mcp
+//! The MCP brain of a shim, without I/O: envelopes, revisions, sessions, framing, and the multiplexer of one process.
+//!
+//! Everything here takes bytes and events and gives bytes and actions. It opens nothing, waits for nothing and reads no
+//! clock, so every rule can be tested with a table. It knows no database, no Docker, no users.
+
+pub mod envelope;
+pub mod errors;
+mod json;
+pub mod lines;
+pub mod revision;
+pub mod session;
+pub mod sse;

@@ -1,0 +1,174 @@
+//! Server-sent events as MCP uses them: an encoder for one message, and a decoder.
+//!
+//! The decoder follows the HTML standard (§9.2.6, "Interpreting an event stream"): LF, CR and CRLF, one leading byte
+//! order mark, comments, and pieces cut anywhere, within a character too.
+
+/// Appends one message as one event.
+pub fn encode(message: &[u8], out: &mut Vec<u8>) {
+    out.reserve(message.len() + 24);
+    out.extend_from_slice(b"event: message\n");
+    for line in message.split(|byte| *byte == b'\n') {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    /// `event`; empty means `message`.
+    pub event: String,
+    /// `data`, its lines joined with LF.
+    pub data: String,
+    /// `id`, when this event set one.
+    pub id: Option<String>,
+    /// `retry` in milliseconds, when this event set it.
+    pub retry: Option<u64>,
+}
+
+/// An event stream above the decoder's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an event of the stream is longer than {limit} bytes")]
+pub struct TooLong {
+    /// In bytes.
+    pub limit: usize,
+}
+
+/// Takes a stream in pieces and gives events.
+#[derive(Debug)]
+pub struct Decoder {
+    /// The line under way, as bytes, because a piece may end within a character.
+    line: Vec<u8>,
+    event: Event,
+    has_data: bool,
+    after_cr: bool,
+    at_start: bool,
+    limit: usize,
+}
+
+impl Decoder {
+    /// For events of at most `limit` bytes of data.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            line: Vec::new(),
+            event: Event::default(),
+            has_data: false,
+            after_cr: false,
+            at_start: true,
+            limit,
+        }
+    }
+
+    /// Takes the next piece; events that are now whole are appended to `events`. An event that the stream's end cuts
+    /// off is dropped, as the standard says, so there is nothing to call at the end.
+    pub fn push(&mut self, mut piece: &[u8], events: &mut Vec<Event>) -> Result<(), TooLong> {
+        if std::mem::take(&mut self.after_cr) && !piece.is_empty() {
+            piece = piece.strip_prefix(b"\n").unwrap_or(piece);
+        }
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', piece) {
+            self.extend(&piece[..at])?;
+            let is_cr = piece[at] == b'\r';
+            piece = &piece[at + 1..];
+            if is_cr {
+                if piece.is_empty() {
+                    self.after_cr = true;
+                } else {
+                    piece = piece.strip_prefix(b"\n").unwrap_or(piece);
+                }
+            }
+            self.end_of_line(events);
+        }
+        self.extend(piece)
+    }
+
+    fn extend(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        if self.limit < self.line.len() + self.event.data.len() + bytes.len() {
+            return Err(TooLong { limit: self.limit });
+        }
+        self.line.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end_of_line(&mut self, events: &mut Vec<Event>) {
+        let mut line = std::mem::take(&mut self.line);
+        if std::mem::take(&mut self.at_start) && line.starts_with(b"\xef\xbb\xbf") {
+            line.drain(..3);
+        }
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            if std::mem::take(&mut self.has_data) {
+                events.push(event);
+            }
+            return;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let (field, value) = match text.split_once(':') {
+            Some((field, value)) => (field, value.strip_prefix(' ').unwrap_or(value)),
+            None => (text.as_ref(), ""),
+        };
+        match field {
+            "data" => {
+                if std::mem::replace(&mut self.has_data, true) {
+                    self.event.data.push('\n');
+                }
+                self.event.data.push_str(value);
+            }
+            "event" => value.clone_into(&mut self.event.event),
+            "id" if !value.contains('\0') => self.event.id = Some(value.to_owned()),
+            "retry" => self.event.retry = value.parse().ok(),
+            // Comments have an empty name; the standard ignores unknown fields.
+            _ => {}
+        }
+        line.clear();
+        self.line = line;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(stream: &[u8], piece: usize) -> Vec<Event> {
+        let mut decoder = Decoder::new(1 << 20);
+        let mut events = Vec::new();
+        for piece in stream.chunks(piece) {
+            decoder.push(piece, &mut events).unwrap();
+        }
+        events
+    }
+
+    #[test]
+    fn decodes_whatever_the_line_ends_and_pieces() {
+        let text = "\u{feff}: hi\r\nid: 7\revent: message\ndata: {\"é\":\r\ndata:😀}\r\n\r\nretry: 10\n\ndata\n\ndata: cut";
+        let expected = [
+            Event {
+                event: "message".to_owned(),
+                data: "{\"é\":\n😀}".to_owned(),
+                id: Some("7".to_owned()),
+                retry: None,
+            },
+            Event::default(),
+        ];
+        for piece in [1, 2, 3, 5, 1000] {
+            assert_eq!(decode(text.as_bytes(), piece), expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_message_decodes_to_itself() {
+        for message in [r#"{"a":"é😀\n"}"#, "{\n}", ""] {
+            let mut stream = Vec::new();
+            encode(message.as_bytes(), &mut stream);
+            let events = decode(&stream, 4);
+            assert_eq!((events.len(), events[0].data.as_str()), (1, message));
+        }
+    }
+
+    #[test]
+    fn an_endless_event_is_refused() {
+        let mut decoder = Decoder::new(100);
+        assert_eq!(decoder.push(&[b'x'; 101], &mut Vec::new()), Err(TooLong { limit: 100 }));
+    }
+}
