@@ -41,7 +41,7 @@ fn debian() -> anyhow::Result<()> {
         .iter()
         .filter(|(file, _)| {
             let name = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            !Path::new(file).exists() && !(file.starts_with("/usr/bin/") && run::exists(name))
+            !(Path::new(file).exists() || file.starts_with("/usr/bin/") && run::exists(name))
         })
         .map(|&(_, package)| package)
         .collect();

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use crate::load::Target;
 use crate::processes::{self, Process};
 
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// `berth up`, ended when dropped.
 pub(crate) struct Platform {

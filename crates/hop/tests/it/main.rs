@@ -1,5 +1,7 @@
 //! A hop over real sockets.
 
+#![cfg(test)]
+
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
