@@ -1,0 +1,384 @@
+//! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
+//! the arguments and the two environment variables.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::secret::Secret;
+
+use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
+
+/// Deploys MCP servers onto machines you own, and puts one authenticated address in front of each.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version, propagate_version = false, max_term_width = 110)]
+#[command(after_help = "Start with `berth up`, then `berth call welcome echo '{\"message\":\"hi\"}'`.")]
+pub(crate) struct Cli {
+    /// Which Berth is meant, and how it answers.
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Connection {
+    /// Address of the control plane; default: what `berth up` wrote to the data directory
+    #[arg(long, global = true, env = URL_VARIABLE, value_name = "URL", hide_env_values = true)]
+    pub(crate) url: Option<String>,
+    /// API token; better in the environment than on a command line that others can see
+    #[arg(long, global = true, env = TOKEN_VARIABLE, value_name = "TOKEN", hide_env_values = true, value_parser = secret)]
+    pub(crate) token: Option<Secret>,
+    /// Data directory; default: `berth-data` here or in a directory above
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The commands. One that is not built is not here.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run Berth on this machine: control plane, gateway and host agent
+    Up(UpArgs),
+    /// Run the control plane and the gateway alone
+    Server(ServerArgs),
+    /// Run the host agent (DTMA) alone
+    Dtma(DtmaArgs),
+    /// Deploy a server from the catalog, npm or `PyPI`
+    Deploy(DeployArgs),
+    /// List the instances
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show everything about one instance
+    Status(NameArgs),
+    /// Show what an instance's server wrote to its standard error
+    Logs(LogsArgs),
+    /// Start a stopped instance
+    Start(NameArgs),
+    /// Stop an instance and keep it stopped
+    Stop(NameArgs),
+    /// Restart an instance's server
+    Restart(NameArgs),
+    /// Remove an instance and all it stored
+    #[command(visible_alias = "rm")]
+    Remove(RemoveArgs),
+    /// List the tools of an instance
+    Tools(NameArgs),
+    /// Call one tool of an instance
+    Call(CallArgs),
+    /// Print the configuration that connects an MCP client to an instance
+    Connect(ConnectArgs),
+    /// Look into the catalog of servers
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Make, list and revoke API tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show whom the token speaks for
+    Whoami,
+    /// Run the shim of one instance; started by the DTMA
+    #[command(hide = true)]
+    Shim,
+    /// Serve the built-in `welcome` server on standard input and output
+    #[command(name = "__welcome", hide = true)]
+    Welcome,
+}
+
+/// `berth up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Address of pages, API and gateway; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8420")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the host agent (DTMA); port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
+    pub(crate) dtma_listen: SocketAddr,
+    /// What runs the servers
+    #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
+    pub(crate) runtime: RuntimeChoice,
+    /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
+    #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
+    pub(crate) database: Option<Secret>,
+    /// How the gateway reaches this machine's instances; for measuring
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) reach: Option<ReachChoice>,
+}
+
+/// `berth server`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Address of pages, API and gateway; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8420")]
+    pub(crate) listen: SocketAddr,
+    /// Address of this machine's own DTMA, whose token lies in the data directory
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
+    pub(crate) dtma: SocketAddr,
+    /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
+    #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
+    pub(crate) database: Option<Secret>,
+    /// How the gateway reaches this machine's instances; for measuring
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) reach: Option<ReachChoice>,
+    /// How the supervisor started it.
+    #[command(flatten)]
+    pub(crate) child: ChildArgs,
+}
+
+/// `berth dtma`.
+#[derive(Debug, Args)]
+pub(crate) struct DtmaArgs {
+    /// Address of the host agent; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the control plane that it reports to; without it the DTMA works alone
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_url: Option<String>,
+    /// What runs the servers
+    #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
+    pub(crate) runtime: RuntimeChoice,
+    /// How the supervisor started it.
+    #[command(flatten)]
+    pub(crate) child: ChildArgs,
+}
+
+/// What `berth up` tells the processes that it starts.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChildArgs {
+    /// Standard input is the listening socket
+    #[arg(long, hide = true)]
+    pub(crate) listen_stdin: bool,
+    /// End when this process, which must be the parent, ends
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) parent_pid: Option<i32>,
+}
+
+/// What runs the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuntimeChoice {
+    /// The best that this machine has
+    Auto,
+    /// Sandboxed processes
+    Process,
+}
+
+/// How the gateway reaches an instance of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReachChoice {
+    /// It opens the shim's socket itself
+    Socket,
+    /// Through the DTMA's HTTP API, as it would another machine's
+    Dtma,
+}
+
+/// `berth deploy`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  berth deploy everything --wait
+  berth deploy npm:@modelcontextprotocol/server-everything --name everything --wait
+  berth deploy pypi:mcp-server-time@2026.10.19 --name clock --set timezone=Europe/Berlin
+  berth deploy npm:some-server --secret API_KEY=@key.txt")]
+pub(crate) struct DeployArgs {
+    /// A catalog name, `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`
+    pub(crate) server: String,
+    /// Name of the instance; default: made from the server's
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Environment that it runs in; default: `local`
+    #[arg(long = "env", value_name = "ENVIRONMENT")]
+    pub(crate) environment: Option<String>,
+    /// Exact version; default: the catalog's, or the newest
+    #[arg(long)]
+    pub(crate) version: Option<String>,
+    /// A setting; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+    /// A secret setting; `@FILE` reads it from a file, `@-` from standard input; may be repeated
+    #[arg(long = "secret", value_name = "KEY=VALUE|KEY=@FILE", value_parser = secret_setting)]
+    pub(crate) secrets: Vec<(String, Secret)>,
+    /// An argument for the server, after the catalog's own; may be repeated
+    #[arg(long = "arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+    /// A further constraint for the install, such as `mcp<2`; may be repeated
+    #[arg(long = "constraint", value_name = "CONSTRAINT")]
+    pub(crate) constraints: Vec<String>,
+    /// Memory that the server may use, in MiB
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory_mib: Option<u64>,
+    /// Processes and threads that the server may have
+    #[arg(long, value_name = "N")]
+    pub(crate) processes: Option<u64>,
+    /// Open files that each of its processes may have
+    #[arg(long, value_name = "N")]
+    pub(crate) open_files: Option<u64>,
+    /// Seconds until the server must have answered; default 60
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) startup_seconds: Option<u64>,
+    /// Wait until it runs, showing each step
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// A command on one instance.
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    /// Name of the instance
+    pub(crate) name: String,
+}
+
+/// `berth logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Name of the instance
+    pub(crate) name: String,
+    /// Go on with new lines as they come
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the last lines
+    #[arg(long, short = 'n', value_name = "LINES", default_value_t = 100)]
+    pub(crate) tail: u32,
+}
+
+/// `berth remove`.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Name of the instance
+    pub(crate) name: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `berth call`.
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    /// Name of the instance
+    pub(crate) name: String,
+    /// Name of the tool; `berth tools NAME` lists them
+    pub(crate) tool: String,
+    /// The tool's arguments as a JSON object; `@FILE` reads them from a file, `-` from standard input
+    #[arg(value_name = "JSON", default_value = "{}", allow_hyphen_values = true)]
+    pub(crate) arguments: String,
+}
+
+/// `berth connect`.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// Name of the instance
+    pub(crate) name: String,
+    /// Only the configuration of this client, ready to be piped
+    #[arg(long, value_enum)]
+    pub(crate) client: Option<McpClientKind>,
+}
+
+/// MCP clients whose configuration `berth connect` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum McpClientKind {
+    /// Claude Code
+    ClaudeCode,
+    /// Cursor
+    Cursor,
+    /// VS Code
+    Vscode,
+    /// Any client that reads `mcpServers`
+    Json,
+}
+
+/// `berth catalog …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// List what can be deployed
+    Search {
+        /// Words that must all occur in an entry
+        words: Vec<String>,
+    },
+    /// Show one entry with its settings
+    Show {
+        /// Name of the entry
+        name: String,
+    },
+}
+
+/// `berth token …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token; it is shown once
+    Create {
+        /// What it is for
+        name: String,
+        /// How long it is valid, such as `12h`, `30d`; default: for ever
+        #[arg(long, value_name = "DURATION", value_parser = duration_seconds)]
+        expires: Option<u64>,
+    },
+    /// List the tokens
+    List,
+    /// Revoke a token; from then on it opens nothing
+    Revoke {
+        /// Its id, its prefix or its name, as `berth token list` shows them
+        token: String,
+    },
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+/// The text itself is not repeated in the error: it may be the secret.
+fn secret_setting(text: &str) -> Result<(String, Secret), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), Secret::new(value))),
+        _ => Err("write it as KEY=VALUE or KEY=@FILE"),
+    }
+}
+
+/// `90s`, `15m`, `12h`, `30d`, `4w`; a bare number is seconds.
+fn duration_seconds(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err("write a number with one of s, m, h, d, w, such as `30d`".to_owned()),
+    };
+    match digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit)) {
+        Some(seconds) if 0 < seconds => Ok(seconds),
+        _ => Err("write a number above 0 with one of s, m, h, d, w, such as `30d`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in
+            [("90", Some(90)), ("90s", Some(90)), ("2h", Some(7200)), ("30d", Some(2_592_000))]
+        {
+            assert_eq!(duration_seconds(text).ok(), seconds, "{text}");
+        }
+        for text in ["", "d", "0d", "-1d", "1y", "99999999999999999999d", "1.5h"] {
+            assert!(duration_seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What `berth server`, `berth dtma` and `berth shim` have in common: where they listen, when they stop, and how they
+//! log.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd as _;
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::ChildArgs;
+use crate::error::CliError;
+use crate::supervisor;
+
+/// What is logged, such as `debug` or `info,gateway=debug`; default `info`.
+const LOG_VARIABLE: &str = "BERTH_LOG";
+
+/// The listening socket: the one that the supervisor handed over, or a new one.
+pub(crate) fn listener(
+    child: &ChildArgs,
+    address: SocketAddr,
+    flag: &str,
+) -> Result<tokio::net::TcpListener, CliError> {
+    let cannot = |e| CliError::because(format!("cannot listen on {address}"), e);
+    let listener = if child.listen_stdin { inherited()? } else { supervisor::bind(address, flag)? };
+    listener.set_nonblocking(true).map_err(cannot)?;
+    tokio::net::TcpListener::from_std(listener).map_err(cannot)
+}
+
+fn inherited() -> Result<TcpListener, CliError> {
+    let not_one =
+        || CliError::usage("`--listen-stdin` is for `berth up`: standard input is no listening socket");
+    let handed = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| not_one())?;
+    match rustix::net::sockopt::socket_acceptconn(&handed) {
+        Ok(true) => Ok(TcpListener::from(handed)),
+        Ok(false) | Err(_) => Err(not_one()),
+    }
+}
+
+/// Ends this process when its parent ends, even when that is killed.
+pub(crate) fn end_with_parent(child: &ChildArgs) -> Result<(), CliError> {
+    let Some(expected) = child.parent_pid else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|e| CliError::because("cannot watch the parent process", e))?;
+    // The parent may have ended before the line above.
+    if getppid() == Pid::from_raw(expected) {
+        Ok(())
+    } else {
+        Err(CliError::failed("the process that started this one has ended"))
+    }
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+pub(crate) fn stop_on_signals() -> Result<CancellationToken, CliError> {
+    let cannot = |e| CliError::because("cannot watch for signals", e);
+    let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+/// Done when the token is cancelled.
+pub(crate) fn stopped(stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+    stop.cancelled_owned()
+}
+
+/// Logs to standard error, one line per event.
+pub(crate) fn log() -> Result<(), CliError> {
+    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_default();
+    let filter = if wanted.is_empty() { Ok(EnvFilter::new("info")) } else { EnvFilter::try_new(&wanted) };
+    let filter = filter.map_err(|e| CliError::usage(format!("{LOG_VARIABLE}: {e}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    Ok(())
+}

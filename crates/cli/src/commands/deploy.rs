@@ -1,0 +1,224 @@
+//! `berth deploy`: ask for an instance and, with `--wait`, follow it until it runs or cannot.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::events::Event;
+use api::instances::{DeployRequest, Instance};
+use domain::secret::{Secret, Secrets};
+use domain::spec::Limits;
+use domain::status::InstanceStatus;
+
+use crate::args::DeployArgs;
+use crate::client::Client;
+use crate::error::{CliError, io_failure};
+use crate::output::{Output, Steps};
+use crate::sse::Events;
+
+/// Without events the instance is asked for this often.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// Lines of the server's own words after a failure.
+const LAST_WORDS: u32 = 10;
+
+/// Deploys, and says how it goes.
+pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Result<(), CliError> {
+    let wait = args.wait;
+    let request = request(args)?;
+    // The stream is opened first, so that no step between the request and the first look is lost.
+    let events = if wait { Some(Events::new(client.stream("/events").await?)) } else { None };
+    let instance: Instance = client.post("/instances", &request).await?;
+    let Some(events) = events else {
+        if output.json() {
+            return output.document(&instance);
+        }
+        output.data(&format!("{}  {}", instance.name, instance.url))?;
+        output.hint(&format!("`berth status {}` shows how it goes", instance.name));
+        return Ok(());
+    };
+    let name = instance.name.to_string();
+    let mut steps = output.steps();
+    let ended = tokio::select! {
+        ended = follow(instance, events, client, &mut steps) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            steps.end();
+            output.say(&format!("no longer waiting; `{name}` goes on being deployed"));
+            output.hint(&format!("`berth status {name}` shows how it goes, `berth remove {name}` gives it up"));
+            return Err(CliError::Said);
+        }
+    };
+    steps.end();
+    let instance = ended?;
+    if output.json() {
+        output.document(&instance)?;
+    }
+    match instance.status {
+        InstanceStatus::Running if output.json() => Ok(()),
+        InstanceStatus::Running => {
+            output.data(&format!("{name}  {}", instance.url))?;
+            output.hint(&format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client"));
+            Ok(())
+        }
+        _ => Err(failed(&instance, client, output).await),
+    }
+}
+
+fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
+    let mut settings = BTreeMap::new();
+    for (key, value) in args.settings {
+        if settings.insert(key.clone(), value).is_some() {
+            return Err(CliError::usage(format!("`--set {key}` is given twice")));
+        }
+    }
+    let mut secrets = Secrets::new();
+    for (key, value) in args.secrets {
+        if settings.contains_key(&key) {
+            return Err(CliError::usage(format!("`{key}` is given as a setting and as a secret")));
+        }
+        let value = secret_value(&key, value)?;
+        if secrets.insert(key.clone(), value).is_some() {
+            return Err(CliError::usage(format!("`--secret {key}` is given twice")));
+        }
+    }
+    Ok(DeployRequest {
+        server: args.server,
+        name: args.name,
+        environment: args.environment,
+        version: args.version,
+        settings,
+        secrets,
+        args: args.arguments,
+        constraints: args.constraints,
+        limits: Limits {
+            memory_mib: args.memory_mib,
+            processes: args.processes,
+            open_files: args.open_files,
+            startup_seconds: args.startup_seconds,
+        },
+    })
+}
+
+/// `@FILE` and `@-` are read; the line end that editors put at the end of a file is not part of a secret.
+fn secret_value(key: &str, typed: Secret) -> Result<Secret, CliError> {
+    let Some(path) = typed.expose().strip_prefix('@') else { return Ok(typed) };
+    let text = if path == "-" {
+        std::io::read_to_string(std::io::stdin())
+            .map_err(|e| CliError::because(format!("cannot read the secret {key} from standard input"), e))?
+    } else {
+        let path = std::path::Path::new(path);
+        std::fs::read_to_string(path)
+            .map_err(|e| io_failure(&format!("read the secret {key} from"), path, e))?
+    };
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+}
+
+/// Shows each step until the instance runs, has failed or is gone. Events tell at once; asking now and then tells
+/// too, so that a lost stream costs time and nothing else.
+async fn follow(
+    mut instance: Instance,
+    events: Events,
+    client: &Client,
+    steps: &mut Steps,
+) -> Result<Instance, CliError> {
+    let mut events = Some(events);
+    loop {
+        let (step, percent) = step(&instance);
+        steps.show(&step, percent);
+        if is_settled(&instance) {
+            return Ok(instance);
+        }
+        let name = instance.name.as_str();
+        let told = match &mut events {
+            Some(stream) => tokio::select! {
+                event = stream.next() => match event {
+                    Ok(Some(event)) => about(name, &event.event, &event.data),
+                    // Asking alone goes on.
+                    Ok(None) | Err(_) => { events = None; Told::Ask }
+                },
+                () = tokio::time::sleep(ASK_EVERY) => Told::Ask,
+            },
+            None => {
+                tokio::time::sleep(ASK_EVERY).await;
+                Told::Ask
+            }
+        };
+        match told {
+            Told::Instance(now) => instance = *now,
+            Told::Nothing => {}
+            Told::Ask => instance = client.get(&Client::instance_path(name, "")).await?,
+            Told::Removed => {
+                return Err(CliError::failed(format!("`{name}` was removed while it was being deployed")));
+            }
+        }
+    }
+}
+
+enum Told {
+    Instance(Box<Instance>),
+    Removed,
+    Ask,
+    Nothing,
+}
+
+fn about(name: &str, event: &str, data: &str) -> Told {
+    let data = serde_json::from_str::<serde_json::Value>(data).unwrap_or_default();
+    let tagged = serde_json::json!({ "event": event, "data": data });
+    match serde_json::from_value(tagged) {
+        Ok(Event::Instance(instance)) if instance.name.as_str() == name => Told::Instance(Box::new(instance)),
+        Ok(Event::InstanceRemoved { name: removed }) if removed == name => Told::Removed,
+        Ok(Event::Lagged) => Told::Ask,
+        _ => Told::Nothing,
+    }
+}
+
+/// A crash is retried, so only a crash loop or a message that came to stay ends the wait; an install is not.
+fn is_settled(instance: &Instance) -> bool {
+    matches!(
+        instance.status,
+        InstanceStatus::Running
+            | InstanceStatus::Stopped
+            | InstanceStatus::ErrorInstall
+            | InstanceStatus::ErrorRuntime
+            | InstanceStatus::Deleting
+    )
+}
+
+fn step(instance: &Instance) -> (String, Option<u8>) {
+    let name = &instance.name;
+    match (&instance.progress, instance.status) {
+        (Some(progress), InstanceStatus::Installing) => {
+            (format!("{name}: installing: {}", progress.step), progress.percent)
+        }
+        (_, InstanceStatus::PendingDeploy) => (format!("{name}: waiting for its host"), None),
+        (_, InstanceStatus::Starting) => (format!("{name}: starting"), None),
+        (_, status) => (format!("{name}: {status}"), None),
+    }
+}
+
+async fn failed(instance: &Instance, client: &Client, output: Output) -> CliError {
+    let name = instance.name.as_str();
+    if instance.status == InstanceStatus::ErrorRuntime {
+        let path = Client::instance_path(name, &format!("/logs?tail={LAST_WORDS}"));
+        if let Ok(answer) = client.stream(&path).await
+            && let Ok(text) = answer.text().await
+            && !text.trim().is_empty()
+        {
+            output.say("its last words:");
+            for line in text.lines() {
+                output.say(&format!("  {line}"));
+            }
+        }
+    }
+    let why = instance.message.as_deref().unwrap_or("its host gave no reason");
+    let hint = match instance.status {
+        InstanceStatus::ErrorInstall => {
+            format!("`berth remove {name} --yes`, then deploy again with what the message says")
+        }
+        InstanceStatus::ErrorRuntime => {
+            format!("it is being started again; `berth logs {name}` shows more, `berth remove {name}` gives it up")
+        }
+        _ => format!("`berth status {name}` shows how it is"),
+    };
+    CliError::failed(format!("`{name}` is {}: {}", instance.status, why.trim_end_matches('.')))
+        .with_hint(hint)
+}

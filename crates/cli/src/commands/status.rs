@@ -1,0 +1,85 @@
+//! `berth status`: everything about one instance.
+
+use api::instances::Instance;
+use domain::spec::DesiredState;
+use domain::status::InstanceStatus;
+
+use super::instances::to_the_second;
+use crate::client::Client;
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Shows the facts, and what to do when it does not run.
+pub(crate) async fn run(name: &str, client: &Client, output: Output) -> Result<(), CliError> {
+    let instance = client.instance(name).await?;
+    if output.json() {
+        return output.document(&instance);
+    }
+    output.data(&facts(&instance))?;
+    if let Some(next) = next_step(&instance) {
+        output.hint(&next);
+    }
+    Ok(())
+}
+
+fn facts(instance: &Instance) -> String {
+    let mut lines: Vec<(&str, String)> = vec![
+        ("name", instance.name.to_string()),
+        ("status", instance.status.to_string()),
+    ];
+    if let Some(message) = &instance.message {
+        lines.push(("message", message.clone()));
+    }
+    if let Some(progress) = &instance.progress {
+        let percent = progress.percent.map(|p| format!(" ({p}%)")).unwrap_or_default();
+        lines.push(("progress", format!("{}{percent}", progress.step)));
+    }
+    if let Some(since) = instance.since {
+        lines.push(("since", to_the_second(since)));
+    }
+    let desired = match instance.desired {
+        DesiredState::Running => "running",
+        DesiredState::Stopped => "stopped",
+    };
+    lines.push(("wanted", desired.to_owned()));
+    lines.push(("environment", instance.environment.to_string()));
+    lines.push(("url", instance.url.clone()));
+    lines.push(("package", instance.package.clone()));
+    let optional = [
+        ("version", &instance.version),
+        ("digest", &instance.digest),
+        ("server", &instance.server_name),
+        ("protocol", &instance.protocol_version),
+    ];
+    lines.extend(optional.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key, value))));
+    lines.push(("restarts", instance.restarts.to_string()));
+    for (key, value) in &instance.settings {
+        lines.push(("setting", format!("{key}={value}")));
+    }
+    for name in &instance.secret_names {
+        lines.push(("secret", format!("{name}=(hidden)")));
+    }
+    lines.push(("generation", instance.generation.to_string()));
+    lines.push(("created", to_the_second(instance.created_at)));
+    lines.push(("id", instance.id.to_string()));
+    let shown: Vec<String> = lines
+        .iter()
+        .map(|(key, value)| format!("{key:<12} {}", value.replace('\n', "\n             ")))
+        .collect();
+    shown.join("\n")
+}
+
+fn next_step(instance: &Instance) -> Option<String> {
+    let name = &instance.name;
+    match instance.status {
+        InstanceStatus::ErrorInstall => Some(format!(
+            "when the cause is gone, `berth restart {name}` tries again; `berth remove {name}` gives up"
+        )),
+        InstanceStatus::ErrorRuntime => Some(format!("`berth logs {name}` shows its last words")),
+        InstanceStatus::Stopped => Some(format!("`berth start {name}` starts it")),
+        InstanceStatus::Running => {
+            Some(format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client"))
+        }
+        _ => None,
+    }
+}

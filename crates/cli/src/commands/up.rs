@@ -1,0 +1,341 @@
+//! `berth up`: everything on this machine. Prepares the data directory, supervises `berth server` and `berth dtma`,
+//! and says how to go on.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use api::dtma::ShutdownRequest;
+use api::instances::Instance;
+use domain::secret::Secret;
+use domain::status::InstanceStatus;
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::args::{Connection, ReachChoice, RuntimeChoice, UpArgs};
+use crate::client::{Client, http_client};
+use crate::data_dir::{self, DataDir};
+use crate::error::{CliError, io_failure};
+use crate::output::Output;
+use crate::settings::{ClientFile, DATABASE_VARIABLE, Settings};
+use crate::supervisor::{self, Supervisor, Worker};
+
+const SERVER: &str = "server";
+const DTMA: &str = "dtma";
+const WELCOME: &str = "welcome";
+/// How long the summary waits for the `welcome` server; afterwards it is printed with what is known.
+const WELCOME_PATIENCE: Duration = Duration::from_secs(30);
+/// How long instances have to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a process of Berth's own has to end after SIGTERM.
+const END_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
+    // Signals are watched from the start, so that none is missed between two steps.
+    let mut signals = signals()?;
+    let data = DataDir::or_default(connection.data.as_deref()).create()?;
+    let mut lock = data.lock()?;
+    let listen = supervisor::bind(args.listen, "--listen")?;
+    let dtma_listen = supervisor::bind(args.dtma_listen, "--dtma-listen")?;
+    let place = Place::of(&listen, &dtma_listen)?;
+    lock.describe(&format!("pid: {}\nurl: {}\ndtma: {}\n", std::process::id(), place.url, place.dtma))?;
+
+    let token = prepare(&args, &data, &place).await?;
+    let settings = Settings { url: place.url.clone(), token };
+    data_dir::make(&data.logs())?;
+    let workers = workers(&args, &data, &place, listen, dtma_listen);
+    let mut supervisor = Supervisor::start(workers, output)?;
+
+    let client = Client::new(settings)?;
+    tokio::select! {
+        welcome = welcome(&client, output) => {
+            summary(&data, &place, &supervisor, welcome.as_ref(), connection, output)?;
+            signals.recv().await;
+        }
+        _ = signals.recv() => {}
+    }
+    output.say("stopping every instance; once more Ctrl-C ends at once");
+    tokio::select! {
+        done = stop(&mut supervisor, &data, &place, output) => done,
+        _ = signals.recv() => {
+            supervisor.end(DTMA, Signal::KILL).await;
+            supervisor.end(SERVER, Signal::KILL).await;
+            supervisor.ended(DTMA, END_PATIENCE).await;
+            Err(CliError::failed("ended at once: instances may still run")
+                .with_hint("`berth up` on the same data directory takes them over again"))
+        }
+    }
+}
+
+/// Where everything is.
+#[derive(Debug)]
+struct Place {
+    /// The control plane, as a client on this machine reaches it.
+    url: String,
+    /// The control plane's own address.
+    listen: SocketAddr,
+    /// The DTMA, as the control plane reaches it.
+    dtma: SocketAddr,
+}
+
+impl Place {
+    /// From what was really bound: port 0 has become a port by now.
+    fn of(listen: &TcpListener, dtma: &TcpListener) -> Result<Self, CliError> {
+        let address = |listener: &TcpListener| {
+            listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))
+        };
+        let listen = address(listen)?;
+        let dtma = reachable(address(dtma)?);
+        Ok(Self { url: format!("http://{}", reachable(listen)), listen, dtma })
+    }
+}
+
+/// An address that listens on every interface is reached on the loopback one.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// The rows of the first start, and the files that the two processes and the command line read.
+async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret, CliError> {
+    data_dir::make(&data.control())?;
+    data_dir::make(&data.dtma())?;
+    let config = super::server::config(data, args.database.as_ref(), args.reach, &place.url, Some(place.dtma))?;
+    let setup = control::setup(&config).await.map_err(super::server::control_failure)?;
+    super::dtma::write_identity(data, setup.environment, &setup.dtma_token)?;
+    let token = match setup.api_token {
+        Some(token) => token,
+        None => kept_token(&data.client_file())?,
+    };
+    let file = ClientFile { url: place.url.clone(), token: token.clone() };
+    let text = toml::to_string(&file).map_err(|e| CliError::because("cannot write the client file", e))?;
+    data_dir::write_private(&data.client_file(), &text)?;
+    Ok(token)
+}
+
+/// Tokens are stored as hashes, so the one of the first start is only in the file that this start replaces.
+fn kept_token(path: &Path) -> Result<Secret, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|e| io_failure("read", path, e))?;
+    toml::from_str::<ClientFile>(&text).map(|file| file.token).map_err(|_| {
+        CliError::failed(format!("`{}` cannot be read: it must hold `url` and `token`", path.display()))
+    })
+}
+
+fn workers(
+    args: &UpArgs,
+    data: &DataDir,
+    place: &Place,
+    listen: TcpListener,
+    dtma_listen: TcpListener,
+) -> Vec<Worker> {
+    let own = |words: &[&str]| -> Vec<OsString> {
+        let mut all: Vec<OsString> = words.iter().map(OsString::from).collect();
+        all.extend([OsString::from("--data"), data.path().into()]);
+        all
+    };
+    let mut server = own(&["server", "--listen", &place.listen.to_string(), "--dtma", &place.dtma.to_string()]);
+    if let Some(reach) = args.reach {
+        let word = match reach {
+            ReachChoice::Socket => "socket",
+            ReachChoice::Dtma => "dtma",
+        };
+        server.extend(["--reach", word].map(OsString::from));
+    }
+    let runtime = match args.runtime {
+        RuntimeChoice::Auto => "auto",
+        RuntimeChoice::Process => "process",
+    };
+    let dtma = own(&["dtma", "--control-url", &place.url, "--runtime", runtime]);
+    let log = |name: &str| data.logs().join(format!("{name}.log"));
+    // An argument can be read by everybody on the machine; a database's address may hold a password.
+    let secret_environment: Vec<(&'static str, Secret)> =
+        args.database.iter().map(|database| (DATABASE_VARIABLE, database.clone())).collect();
+    vec![
+        Worker { name: DTMA, arguments: dtma, environment: Vec::new(), listener: dtma_listen, log: log(DTMA) },
+        Worker {
+            name: SERVER,
+            arguments: server,
+            environment: secret_environment,
+            listener: listen,
+            log: log(SERVER),
+        },
+    ]
+}
+
+/// Waits until the `welcome` server runs; `None` when it is not there or takes too long.
+async fn welcome(client: &Client, output: Output) -> Option<Instance> {
+    let mut steps = output.steps();
+    let deadline = Instant::now() + WELCOME_PATIENCE;
+    let mut last = None;
+    while Instant::now() < deadline {
+        let found: Result<Instance, CliError> = client.get(&Client::instance_path(WELCOME, "")).await;
+        match found {
+            Ok(instance) if instance.status == InstanceStatus::Running => {
+                steps.end();
+                return Some(instance);
+            }
+            Ok(instance) if instance.status == InstanceStatus::Stopped => {
+                steps.end();
+                return Some(instance);
+            }
+            Ok(instance) => {
+                steps.show(&format!("{WELCOME}: {}", instance.status), None);
+                last = Some(instance);
+            }
+            Err(CliError::Refused(detail)) if detail.code == api::errors::ErrorCode::NotFound => {
+                steps.end();
+                return None;
+            }
+            // The server is not up yet.
+            Err(_) => steps.show("starting", None),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    steps.end();
+    let why = last.as_ref().and_then(|instance| instance.message.clone()).unwrap_or_default();
+    output.warn(&format!("`{WELCOME}` does not run after {} s: {why}", WELCOME_PATIENCE.as_secs()));
+    last
+}
+
+fn summary(
+    data: &DataDir,
+    place: &Place,
+    supervisor: &Supervisor,
+    welcome: Option<&Instance>,
+    connection: &Connection,
+    output: Output,
+) -> Result<(), CliError> {
+    let pids = supervisor.pids();
+    let pid = |name| {
+        let pid = pids.get(name).copied().flatten();
+        pid.map_or_else(|| "starting".to_owned(), |pid| pid.as_raw_nonzero().to_string())
+    };
+    if output.json() {
+        return output.document(&serde_json::json!({
+            "url": place.url,
+            "dtma": place.dtma.to_string(),
+            "data": data.path(),
+            "pid": std::process::id(),
+            "welcome": welcome,
+        }));
+    }
+    let mut text = format!(
+        "Berth is running.\n\n  address  {}\n  data     {}\n  server   process {} on {}\n  dtma     process {} on {}\n",
+        place.url,
+        data.path().display(),
+        pid(SERVER),
+        place.listen,
+        pid(DTMA),
+        place.dtma,
+    );
+    let berth = this_command(connection);
+    if let Some(instance) = welcome {
+        let line = format!("  {:<8} {}, MCP address {}\n", instance.name, instance.status, instance.url);
+        text.push_str(&line);
+        text.push_str(&format!("\nCall a tool, in a second terminal:\n\n  {berth} call {WELCOME} echo '{{\"message\":\"hi\"}}'\n"));
+        text.push_str(&format!("\nConnect an MCP client:\n\n  {berth} connect {WELCOME}\n"));
+    }
+    text.push_str(&format!(
+        "\nDeploy a server:\n\n  {berth} deploy everything --wait\n\nCtrl-C here stops everything; `{berth} up` brings it back as it was."
+    ));
+    output.data(&text)
+}
+
+/// How this very command is typed again.
+fn this_command(connection: &Connection) -> String {
+    let typed = std::env::args().next().unwrap_or_else(|| "berth".to_owned());
+    let by_cargo = std::env::var_os("CARGO_MANIFEST_DIR").is_some();
+    let program = if by_cargo {
+        let release = if typed.contains("/release/") { " --release" } else { "" };
+        format!("cargo run{release} --")
+    } else {
+        typed
+    };
+    match &connection.data {
+        Some(data) if data != Path::new(data_dir::DEFAULT) => format!("{program} --data {}", data.display()),
+        _ => program,
+    }
+}
+
+/// Instances first, by the one that started them; then the two processes.
+async fn stop(
+    supervisor: &mut Supervisor,
+    data: &DataDir,
+    place: &Place,
+    output: Output,
+) -> Result<(), CliError> {
+    supervisor.let_end(DTMA).await;
+    let stopped = tokio::time::timeout(STOP_PATIENCE, stop_instances(data, place)).await;
+    let mut left = None;
+    if !matches!(stopped, Ok(Ok(()))) {
+        let error = match stopped {
+            Ok(Err(error)) => error,
+            _ => CliError::failed(format!("the DTMA did not answer within {} s", STOP_PATIENCE.as_secs())),
+        };
+        left = Some(error.with_hint("instances may still run; `berth up` takes them over again"));
+        supervisor.end(DTMA, Signal::TERM).await;
+    }
+    supervisor.end(SERVER, Signal::TERM).await;
+    for name in [SERVER, DTMA] {
+        if !supervisor.ended(name, END_PATIENCE).await {
+            output.warn(&format!("{name} did not end within {} s and is killed", END_PATIENCE.as_secs()));
+            supervisor.end(name, Signal::KILL).await;
+            supervisor.ended(name, END_PATIENCE).await;
+        }
+    }
+    match left {
+        Some(error) => Err(error),
+        None => {
+            output.say("everything is stopped");
+            Ok(())
+        }
+    }
+}
+
+/// Tries until the DTMA takes it: it may just be being started again.
+async fn stop_instances(data: &DataDir, place: &Place) -> Result<(), CliError> {
+    let token = super::dtma::read_token(data)?;
+    let url = format!("http://{}", place.dtma);
+    let http = http_client(&url)?;
+    loop {
+        let request = http
+            .post(format!("{url}/v1/shutdown"))
+            .bearer_auth(token.expose())
+            .json(&ShutdownRequest { stop_instances: true });
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => return Ok(()),
+            Ok(answer) => {
+                return Err(CliError::failed(format!(
+                    "the DTMA answered {} when asked to stop",
+                    answer.status()
+                )));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP, all alike: a closed terminal stops what was started in it.
+fn signals() -> Result<mpsc::Receiver<()>, CliError> {
+    let (told, signals) = mpsc::channel(4);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut one = signal(kind).map_err(|e| CliError::because("cannot watch for signals", e))?;
+        let told = told.clone();
+        tokio::spawn(async move {
+            while one.recv().await.is_some() {
+                if told.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(signals)
+}
