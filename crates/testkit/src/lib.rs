@@ -1,1 +1,14 @@
-//! testkit
+//! What tests stand on: real parts, started and ended by the test that needs them. No product code depends on it.
+//!
+//! Everything here panics when a part is missing or does not do what it should within its time: in a test there is
+//! nobody to hand an error to, and nothing is ever skipped.
+
+#![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
+
+pub mod mcp;
+pub mod platform;
+pub mod postgres;
+pub mod processes;
+pub mod wait;
+
+pub mod postgres;
