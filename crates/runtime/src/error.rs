@@ -15,7 +15,9 @@ pub enum RuntimeError {
         package: String,
     },
     /// The package has no such version: choose another, or none for the newest.
-    #[error("`{package}` has no version {version} on {registry}{known}: leave the version out for the newest")]
+    #[error(
+        "`{package}` has no version {version} on {registry}{known}: leave the version out for the newest"
+    )]
     UnknownVersion {
         /// `npm` or `PyPI`.
         registry: &'static str,

@@ -4,13 +4,10 @@
 //! serves nothing, keeps no desired state and knows no MCP: the DTMA decides, the shim speaks.
 
 pub mod error;
-
+mod identity;
 
 pub mod layout;
-
-
-
-
+pub mod sandbox;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
