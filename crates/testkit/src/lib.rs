@@ -10,5 +10,3 @@ pub mod platform;
 pub mod postgres;
 pub mod processes;
 pub mod wait;
-
-pub mod postgres;

@@ -68,6 +68,16 @@ impl Mcp {
     /// # Errors
     /// When nobody answers.
     pub async fn post(&self, message: &Value) -> anyhow::Result<Answer> {
+        let response = self.stream(message).await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, text: response.text().await? })
+    }
+
+    /// As [`Mcp::post`], with the body still to be read as it comes.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn stream(&self, message: &Value) -> anyhow::Result<reqwest::Response> {
         let mut request = self
             .http
             .post(&self.url)
@@ -77,9 +87,7 @@ impl Mcp {
         if let Some(session) = &self.session {
             request = request.header("mcp-session-id", session).header("mcp-protocol-version", "2025-11-25");
         }
-        let response = request.send().await?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, text: response.text().await? })
+        Ok(request.send().await?)
     }
 
     /// Calls a tool and gives its result.
