@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +14,11 @@ use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
 use crate::open::cannot_open;
 use crate::{Database, StoreError};
 
-/// Version, name and text of every migration. One that was published is never changed.
-pub(crate) const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+/// Version, name and text.
+pub(crate) type Step = (i64, &'static str, &'static str);
+
+/// Every migration, in order. One that was published is never changed.
+pub(crate) const MIGRATIONS: &[Step] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.
 const SCHEMA: &str = "berth";
@@ -27,27 +30,35 @@ pub(crate) async fn sqlite(
     database: &Database,
     path: &Path,
     connection: &mut SqliteConnection,
+    steps: &[Step],
 ) -> Result<(), StoreError> {
     let failed = |source| cannot_open(database, source);
     if let Some(version) = sqlite_version(connection).await.map_err(failed)?
-        && version < newest()
+        && version < newest(steps)
     {
-        back_up(path, version, connection).await.map_err(|source| match source {
+        back_up(path, version, newest(steps), connection).await.map_err(|source| match source {
             BackupError::Database(source) => cannot_open(database, source),
             BackupError::File(source) => cannot_open(database, sqlx::Error::Io(source)),
         })?;
     }
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    migrator().run_direct(None, &mut *tx, false).await.map_err(|e| migration_failed(database, e))?;
+    migrator(steps)
+        .run_direct(None, &mut *tx, false)
+        .await
+        .map_err(|e| migration_failed(database, steps, e))?;
     tx.commit().await.map_err(failed)
 }
 
 /// Makes or updates the tables of a PostgreSQL database and closes them to the roles that Supabase's public API uses.
-pub(crate) async fn postgres(database: &Database, connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(crate) async fn postgres(
+    database: &Database,
+    connection: &mut PgConnection,
+    steps: &[Step],
+) -> Result<(), StoreError> {
     let failed = |source| cannot_open(database, source);
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *connection).await.map_err(failed)?;
     enter_schema(connection).await.map_err(failed)?;
-    let mut migrator = migrator();
+    let mut migrator = migrator(steps);
     // `CREATE SCHEMA` needs a right that the user lacks where somebody else made the schema for it.
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
         .bind(SCHEMA)
@@ -57,7 +68,7 @@ pub(crate) async fn postgres(database: &Database, connection: &mut PgConnection)
     if !there {
         migrator.create_schema(SCHEMA);
     }
-    migrator.run_direct(None, connection, false).await.map_err(|e| migration_failed(database, e))?;
+    migrator.run_direct(None, connection, false).await.map_err(|e| migration_failed(database, steps, e))?;
     connection.execute(CLOSE_TO_PUBLIC_API).await.map_err(failed)?;
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).execute(connection).await.map_err(failed)?;
     Ok(())
@@ -80,15 +91,15 @@ BEGIN
     REVOKE ALL ON SCHEMA berth FROM PUBLIC;
 END $$";
 
-fn migrator() -> Migrator {
-    let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+fn migrator(steps: &[Step]) -> Migrator {
+    let migration = |&(version, name, sql): &Step| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
+    Migrator::with_migrations(steps.iter().map(migration).collect())
 }
 
-fn newest() -> i64 {
-    MIGRATIONS.iter().map(|&(version, ..)| version).max().unwrap_or_default()
+fn newest(steps: &[Step]) -> i64 {
+    steps.iter().map(|&(version, ..)| version).max().unwrap_or_default()
 }
 
 /// The schema version of a file that Berth has written to; `None` for a new one.
@@ -106,16 +117,25 @@ async fn sqlite_version(connection: &mut SqliteConnection) -> Result<Option<i64>
 
 enum BackupError {
     Database(sqlx::Error),
-    File(std::io::Error),
+    File(io::Error),
 }
 
-/// Copies the database to `FILE.before-N`, N being the schema version that it will be brought to.
+/// Copies the database, of schema version `from`, to `FILE.before-TO`.
 ///
 /// The copy appears under its name only when it is complete: another process may be making the same one.
-async fn back_up(path: &Path, version: i64, connection: &mut SqliteConnection) -> Result<(), BackupError> {
-    let finished = beside(path, &format!("before-{}", newest()));
-    let unfinished = beside(path, &format!("before-{}.{}.part", newest(), std::process::id()));
-    let _ = fs::remove_file(&unfinished);
+async fn back_up(
+    path: &Path,
+    from: i64,
+    to: i64,
+    connection: &mut SqliteConnection,
+) -> Result<(), BackupError> {
+    let finished = beside(path, &format!("before-{to}"));
+    let unfinished = beside(path, &format!("before-{to}.{}.part", std::process::id()));
+    // Left behind by a process of the same number that was killed; `VACUUM INTO` wants a new file.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(BackupError::File(error)),
+        _ => {}
+    }
     sqlx::query("VACUUM INTO $1")
         .bind(unfinished.to_string_lossy().into_owned())
         .execute(connection)
@@ -123,7 +143,7 @@ async fn back_up(path: &Path, version: i64, connection: &mut SqliteConnection) -
         .map_err(BackupError::Database)?;
     fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600)).map_err(BackupError::File)?;
     fs::rename(&unfinished, &finished).map_err(BackupError::File)?;
-    tracing::info!(backup = %finished.display(), from = version, to = newest(), "copied the database before updating its tables");
+    tracing::info!(backup = %finished.display(), from, to, "copied the database before updating its tables");
     Ok(())
 }
 
@@ -134,10 +154,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn migration_failed(database: &Database, error: MigrateError) -> StoreError {
+fn migration_failed(database: &Database, steps: &[Step], error: MigrateError) -> StoreError {
     match error {
-        MigrateError::VersionMissing(found) if newest() < found => {
-            StoreError::Newer { database: database.to_string(), found, known: newest() }
+        MigrateError::VersionMissing(found) if newest(steps) < found => {
+            StoreError::Newer { database: database.to_string(), found, known: newest(steps) }
         }
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
             cannot_open(database, source)

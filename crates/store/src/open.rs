@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite, Transaction};
 
 use crate::errors::is_busy;
+use crate::migrate::{MIGRATIONS, Step};
 use crate::{Database, StoreError, migrate};
 
 /// How long a statement waits for another process that writes to the same SQLite file.
@@ -67,12 +68,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::CannotOpen`], [`StoreError::Newer`], [`StoreError::NoSpace`].
     pub async fn open(database: &Database) -> Result<Self, StoreError> {
-        match database {
-            Database::Sqlite(path) => open_sqlite(database, path).await.map(|p| Self(Dialect::Sqlite(p))),
-            Database::Postgres(options) => {
-                open_postgres(database, options).await.map(|p| Self(Dialect::Postgres(p)))
-            }
-        }
+        Self::open_at(database, MIGRATIONS).await
+    }
+
+    pub(crate) async fn open_at(database: &Database, steps: &[Step]) -> Result<Self, StoreError> {
+        Ok(Self(match database {
+            Database::Sqlite(path) => Dialect::Sqlite(open_sqlite(database, path, steps).await?),
+            Database::Postgres(options) => Dialect::Postgres(open_postgres(database, options, steps).await?),
+        }))
     }
 
     /// Begins a transaction. On SQLite it waits for the one before it to end.
@@ -132,7 +135,7 @@ impl Tx {
     }
 }
 
-async fn open_sqlite(database: &Database, path: &Path) -> Result<SqlitePools, StoreError> {
+async fn open_sqlite(database: &Database, path: &Path, steps: &[Step]) -> Result<SqlitePools, StoreError> {
     make_private(path).map_err(|source| cannot_open_file(database, path, source))?;
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -152,7 +155,7 @@ async fn open_sqlite(database: &Database, path: &Path) -> Result<SqlitePools, St
             other => break other.map_err(|source| cannot_open(database, source))?,
         }
     };
-    migrate::sqlite(database, path, &mut first).await?;
+    migrate::sqlite(database, path, &mut first, steps).await?;
     first.close().await.map_err(|source| cannot_open(database, source))?;
 
     let pool = |connections| {
@@ -168,14 +171,18 @@ async fn open_sqlite(database: &Database, path: &Path) -> Result<SqlitePools, St
     Ok(SqlitePools { write, read })
 }
 
-async fn open_postgres(database: &Database, options: &PgConnectOptions) -> Result<PgPool, StoreError> {
+async fn open_postgres(
+    database: &Database,
+    options: &PgConnectOptions,
+    steps: &[Step],
+) -> Result<PgPool, StoreError> {
     // One connection by hand: the pool would try again and again, and nobody would learn why.
     let connecting = tokio::time::timeout(PATIENCE, options.connect()).await;
     let mut first = match connecting {
         Ok(connected) => connected.map_err(|source| cannot_open(database, source))?,
         Err(_) => return Err(cannot_open(database, sqlx::Error::PoolTimedOut)),
     };
-    let migrated = migrate::postgres(database, &mut first).await;
+    let migrated = migrate::postgres(database, &mut first, steps).await;
     // Closing also gives back the lock that the migrator holds when it failed.
     let closed = first.close().await;
     migrated?;

@@ -24,29 +24,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A fresh, empty database; its URL. Blocks while the process's server starts.
 ///
-/// # Errors
+/// # Panics
 /// When no server can be started or it makes no database; the message says what to install.
-pub fn database() -> Result<String> {
-    static SERVER: OnceLock<std::result::Result<String, String>> = OnceLock::new();
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let server = SERVER.get_or_init(|| match std::env::var(SERVER_VARIABLE) {
-        Ok(url) => Ok(url),
-        Err(_) => Server::start().map(Server::into_url).map_err(|e| format!("{e:#}")),
-    });
-    let server = server.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("t{}_{}_{count}", since.as_micros(), std::process::id());
-    psql(&programs()?, server, &format!("CREATE DATABASE {name}"))?;
-    with_database(server, &name)
+pub fn database() -> String {
+    match try_database() {
+        Ok(url) => url,
+        Err(error) => panic!("{error:#}"),
+    }
 }
 
 /// Runs statements on the database of a URL, as `psql` would, and gives back what it prints.
 ///
-/// # Errors
+/// # Panics
 /// When a statement fails.
-pub fn run(url: &str, statements: &str) -> Result<String> {
-    psql(&programs()?, url, statements)
+pub fn run(url: &str, statements: &str) -> String {
+    match programs().and_then(|programs| psql(&programs, url, statements)) {
+        Ok(printed) => printed,
+        Err(error) => panic!("{error:#}"),
+    }
 }
 
 /// A running server. It ends when this is dropped, and when the process ends in whatever way.
@@ -140,6 +135,21 @@ impl Drop for Server {
         // The keeper ends once the server has; there is nothing to do about one that does not.
         let _ = self.keeper.wait();
     }
+}
+
+fn try_database() -> Result<String> {
+    static SERVER: OnceLock<std::result::Result<String, String>> = OnceLock::new();
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = SERVER.get_or_init(|| match std::env::var(SERVER_VARIABLE) {
+        Ok(url) => Ok(url),
+        Err(_) => Server::start().map(Server::into_url).map_err(|e| format!("{e:#}")),
+    });
+    let server = server.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("t{}_{}_{count}", since.as_micros(), std::process::id());
+    psql(&programs()?, server, &format!("CREATE DATABASE {name}"))?;
+    with_database(server, &name)
 }
 
 /// Where the newest installed PostgreSQL has its programs.

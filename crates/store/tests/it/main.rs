@@ -1,0 +1,115 @@
+//! The store from outside. Every test runs on SQLite and on PostgreSQL.
+
+mod accounts;
+mod audit;
+mod catalog;
+mod environments;
+mod instances;
+mod open;
+mod tokens;
+
+use api::users::Role;
+use domain::ids::{AccountId, EnvironmentId, UserId};
+use domain::status::EnvironmentStatus;
+use domain::time::Timestamp;
+use store::accounts::{AccountRow, UserRow};
+use store::environments::{Droplet, EnvironmentRow};
+use store::{Database, Store, Tx};
+
+/// A time that tests call now, in microseconds.
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+/// `NOW` and so many seconds.
+fn after(seconds: i64) -> Timestamp {
+    Timestamp(NOW.0 + seconds * 1_000_000)
+}
+
+/// An empty database of either kind; gone with this value.
+struct Place {
+    database: Database,
+    _directory: tempfile::TempDir,
+}
+
+impl Place {
+    async fn open(&self) -> Store {
+        Store::open(&self.database).await.unwrap()
+    }
+
+    fn is_sqlite(&self) -> bool {
+        matches!(self.database, Database::Sqlite(_))
+    }
+}
+
+/// Runs a test on each kind of database, on two threads, so that tasks do run at once.
+fn on_both(test: impl AsyncFn(&Place)) {
+    let directory = || tempfile::tempdir().unwrap();
+    let file = directory();
+    let places = [
+        Place { database: Database::Sqlite(file.path().join("berth.db")), _directory: file },
+        Place { database: Database::parse(&testkit::postgres::database()).unwrap(), _directory: directory() },
+    ];
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for place in places {
+        eprintln!("on {}", place.database);
+        runtime.block_on(test(&place));
+    }
+}
+
+/// As [`on_both`], with the database open.
+fn on_both_stores(test: impl AsyncFn(Store)) {
+    on_both(async |place| test(place.open().await).await);
+}
+
+/// Does something in a transaction of its own.
+async fn change<T>(
+    store: &Store,
+    act: impl AsyncFnOnce(&mut Tx) -> Result<T, store::StoreError>,
+) -> Result<T, store::StoreError> {
+    let mut tx = store.begin().await?;
+    let done = act(&mut tx).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+/// A tenant with its owner and one environment.
+#[derive(Debug, Clone)]
+struct Tenant {
+    account: AccountRow,
+    owner: UserRow,
+    environment: EnvironmentRow,
+}
+
+async fn tenant(store: &Store, name: &str) -> Tenant {
+    let account = AccountRow { id: AccountId::generate(), name: name.parse().unwrap(), created_at: NOW };
+    let owner = UserRow { id: UserId::generate(), name: format!("{name}-owner"), created_at: NOW };
+    let environment = environment(&account, "local");
+    change(store, async |tx| {
+        store::accounts::create_account(tx, &account, &owner).await?;
+        store::environments::insert(tx, &environment, Some(&format!("hash-of-{name}"))).await
+    })
+    .await
+    .unwrap();
+    assert_eq!(store::accounts::role_of(store, account.id, owner.id).await.unwrap(), Some(Role::Owner));
+    Tenant { account, owner, environment }
+}
+
+fn environment(account: &AccountRow, name: &str) -> EnvironmentRow {
+    EnvironmentRow {
+        id: EnvironmentId::generate(),
+        account: account.id,
+        user: None,
+        name: name.parse().unwrap(),
+        description: None,
+        status: EnvironmentStatus::AwaitingHeartbeat,
+        droplet: Droplet::default(),
+        public_ip_address: None,
+        reach: serde_json::json!({ "kind": "local", "odd": "ä\u{0}\u{1f600}" }),
+        dtma_token_sealed: Some("c2VhbGVk".to_owned()),
+        dtma_version: None,
+        health: None,
+        last_heartbeat_at: None,
+        provisioning_error_message: None,
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
