@@ -1,1 +1,163 @@
-//! dtma
+//! The DTMA: the process on a host that runs its instances.
+//!
+//! It keeps what is wanted of each instance on disk, makes it so through a [`runtime::Runtime`], forwards the bytes of
+//! calls to the instances' shims, and tells the control plane what is. It needs no control plane to go on, opens no
+//! database and reads no MCP. Shims outlive it: a DTMA that starts finds the living ones and keeps them.
+
+mod config;
+mod heartbeat;
+mod http;
+mod instance;
+mod instances;
+mod life;
+mod lock;
+mod logs;
+mod metrics;
+mod plan;
+mod seal;
+mod shim_client;
+mod specs;
+mod system;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use ::runtime::Runtime;
+use ::runtime::layout::Layout;
+use hop::serve::Listener;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Config, Enrolment, enrol};
+
+use crate::instances::Instances;
+use crate::lock::LockError;
+use crate::metrics::Metrics;
+use crate::seal::{KeyError, Seal};
+use crate::specs::{Specs, WriteError};
+use crate::system::Meter;
+
+/// Installs at a time.
+const INSTALLS: usize = 2;
+
+/// Why a DTMA does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DtmaError {
+    /// Another one has the data directory, or the directory cannot be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The host is not enrolled, or a file of the enrolment is not what it should be.
+    #[error("`{path}` {reason}: start with `berth up`, or write the file")]
+    Enrolment {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The control plane's address is none.
+    #[error("`{url}` is not the address of a control plane: {reason}")]
+    ControlUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The key that seals secrets on disk cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The data directory cannot be written.
+    #[error("the data directory cannot be used")]
+    Data(#[from] WriteError),
+    /// The data directory cannot be read.
+    #[error("the instances in the data directory cannot be read")]
+    Load(#[source] std::io::Error),
+}
+
+/// The API's OpenAPI description.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    http::openapi()
+}
+
+/// Runs until `stop` is done or `POST /v1/shutdown` is asked for. Shims and servers go on, unless that request said
+/// otherwise.
+///
+/// # Errors
+/// What keeps it from starting; once it serves it does not fail.
+pub async fn run(
+    config: Config,
+    runtime: Arc<dyn Runtime>,
+    listener: Listener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), DtmaError> {
+    let layout = Layout::new(&config.data)
+        .map_err(|source| DtmaError::Data(WriteError::Io { path: config.data.clone(), source }))?;
+    specs::make_dir(&layout.data)?;
+    let _lock = lock::take(&layout.data)?;
+    let heartbeat_url = config.control_url.as_deref().map(|url| {
+        heartbeat::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
+    });
+    let heartbeat_url = heartbeat_url.transpose()?;
+    let seal = Seal::of_file(&layout.data.join("key"))?;
+    let specs = Specs::open(layout.instances(), seal)?;
+    specs::make_dir(&layout.sockets())?;
+    let protections = runtime.protections();
+    for protection in &protections {
+        tracing::info!(
+            name = protection.name,
+            granted = protection.granted,
+            detail = protection.detail,
+            "a protection of this host"
+        );
+    }
+    let found = specs.load().map_err(DtmaError::Load)?;
+    tracing::info!(environment = %config.environment, instances = found.len(), "the DTMA starts");
+
+    let shared = Arc::new(instance::Shared {
+        runtime,
+        pool: hop::pool::Pool::new(),
+        specs,
+        sockets: layout.sockets(),
+        metrics: Metrics::default(),
+        changed: Notify::new(),
+        installs: Semaphore::new(INSTALLS),
+    });
+    let instances = Instances::start(shared, found);
+    let asked = CancellationToken::new();
+    let app = http::App {
+        instances: instances.clone(),
+        environment: config.environment,
+        protections: protections.clone().into(),
+        meter: Arc::new(Mutex::new(Meter::new(layout.data.clone()))),
+        token: http::hash(&config.token),
+        stop: asked.clone(),
+    };
+    let heartbeats = async {
+        match heartbeat_url {
+            Some(url) => {
+                let reporter = heartbeat::Reporter {
+                    url,
+                    environment: config.environment,
+                    token: config.token.clone(),
+                    protections,
+                    meter: Meter::new(layout.data.clone()),
+                };
+                heartbeat::run(reporter, instances.clone()).await;
+            }
+            None => tracing::info!("no control plane is configured; this host goes on alone"),
+        }
+        std::future::pending::<()>().await;
+    };
+    let stopped = async {
+        tokio::select! {
+            () = stop => asked.cancel(),
+            () = asked.cancelled() => {}
+        }
+    };
+    tokio::select! {
+        () = hop::serve::serve_router(listener, http::router(app), stopped) => {}
+        () = heartbeats => {}
+    }
+    instances.abandon();
+    tracing::info!("the DTMA ended");
+    Ok(())
+}

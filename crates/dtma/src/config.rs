@@ -1,0 +1,95 @@
+//! What a DTMA is started with, and the files that make a host an environment's: `environment` and `token`.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use domain::ids::EnvironmentId;
+use domain::secret::Secret;
+
+use crate::DtmaError;
+use crate::specs::{WriteError, make_dir};
+
+const ENVIRONMENT: &str = "environment";
+const TOKEN: &str = "token";
+
+/// What a DTMA is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The DTMA's part of the data directory, such as `berth-data/dtma`.
+    pub data: PathBuf,
+    /// Which environment this host is.
+    pub environment: EnvironmentId,
+    /// What callers of the API must show, and what heartbeats are sent under.
+    pub token: Secret,
+    /// Where heartbeats go, such as `http://127.0.0.1:8420`; absent: nowhere.
+    pub control_url: Option<String>,
+}
+
+/// What makes a host an environment's.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// Which environment.
+    pub environment: EnvironmentId,
+    /// Its token.
+    pub token: Secret,
+}
+
+impl Config {
+    /// The configuration of a host whose enrolment lies in `data`.
+    ///
+    /// # Errors
+    /// [`DtmaError::Enrolment`], naming the file and what is wrong with it.
+    pub fn read(data: PathBuf, control_url: Option<String>) -> Result<Self, DtmaError> {
+        let (path, text) = read(&data, ENVIRONMENT)?;
+        let environment = text.parse().map_err(|_| DtmaError::Enrolment {
+            path,
+            reason: "does not hold an environment's id".to_owned(),
+        })?;
+        let (path, text) = read(&data, TOKEN)?;
+        if text.is_empty() {
+            return Err(DtmaError::Enrolment { path, reason: "is empty".to_owned() });
+        }
+        Ok(Self { data, environment, token: Secret::new(text), control_url })
+    }
+}
+
+/// Makes the host of `data` an environment's: writes both files, mode 0600, each whole or not at all.
+///
+/// # Errors
+/// [`DtmaError::Data`]
+pub fn enrol(data: &Path, enrolment: &Enrolment) -> Result<(), DtmaError> {
+    make_dir(data)?;
+    for (name, text) in
+        [(ENVIRONMENT, enrolment.environment.to_string()), (TOKEN, enrolment.token.expose().to_owned())]
+    {
+        let path = data.join(name);
+        write(&path, &text).map_err(|source| DtmaError::Data(WriteError::Io { path, source }))?;
+    }
+    Ok(())
+}
+
+fn read(data: &Path, name: &str) -> Result<(PathBuf, String), DtmaError> {
+    let path = data.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text.trim().to_owned())),
+        Err(error) => {
+            let reason = if error.kind() == io::ErrorKind::NotFound {
+                "is missing".to_owned()
+            } else {
+                format!("cannot be read ({error})")
+            };
+            Err(DtmaError::Enrolment { path, reason })
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}

@@ -1,0 +1,189 @@
+//! Tells the control plane what is, every 15 s and at once on change. When nobody answers, the host goes on alone.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use api::dtma::HEARTBEAT_PATH;
+use domain::backoff::Backoff;
+use domain::ids::EnvironmentId;
+use domain::secret::Secret;
+use domain::status::{Heartbeat, Protection};
+use domain::time::Timestamp;
+use reqwest::Url;
+use tokio::time::Instant;
+
+use crate::instance::{chain, now};
+use crate::instances::Instances;
+use crate::metrics::{HeartbeatLabels, Truth};
+use crate::system::Meter;
+
+/// The longest time between two heartbeats.
+const PERIOD: Duration = Duration::from_secs(15);
+/// Changes that come together go out together.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// A control plane that has not answered by then did not get it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where to report and as whom.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    /// The control plane's heartbeat address.
+    pub(crate) url: Url,
+    /// This environment.
+    pub(crate) environment: EnvironmentId,
+    /// The environment's token.
+    pub(crate) token: Secret,
+    /// What the runtime protects servers with.
+    pub(crate) protections: Vec<Protection>,
+    /// Measures this host.
+    pub(crate) meter: Meter,
+}
+
+/// The heartbeat address of a control plane.
+///
+/// # Errors
+/// Why the text is not the address of one.
+pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
+    let url = Url::parse(control_url).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("it must begin with `http://` or `https://` and name a host".to_owned());
+    }
+    url.join(HEARTBEAT_PATH).map_err(|error| error.to_string())
+}
+
+/// Reports until dropped.
+pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
+    let client = match http_client(&reporter.url) {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "no heartbeat can be sent from this host");
+            return;
+        }
+    };
+    let started_at = now();
+    let mut sequence = 0;
+    let mut failures = 0;
+    loop {
+        let sent_at = Instant::now();
+        sequence += 1;
+        let outcome = send(&client, &mut reporter, &instances, started_at, sequence).await;
+        instances
+            .shared()
+            .metrics
+            .heartbeats
+            .get_or_create(&HeartbeatLabels { taken: Truth(outcome.is_ok()) })
+            .inc();
+        match outcome {
+            Ok(()) => {
+                if 0 < failures {
+                    tracing::info!(failures, "the control plane takes heartbeats again");
+                }
+                failures = 0;
+                tokio::select! {
+                    () = tokio::time::sleep_until(sent_at + PERIOD) => {}
+                    () = instances.shared().changed.notified() => tokio::time::sleep(DEBOUNCE).await,
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                if failures == 1 {
+                    tracing::warn!(url = %reporter.url, error, "the control plane takes no heartbeat; this host goes on alone and keeps trying");
+                }
+                // All that changed meanwhile goes out with the next one, so a change does not shorten the wait.
+                tokio::time::sleep(jittered(Backoff::OWN.wait(failures))).await;
+            }
+        }
+    }
+}
+
+async fn send(
+    client: &reqwest::Client,
+    reporter: &mut Reporter,
+    instances: &Instances,
+    started_at: Timestamp,
+    sequence: u64,
+) -> Result<(), String> {
+    let heartbeat = Heartbeat {
+        environment: reporter.environment,
+        dtma_version: env!("CARGO_PKG_VERSION").to_owned(),
+        sequence,
+        started_at,
+        instances: instances.reports(),
+        system: reporter.meter.measure(),
+        protections: reporter.protections.clone(),
+    };
+    let response = client
+        .post(reporter.url.clone())
+        .bearer_auth(reporter.token.expose())
+        .json(&heartbeat)
+        .send()
+        .await
+        .map_err(|error| chain(&error.without_url()))?;
+    if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status())) }
+}
+
+/// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it
+/// is used. A control plane on this machine is never asked through a proxy.
+fn http_client(url: &Url) -> reqwest::Result<reqwest::Client> {
+    let builder = || {
+        let builder = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("berth-dtma/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(url) { builder.no_proxy() } else { builder }
+    };
+    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let host = host.trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// Between half of a time and all of it, so that hosts that lost one control plane do not return as one.
+fn jittered(time: Duration) -> Duration {
+    // Without random bytes the full time is as good.
+    time.mul_f64(getrandom::u32().map_or(1.0, |random| 0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let check = |given: &str, expected: Result<&str, ()>| {
+            let url = url_of(given);
+            assert_eq!(url.as_ref().map(Url::as_str).map_err(|_| ()), expected, "{given}: {url:?}");
+        };
+        check("http://127.0.0.1:8420", Ok("http://127.0.0.1:8420/api/v1/dtma/heartbeat"));
+        check("https://berth.example/", Ok("https://berth.example/api/v1/dtma/heartbeat"));
+        check("127.0.0.1:8420", Err(()));
+        check("unix:/x", Err(()));
+        check("", Err(()));
+    }
+
+    #[test]
+    fn loopback() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost:1", true),
+            ("http://10.0.0.1:1", false),
+            ("http://localhost.example", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn jitter_stays_in_bounds() {
+        for _ in 0..100 {
+            let time = jittered(Duration::from_secs(4));
+            assert!((Duration::from_secs(2)..=Duration::from_secs(4)).contains(&time), "{time:?}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `/v1/instances/{id}/mcp`: the bytes of a call, to the instance's shim and back, streamed both ways.
+//!
+//! It reads no MCP. The headers that name the caller and the instance's key pass as the control plane sent them; the
+//! shim checks them.
+
+use api::errors::{ErrorBody, ErrorCode};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::response::Response;
+use domain::ids::InstanceId;
+use domain::shim::MCP_PATH;
+use domain::status::InstanceStatus;
+use hop::pool::HopError;
+
+use super::App;
+use super::errors::{Path, Refusal};
+use crate::instance::chain;
+use crate::metrics::{CallLabels, CallOutcome};
+
+/// Sends one message to the instance's server.
+#[utoipa::path(
+    post,
+    path = "/v1/instances/{id}/mcp",
+    security(("token" = [])),
+    params(("id" = InstanceId, Path)),
+    responses(
+        (status = 200, description = "What the shim answers, whatever its status"),
+        (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody),
+        (status = 502, description = "The shim ended before it answered", body = ErrorBody),
+        (status = 503, description = "Stopped, starting or failed, as the message says", body = ErrorBody),
+    )
+)]
+pub(crate) async fn post(
+    State(app): State<App>,
+    Path(id): Path<InstanceId>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    forward(&app, id, request).await
+}
+
+/// Opens a stream of what the instance's server sends by itself.
+#[utoipa::path(
+    get,
+    path = "/v1/instances/{id}/mcp",
+    security(("token" = [])),
+    params(("id" = InstanceId, Path)),
+    responses((status = 200, description = "As for POST"), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Path(id): Path<InstanceId>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    forward(&app, id, request).await
+}
+
+/// Ends a session.
+#[utoipa::path(
+    delete,
+    path = "/v1/instances/{id}/mcp",
+    security(("token" = [])),
+    params(("id" = InstanceId, Path)),
+    responses((status = 200, description = "As for POST"), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Path(id): Path<InstanceId>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    forward(&app, id, request).await
+}
+
+async fn forward(app: &App, id: InstanceId, mut request: Request) -> Result<Response, Refusal> {
+    let face = app.instances.face(id)?;
+    let shared = app.instances.shared();
+    let count = |outcome| {
+        shared.metrics.calls.get_or_create(&CallLabels { outcome }).inc();
+    };
+    let (status, message) = {
+        let report = face.report.borrow();
+        // The usual case copies no text.
+        (report.status, (report.status != InstanceStatus::Running).then(|| report.message.clone()).flatten())
+    };
+    if let Some(refusal) = not_served(status, message.as_deref()) {
+        count(CallOutcome::Unavailable);
+        return Err(refusal);
+    }
+    let headers = request.headers_mut();
+    hop::forward::strip(headers);
+    headers.remove(AUTHORIZATION);
+    headers.remove(COOKIE);
+    *request.uri_mut() = Uri::from_static(MCP_PATH);
+    match shared.pool.send(&shared.address(id), request).await {
+        Ok(response) => {
+            count(CallOutcome::Answered);
+            let (mut parts, body) = response.into_parts();
+            hop::forward::strip(&mut parts.headers);
+            Ok(Response::from_parts(parts, Body::new(body)))
+        }
+        Err(error @ HopError::Connect { .. }) => {
+            tracing::debug!(instance = %id, error = chain(&error), "no shim to forward to");
+            count(CallOutcome::Unavailable);
+            face.nudge.notify_one();
+            Err(Refusal::unavailable(message.unwrap_or_else(|| "the instance is starting".to_owned())))
+        }
+        Err(error @ HopError::Lost { .. }) => {
+            tracing::debug!(instance = %id, error = chain(&error), "the shim ended in mid-call");
+            count(CallOutcome::Lost);
+            face.nudge.notify_one();
+            Err(Refusal::new(ErrorCode::BadGateway, "the instance's shim ended before it answered")
+                .hint("it is started again; whether the call was acted upon is not known"))
+        }
+    }
+}
+
+/// Why a call cannot be forwarded now; `None` when there is, or may be, a shim: it knows best how its server is.
+fn not_served(status: InstanceStatus, message: Option<&str>) -> Option<Refusal> {
+    let refusal = match status {
+        InstanceStatus::Starting | InstanceStatus::Running | InstanceStatus::ErrorRuntime => return None,
+        InstanceStatus::Stopped => Refusal::unavailable("the instance is stopped").hint("start it"),
+        InstanceStatus::Stopping => Refusal::unavailable("the instance is being stopped"),
+        InstanceStatus::Deleting => Refusal::unavailable("the instance is being removed"),
+        InstanceStatus::PendingDeploy | InstanceStatus::Installing => {
+            Refusal::unavailable("the instance is starting: its package is being installed")
+        }
+        InstanceStatus::ErrorInstall => Refusal::unavailable(format!(
+            "the instance failed: its package could not be installed: {}",
+            message.unwrap_or("no reason is known")
+        )),
+    };
+    Some(refusal)
+}

@@ -1,0 +1,133 @@
+//! The HTTP API on port 30000: the router, who may ask, and the description of both.
+//!
+//! Handlers parse, call one function of [`crate::instances`], and render.
+
+mod errors;
+mod forward;
+mod host;
+mod instances;
+mod logs;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use domain::ids::EnvironmentId;
+use domain::secret::Secret;
+use domain::status::Protection;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::instances::Instances;
+use crate::system::Meter;
+use errors::Refusal;
+
+/// The largest JSON body, in bytes. What passes through to a shim has the shim's own limit.
+const MAX_JSON: usize = 1 << 20;
+
+/// What the handlers work on.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) instances: Instances,
+    pub(crate) environment: EnvironmentId,
+    pub(crate) protections: Arc<[Protection]>,
+    pub(crate) meter: Arc<Mutex<Meter>>,
+    /// The token's hash: of what is compared, the length says nothing.
+    pub(crate) token: [u8; 32],
+    /// Ends the DTMA, and with it the answers that have no end of their own.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The hash under which a token is kept and compared.
+pub(crate) fn hash(token: &Secret) -> [u8; 32] {
+    Sha256::digest(token.expose().as_bytes()).into()
+}
+
+/// The whole API.
+pub(crate) fn router(app: App) -> Router {
+    let (router, _) = described().split_for_parts();
+    let guarded = middleware::from_fn_with_state(app.clone(), guard);
+    router
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_JSON))
+        .layer(guarded)
+        .with_state(app)
+}
+
+/// Its OpenAPI description.
+pub(crate) fn openapi() -> OpenApi {
+    let (_, mut openapi) = described().split_for_parts();
+    openapi.info = utoipa::openapi::InfoBuilder::new()
+        .title("Berth DTMA")
+        .description(Some(
+            "The API of Berth's host agent. Every path but `/health` needs the environment's token.",
+        ))
+        .version(env!("CARGO_PKG_VERSION"))
+        .build();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    openapi.components.get_or_insert_default().add_security_scheme("token", bearer);
+    openapi
+}
+
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(host::health))
+        .routes(routes!(host::info))
+        .routes(routes!(host::system))
+        .routes(routes!(host::metrics))
+        .routes(routes!(host::shutdown))
+        .routes(routes!(instances::list))
+        .routes(routes!(instances::put, instances::get, instances::remove))
+        .routes(routes!(instances::start))
+        .routes(routes!(instances::stop))
+        .routes(routes!(instances::restart))
+        .routes(routes!(logs::read))
+        .routes(routes!(forward::post, forward::get, forward::delete))
+}
+
+/// Who may ask: anybody for [`host::HEALTH_PATH`], the holder of the token for all else, paths that do not exist
+/// included, so that nothing can be learnt without it.
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    if request.uri().path() == host::HEALTH_PATH || is_allowed(&app, &request) {
+        return next.run(request).await;
+    }
+    let given = request.headers().contains_key(AUTHORIZATION);
+    let (message, challenge) = if given {
+        ("the token is not this environment's", r#"Bearer realm="berth-dtma", error="invalid_token""#)
+    } else {
+        ("a token is needed", r#"Bearer realm="berth-dtma""#)
+    };
+    let refusal = Refusal::unauthorized(message);
+    let mut response = refusal.into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
+}
+
+fn is_allowed(app: &App, request: &Request) -> bool {
+    let Some(given) = request.headers().get(AUTHORIZATION) else { return false };
+    // RFC 9110 §11.1: the scheme's name is case-insensitive.
+    match given.as_bytes().split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
+            bool::from(<[u8; 32]>::from(Sha256::digest(token)).ct_eq(&app.token))
+        }
+        _ => false,
+    }
+}
+
+async fn unknown_path(request: Request) -> Refusal {
+    Refusal::not_found(format!("no such path: `{}`", request.uri().path()))
+}
+
+async fn wrong_method(request: Request) -> Refusal {
+    Refusal::wrong_method(format!("`{}` does not take {}", request.uri().path(), request.method()))
+}

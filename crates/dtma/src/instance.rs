@@ -1,0 +1,567 @@
+//! One instance's reconciler: looks, asks [`crate::plan`] for the step, takes it, publishes the report, looks again.
+//!
+//! It is one task per instance, so that a slow install or a hung shim keeps nobody else waiting. It reads what is
+//! wanted at the head of every round and takes no other input; being woken early is always harmless.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use domain::backoff::Backoff;
+use domain::ids::InstanceId;
+use domain::package::Package;
+use domain::shim::{ServerState, ShimStatus};
+use domain::spec::InstanceSpec;
+use domain::status::{InstanceReport, InstanceStatus, Progress};
+use domain::time::Timestamp;
+use hop::address::Address;
+use hop::pool::Pool;
+use runtime::{Prepared, Runtime};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::life::Life;
+use crate::metrics::{InstallLabels, Metrics, Truth};
+use crate::plan::{self, FailedInstall, Install, Installed, Mark, Observed, Record, Shim, Step};
+use crate::shim_client::{self, Answer};
+use crate::specs::Specs;
+
+/// A shim that was told to end has this long to stop its server; then both are killed.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
+/// The pause before something that the host refused (a kill, a removal) is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What is wanted of an instance.
+#[derive(Debug, Clone)]
+pub(crate) enum Order {
+    /// To be as its spec says.
+    Keep(Arc<InstanceSpec>),
+    /// Nothing: its spec cannot be read, for this reason. What runs of it is left alone until a spec comes.
+    Unreadable(String),
+    /// To stop and be forgotten.
+    Remove(Option<Arc<InstanceSpec>>),
+    /// To stop with its desired state unchanged, because the DTMA ends.
+    Halt(Option<Arc<InstanceSpec>>),
+}
+
+impl Order {
+    /// The spec, when there is one.
+    pub(crate) fn spec(&self) -> Option<&Arc<InstanceSpec>> {
+        match self {
+            Self::Keep(spec) => Some(spec),
+            Self::Unreadable(_) => None,
+            Self::Remove(spec) | Self::Halt(spec) => spec.as_ref(),
+        }
+    }
+}
+
+/// What all instances share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Starts and clears away.
+    pub(crate) runtime: Arc<dyn Runtime>,
+    /// Connections to shims.
+    pub(crate) pool: Pool<Body>,
+    /// The disk.
+    pub(crate) specs: Specs,
+    /// The directory of the socket directories.
+    pub(crate) sockets: PathBuf,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// Told of every change of a report.
+    pub(crate) changed: Notify,
+    /// Installs at a time: they are heavy, and a host that starts with twenty instances has few cores.
+    pub(crate) installs: Semaphore,
+}
+
+impl Shared {
+    /// Where the shim of an instance listens.
+    pub(crate) fn address(&self, id: InstanceId) -> Address {
+        shim_client::address(&self.sockets.join(id.to_string()))
+    }
+}
+
+/// What others see of an instance and tell it.
+#[derive(Debug)]
+pub(crate) struct Face {
+    /// What is wanted.
+    pub(crate) order: watch::Sender<Order>,
+    /// What is.
+    pub(crate) report: watch::Sender<InstanceReport>,
+    /// Whether its task is over.
+    pub(crate) ended: watch::Sender<bool>,
+    /// Look now: something about the shim was noticed.
+    pub(crate) nudge: Notify,
+}
+
+impl Face {
+    /// The face of an instance of which nothing is known yet.
+    pub(crate) fn new(id: InstanceId, order: Order) -> Self {
+        let report = InstanceReport {
+            id,
+            generation: order.spec().map_or(0, |spec| spec.generation),
+            status: InstanceStatus::PendingDeploy,
+            message: None,
+            progress: None,
+            version: None,
+            digest: None,
+            server_name: None,
+            protocol_version: None,
+            restarts: 0,
+            since: now(),
+        };
+        Self {
+            order: watch::Sender::new(order),
+            report: watch::Sender::new(report),
+            ended: watch::Sender::new(false),
+            nudge: Notify::new(),
+        }
+    }
+
+    /// Changes the report; tells `changed` when anything but `since` became different.
+    pub(crate) fn publish(&self, changed: &Notify, change: impl FnOnce(&mut InstanceReport)) {
+        let different = self.report.send_if_modified(|report| {
+            let before = report.clone();
+            change(report);
+            if report.status == before.status {
+                report.since = before.since;
+            }
+            *report != before
+        });
+        if different {
+            changed.notify_one();
+        }
+    }
+}
+
+/// How an instance's task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing of it is left.
+    Removed,
+    /// It is stopped, and comes back with the next start of the DTMA.
+    Halted,
+}
+
+/// Keeps one instance as it is wanted until it is removed or halted.
+pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, record: Record) -> End {
+    let address = shared.address(id);
+    let order = face.order.subscribe();
+    let mut instance = Instance {
+        shared,
+        face,
+        order,
+        id,
+        address,
+        record,
+        prepared: None,
+        life: None,
+        status: None,
+        deaf_since: None,
+        silences: 0,
+        clean: false,
+        failures: 0,
+        not_before: Instant::now(),
+        trouble: None,
+    };
+    instance.keep().await
+}
+
+struct Instance {
+    shared: Arc<Shared>,
+    face: Arc<Face>,
+    order: watch::Receiver<Order>,
+    id: InstanceId,
+    address: Address,
+    record: Record,
+    /// What this process has installed or found installed.
+    prepared: Option<(Mark, Prepared)>,
+    /// The shim's process, when it is known.
+    life: Option<Life>,
+    /// The shim's last answer.
+    status: Option<ShimStatus>,
+    deaf_since: Option<Instant>,
+    silences: u32,
+    clean: bool,
+    failures: u32,
+    not_before: Instant,
+    /// What the host refused last; cleared by the next success.
+    trouble: Option<String>,
+}
+
+impl Instance {
+    async fn keep(&mut self) -> End {
+        loop {
+            let order = self.order.borrow_and_update().clone();
+            let stopping = match &order {
+                Order::Keep(spec) => {
+                    self.round(spec).await;
+                    continue;
+                }
+                Order::Unreadable(reason) => {
+                    self.unreadable(reason);
+                    self.pause(Duration::MAX).await;
+                    continue;
+                }
+                Order::Remove(_) => InstanceStatus::Deleting,
+                Order::Halt(_) => InstanceStatus::Stopping,
+            };
+            self.say(&order, |report| {
+                report.status = stopping;
+                report.message = None;
+                report.progress = None;
+            });
+            if !self.clear(&order).await {
+                self.pause(RETRY).await;
+                continue;
+            }
+            if let Order::Halt(_) = order {
+                self.say(&order, |report| report.status = InstanceStatus::Stopped);
+                return End::Halted;
+            }
+            match self.forget().await {
+                Ok(()) => return End::Removed,
+                Err(error) => {
+                    tracing::warn!(instance = %self.id, error, "the instance's files cannot be removed; trying again");
+                    self.say(&order, |report| {
+                        report.message = Some(format!("its files cannot be removed: {error}"))
+                    });
+                    self.pause(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// One look and one step.
+    async fn round(&mut self, spec: &Arc<InstanceSpec>) {
+        let observed = self.observe(spec).await;
+        let step = plan::next(spec, &observed);
+        self.report(spec, &observed, step);
+        match step {
+            Step::Install => self.install(spec).await,
+            Step::Start => self.start(spec).await,
+            Step::ShutDown => self.shut_down(spec).await,
+            Step::Kill => {
+                if !self.kill().await {
+                    self.pause(RETRY).await;
+                }
+            }
+            Step::Watch(time) => self.pause(time).await,
+            Step::Rest => self.pause(Duration::MAX).await,
+        }
+    }
+
+    /// Asks the shim how it is, and the kernel whether it lives.
+    async fn observe(&mut self, spec: &InstanceSpec) -> Observed {
+        let mut answer = shim_client::status(&self.shared.pool, &self.address, &spec.key).await;
+        if let (Answer::Status(status), Some(life)) = (&answer, &mut self.life)
+            && life.end().is_some()
+        {
+            if life.pid == status.pid {
+                // Its last words; it has ended since.
+                answer = Answer::Refused;
+            } else {
+                // The one we started found another in its place and left.
+                self.life = None;
+            }
+        }
+        let shim = match answer {
+            Answer::Status(status) if status.instance == self.id => {
+                self.silences = 0;
+                self.deaf_since = None;
+                self.clean = false;
+                if self.life.is_none() {
+                    self.adopt(spec, &status);
+                }
+                self.status = Some(status.clone());
+                Shim::Answers(status)
+            }
+            Answer::Status(_) | Answer::WrongKey => Shim::Foreign,
+            Answer::Silent => {
+                self.silences += 1;
+                Shim::Silent { times: self.silences }
+            }
+            Answer::Refused => {
+                self.silences = 0;
+                match self.life.as_mut().map(Life::end) {
+                    Some(None) => {
+                        let since = *self.deaf_since.get_or_insert_with(Instant::now);
+                        Shim::Deaf { since: since.elapsed() }
+                    }
+                    Some(Some(how)) => {
+                        self.died(&how);
+                        Shim::Absent { clean: self.clean }
+                    }
+                    None => Shim::Absent { clean: self.clean },
+                }
+            }
+        };
+        let mark = Mark::of(spec);
+        let install = match (&self.prepared, &self.record.failed) {
+            (Some((of, _)), _) if *of == mark => Install::Done,
+            (_, Some(failed)) if failed.mark == mark => Install::Failed(failed.message.clone()),
+            _ => Install::Unknown,
+        };
+        Observed {
+            shim,
+            started: self.record.started,
+            install,
+            failures: self.failures,
+            wait: self.not_before.saturating_duration_since(Instant::now()),
+        }
+    }
+
+    /// Takes over a shim that an earlier DTMA started.
+    fn adopt(&mut self, spec: &InstanceSpec, status: &ShimStatus) {
+        self.life = Life::of_pid(status.pid);
+        if self.record.started.is_none() {
+            self.record.started =
+                Some(Mark { generation: status.generation, restarts_asked: spec.restarts_asked });
+        }
+        tracing::info!(instance = %self.id, pid = status.pid, generation = status.generation, "a living shim was found and is kept");
+    }
+
+    /// The shim ended and nobody had asked it to.
+    fn died(&mut self, how: &str) {
+        let lived = self.life.take().map(|life| life.since.elapsed()).unwrap_or_default();
+        self.failures = Backoff::OWN.failures_after(self.failures, lived);
+        self.not_before = Instant::now() + Backoff::OWN.wait(self.failures);
+        self.clean = false;
+        self.deaf_since = None;
+        let restarts = self.status.take().map_or(0, |status| status.restarts);
+        self.record.restarts = self.record.restarts.saturating_add(restarts).saturating_add(1);
+        self.shared.metrics.shim_ends.inc();
+        tracing::warn!(instance = %self.id, how, failures = self.failures, "the shim ended by itself");
+        self.save();
+    }
+
+    async fn install(&mut self, spec: &Arc<InstanceSpec>) {
+        let mark = Mark::of(spec);
+        let unseen = self.record.installed.is_none() && !matches!(spec.package, Package::Builtin { .. });
+        if unseen {
+            self.say_progress(Progress { step: "waiting for its turn to install".to_owned(), percent: None });
+        }
+        let (face, shared) = (Arc::clone(&self.face), Arc::clone(&self.shared));
+        let on_progress = move |progress| publish_progress(&face, &shared.changed, progress);
+        let shared = Arc::clone(&self.shared);
+        let installing = async {
+            // The semaphore is never closed, so there is no error to speak of.
+            let _turn = shared.installs.acquire().await;
+            shared.runtime.prepare(spec, &on_progress).await
+        };
+        let outcome = tokio::select! {
+            outcome = installing => outcome,
+            // Another spec, or a stop: what is wanted now decides, and a dropped install cleans up after itself.
+            _ = self.order.changed() => return,
+        };
+        self.shared
+            .metrics
+            .installs
+            .get_or_create(&InstallLabels { succeeded: Truth(outcome.is_ok()) })
+            .inc();
+        match outcome {
+            Ok(prepared) => {
+                self.record.installed =
+                    Some(Installed { version: prepared.version.clone(), digest: prepared.digest.clone() });
+                self.record.failed = None;
+                self.prepared = Some((mark, prepared));
+            }
+            Err(error) => {
+                let message = chain(&error);
+                tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
+                self.record.failed = Some(FailedInstall { mark, message });
+            }
+        }
+        self.save();
+    }
+
+    async fn start(&mut self, spec: &Arc<InstanceSpec>) {
+        // Noted before the start: a DTMA that ends in between takes the shim for what it is.
+        let mark = Mark::of(spec);
+        if self.record.started.is_none_or(|started| started.generation != mark.generation) {
+            self.record.restarts = 0;
+        }
+        self.record.started = Some(mark);
+        self.save();
+        let Some((_, prepared)) = &self.prepared else { return };
+        match self.shared.runtime.spawn_shim(spec, prepared).await {
+            Ok(shim) => {
+                tracing::info!(instance = %self.id, pid = shim.pid, generation = spec.generation, "the shim was started");
+                self.shared.metrics.shim_starts.inc();
+                self.trouble = None;
+                self.clean = false;
+                self.deaf_since = Some(Instant::now());
+                self.life = Some(Life::of_child(shim));
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                self.not_before = Instant::now() + Backoff::OWN.wait(self.failures);
+                self.refused("its shim cannot be started", &error);
+            }
+        }
+    }
+
+    async fn shut_down(&mut self, spec: &InstanceSpec) {
+        shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, SHUTDOWN_LIMIT).await;
+        if let Some(life) = &mut self.life {
+            // It answered that its server is stopped; ending itself is a matter of milliseconds.
+            let _ended_or_killed_below = tokio::time::timeout(Duration::from_secs(1), life.ended()).await;
+        }
+        if !self.kill().await {
+            self.pause(RETRY).await;
+        }
+    }
+
+    /// Kills all that may be left of a shim; false when the host refused.
+    async fn kill(&mut self) -> bool {
+        match self.shared.runtime.kill_leftovers(self.id).await {
+            Ok(()) => {
+                self.life = None;
+                self.status = None;
+                self.deaf_since = None;
+                self.silences = 0;
+                self.clean = true;
+                self.trouble = None;
+                true
+            }
+            Err(error) => {
+                self.refused("what is left of its shim cannot be killed", &error);
+                false
+            }
+        }
+    }
+
+    /// Takes the instance to where nothing of it runs; false when the host refused.
+    async fn clear(&mut self, order: &Order) -> bool {
+        if let Some(spec) = order.spec().map(Arc::clone)
+            && plan::towards_stopped(&self.observe(&spec).await) == Step::ShutDown
+        {
+            shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, SHUTDOWN_LIMIT).await;
+        }
+        self.kill().await
+    }
+
+    /// Removes the instance's files.
+    async fn forget(&self) -> Result<(), String> {
+        let (shared, id) = (Arc::clone(&self.shared), self.id);
+        let removing = tokio::task::spawn_blocking(move || {
+            crate::specs::remove_tree(&shared.sockets.join(id.to_string()))?;
+            shared.specs.remove(id)
+        });
+        match removing.await {
+            Ok(removed) => removed.map_err(|error| chain(&error)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Waits until the time is over, or something happens: another order, a nudge, the end of the shim.
+    async fn pause(&mut self, time: Duration) {
+        let ended = async {
+            match &mut self.life {
+                Some(life) => life.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            _ = self.order.changed() => {}
+            () = self.face.nudge.notified() => {}
+            () = ended => {}
+        }
+    }
+
+    fn report(&self, spec: &InstanceSpec, observed: &Observed, step: Step) {
+        let (status, message) = match (&self.trouble, plan::status(spec, observed, step)) {
+            (Some(trouble), (_, None)) => (InstanceStatus::ErrorRuntime, Some(trouble.clone())),
+            (_, planned) => planned,
+        };
+        let server = match &observed.shim {
+            Shim::Answers(ShimStatus {
+                server: ServerState::Running { since, server_name, protocol_version },
+                ..
+            }) if status == InstanceStatus::Running => Some((*since, server_name, protocol_version)),
+            _ => None,
+        };
+        let present = self.status.as_ref().map_or(0, |status| status.restarts);
+        let order = Order::Keep(Arc::new(spec.clone()));
+        self.say(&order, |report| {
+            report.since = server.map_or_else(now, |(since, ..)| since);
+            report.generation = spec.generation;
+            if !(step == Step::Install && report.status == InstanceStatus::Installing) {
+                report.status = status;
+                report.progress = None;
+            }
+            report.message = message;
+            report.restarts = self.record.restarts.saturating_add(present);
+            if let Some((_, name, revision)) = server {
+                report.server_name = Some(name.clone());
+                report.protocol_version = Some(revision.clone());
+            }
+            if let Some(installed) = &self.record.installed {
+                report.version.clone_from(&installed.version);
+                report.digest.clone_from(&installed.digest);
+            }
+        });
+    }
+
+    fn say_progress(&self, progress: Progress) {
+        publish_progress(&self.face, &self.shared.changed, progress);
+    }
+
+    fn unreadable(&self, reason: &str) {
+        self.face.publish(&self.shared.changed, |report| {
+            report.status = InstanceStatus::ErrorRuntime;
+            report.message = Some(format!("its spec on this host is unreadable, deploy it again: {reason}"));
+            report.since = now();
+        });
+    }
+
+    /// Publishes, unless something newer than `order` is wanted already: a report must not go back a generation.
+    fn say(&self, order: &Order, change: impl FnOnce(&mut InstanceReport)) {
+        let generation = |order: &Order| order.spec().map(|spec| spec.generation);
+        if generation(&self.face.order.borrow()) == generation(order) {
+            self.face.publish(&self.shared.changed, |report| {
+                change(report);
+            });
+        }
+    }
+
+    fn refused(&mut self, what: &str, error: &dyn std::error::Error) {
+        let trouble = format!("{what}: {}", chain(error));
+        tracing::warn!(instance = %self.id, error = trouble, "the host refused; trying again");
+        self.trouble = Some(trouble);
+    }
+
+    /// A record that cannot be written costs a repeated install or a replaced shim after the next start, no more.
+    fn save(&self) {
+        if let Err(error) = self.shared.specs.write_record(self.id, &self.record) {
+            tracing::warn!(instance = %self.id, error = chain(&error), "the record of what was done cannot be written");
+        }
+    }
+}
+
+fn publish_progress(face: &Face, changed: &Notify, progress: Progress) {
+    face.publish(changed, |report| {
+        report.status = InstanceStatus::Installing;
+        report.message = None;
+        report.progress = Some(progress);
+        report.since = now();
+    });
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}

@@ -1,0 +1,291 @@
+//! Every instance of this host: takes what is wanted, writes it down, tells the instance's own task.
+//!
+//! Nothing here waits for a machine, but [`Instances::remove`] and [`Instances::halt`], which say when it is done.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::ids::InstanceId;
+use domain::spec::{DesiredState, InstanceSpec};
+use domain::status::{InstanceReport, InstanceStatus};
+use tokio::task::AbortHandle;
+
+use crate::instance::{self, End, Face, Order, Shared};
+use crate::plan::Record;
+use crate::specs::{Found, Stored, WriteError};
+
+/// A removal that takes longer goes on, and the caller is told so.
+const REMOVE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the end of a DTMA may wait for its instances.
+pub(crate) const HALT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The instances of this host. Cloning shares them.
+#[derive(Debug, Clone)]
+pub(crate) struct Instances {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    map: Mutex<BTreeMap<InstanceId, Handle>>,
+    /// One change at a time, so that what is on disk and what is told are in the same order.
+    changing: tokio::sync::Mutex<()>,
+    halting: AtomicBool,
+}
+
+#[derive(Debug, Clone)]
+struct Handle {
+    face: Arc<Face>,
+    task: AbortHandle,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// No such instance here.
+    #[error("no instance {0} is on this host")]
+    Unknown(InstanceId),
+    /// A newer spec is here.
+    #[error("generation {given} is older than generation {known}, which this host has")]
+    Older {
+        /// What was given.
+        given: u64,
+        /// What is here.
+        known: u64,
+    },
+    /// The instance is being removed.
+    #[error("the instance is being removed")]
+    Removing,
+    /// Its spec on disk cannot be read, so nothing in it can be changed.
+    #[error("the spec of the instance on this host is unreadable")]
+    Unreadable,
+    /// The DTMA ends.
+    #[error("this DTMA is ending")]
+    Halting,
+    /// It takes too long; it goes on.
+    #[error("the instance is still being removed after {} s", REMOVE_LIMIT.as_secs())]
+    Slow,
+    /// The disk refused; nothing was changed.
+    #[error("the desired state could not be written")]
+    Write(#[source] WriteError),
+}
+
+/// What one word of its owner changes in a spec, on this host only. The control plane's next spec, which has a greater
+/// generation, wins over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Run it; an install that failed is tried again.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Stop and start its server; a stopped one is started.
+    Restart,
+}
+
+impl Instances {
+    /// Starts a task for everything found on disk.
+    pub(crate) fn start(shared: Arc<Shared>, found: Vec<Found>) -> Self {
+        let inner = Inner {
+            shared,
+            map: Mutex::default(),
+            changing: tokio::sync::Mutex::new(()),
+            halting: AtomicBool::new(false),
+        };
+        let instances = Self { inner: Arc::new(inner) };
+        for Found { id, spec, record } in found {
+            let order = match spec {
+                Stored::Spec(spec) => Order::Keep(Arc::from(spec)),
+                Stored::Corrupt(reason) => {
+                    tracing::error!(instance = %id, reason, "an instance's spec is unreadable");
+                    Order::Unreadable(reason)
+                }
+                Stored::Removing => Order::Remove(None),
+            };
+            instances.spawn(id, order, record);
+        }
+        instances
+    }
+
+    /// Every report, in the order of the ids.
+    pub(crate) fn reports(&self) -> Vec<InstanceReport> {
+        self.map().values().map(|handle| handle.face.report.borrow().clone()).collect()
+    }
+
+    /// One instance's face.
+    pub(crate) fn face(&self, id: InstanceId) -> Result<Arc<Face>, ChangeError> {
+        self.map().get(&id).map(|handle| Arc::clone(&handle.face)).ok_or(ChangeError::Unknown(id))
+    }
+
+    /// Takes a spec. One of the same generation changes nothing.
+    pub(crate) async fn put(&self, spec: InstanceSpec) -> Result<InstanceReport, ChangeError> {
+        let _changing = self.changing().await?;
+        let id = spec.id;
+        let Ok(face) = self.face(id) else {
+            let spec = self.write(spec).await?;
+            return Ok(self.spawn(id, Order::Keep(spec), Record::default()).report.borrow().clone());
+        };
+        let order = face.order.borrow().clone();
+        match order {
+            Order::Keep(known) if spec.generation < known.generation => {
+                Err(ChangeError::Older { given: spec.generation, known: known.generation })
+            }
+            Order::Keep(known) if spec.generation == known.generation => Ok(face.report.borrow().clone()),
+            Order::Keep(_) | Order::Unreadable(_) => self.keep(&face, spec).await,
+            Order::Remove(_) => Err(ChangeError::Removing),
+            Order::Halt(_) => Err(ChangeError::Halting),
+        }
+    }
+
+    /// Changes what is wanted of an instance, on this host, without the control plane.
+    pub(crate) async fn wish(&self, id: InstanceId, wish: Wish) -> Result<InstanceReport, ChangeError> {
+        let _changing = self.changing().await?;
+        let face = self.face(id)?;
+        let order = face.order.borrow().clone();
+        let mut spec = match order {
+            Order::Keep(spec) => InstanceSpec::clone(&spec),
+            Order::Unreadable(_) => return Err(ChangeError::Unreadable),
+            Order::Remove(_) => return Err(ChangeError::Removing),
+            Order::Halt(_) => return Err(ChangeError::Halting),
+        };
+        let failed = face.report.borrow().status == InstanceStatus::ErrorInstall;
+        let again = match wish {
+            Wish::Start => failed && spec.desired == DesiredState::Running,
+            Wish::Stop => false,
+            Wish::Restart => true,
+        };
+        let desired = if wish == Wish::Stop { DesiredState::Stopped } else { DesiredState::Running };
+        if !again && spec.desired == desired {
+            return Ok(face.report.borrow().clone());
+        }
+        spec.desired = desired;
+        spec.restarts_asked = spec.restarts_asked.saturating_add(u64::from(again));
+        self.keep(&face, spec).await
+    }
+
+    /// Stops an instance and forgets it, its files included; done when it is gone.
+    pub(crate) async fn remove(&self, id: InstanceId) -> Result<(), ChangeError> {
+        let face = {
+            let _changing = self.changing().await?;
+            let face = self.face(id)?;
+            let shared = Arc::clone(&self.inner.shared);
+            blocking(move || shared.specs.mark_removing(id)).await?;
+            face.order.send_modify(|order| *order = Order::Remove(order.spec().cloned()));
+            face
+        };
+        tokio::time::timeout(REMOVE_LIMIT, ended(&face)).await.map_err(|_| ChangeError::Slow)
+    }
+
+    /// Stops every instance with what is wanted of it unchanged, at most [`HALT_LIMIT`] long; no change is taken after.
+    pub(crate) async fn halt(&self) {
+        let faces: Vec<Arc<Face>> = {
+            let _changing = self.inner.changing.lock().await;
+            self.inner.halting.store(true, Ordering::Relaxed);
+            self.map().values().map(|handle| Arc::clone(&handle.face)).collect()
+        };
+        for face in &faces {
+            face.order.send_if_modified(|order| {
+                let stops = !matches!(order, Order::Remove(_));
+                if stops {
+                    *order = Order::Halt(order.spec().cloned());
+                }
+                stops
+            });
+        }
+        let all = async {
+            for face in &faces {
+                ended(face).await;
+            }
+        };
+        if tokio::time::timeout(HALT_LIMIT, all).await.is_err() {
+            tracing::warn!("some instances had not stopped in time; they are found again at the next start");
+        }
+    }
+
+    /// Lets go of every instance and leaves all of them as they are.
+    pub(crate) fn abandon(&self) {
+        for handle in std::mem::take(&mut *self.map()).into_values() {
+            handle.task.abort();
+        }
+    }
+
+    /// What the instances share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    async fn changing(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, ChangeError> {
+        let changing = self.inner.changing.lock().await;
+        if self.inner.halting.load(Ordering::Relaxed) { Err(ChangeError::Halting) } else { Ok(changing) }
+    }
+
+    /// Writes a spec and tells its instance; the report is of the new generation from here on.
+    async fn keep(&self, face: &Face, spec: InstanceSpec) -> Result<InstanceReport, ChangeError> {
+        let spec = self.write(spec).await?;
+        face.order.send_replace(Order::Keep(Arc::clone(&spec)));
+        face.publish(&self.inner.shared.changed, |report| {
+            report.generation = spec.generation;
+            report.status = match spec.desired {
+                DesiredState::Running => InstanceStatus::Starting,
+                DesiredState::Stopped => InstanceStatus::Stopping,
+            };
+            report.message = None;
+            report.progress = None;
+            report.since = instance::now();
+        });
+        Ok(face.report.borrow().clone())
+    }
+
+    async fn write(&self, spec: InstanceSpec) -> Result<Arc<InstanceSpec>, ChangeError> {
+        let shared = Arc::clone(&self.inner.shared);
+        let spec = Arc::new(spec);
+        let written = Arc::clone(&spec);
+        blocking(move || shared.specs.write(&written)).await?;
+        Ok(spec)
+    }
+
+    fn spawn(&self, id: InstanceId, order: Order, record: Record) -> Arc<Face> {
+        let face = Arc::new(Face::new(id, order));
+        let (inner, told) = (Arc::downgrade(&self.inner), Arc::clone(&face));
+        let running = instance::run(Arc::clone(&self.inner.shared), Arc::clone(&face), id, record);
+        // The map is locked until the handle is in it, so that a task that ends at once finds it there.
+        let mut map = self.map();
+        let task = tokio::spawn(async move {
+            let end = running.await;
+            // Gone from the map before anybody is told that it ended, so that the next `put` starts anew.
+            if let Some(inner) = inner.upgrade() {
+                if end == End::Removed {
+                    inner.map.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                }
+                told.ended.send_replace(true);
+                inner.shared.changed.notify_one();
+            }
+        });
+        map.insert(id, Handle { face: Arc::clone(&face), task: task.abort_handle() });
+        drop(map);
+        self.inner.shared.changed.notify_one();
+        face
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, BTreeMap<InstanceId, Handle>> {
+        self.inner.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until the instance's task is over.
+pub(crate) async fn ended(face: &Face) {
+    let mut ended = face.ended.subscribe();
+    // An error means that the face is gone, and so is the task.
+    let _ = ended.wait_for(|ended| *ended).await;
+}
+
+async fn blocking(
+    write: impl FnOnce() -> Result<(), WriteError> + Send + 'static,
+) -> Result<(), ChangeError> {
+    match tokio::task::spawn_blocking(write).await {
+        Ok(written) => written.map_err(ChangeError::Write),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,82 @@
+//! The DTMA's own questions to a shim, under the instance's key: how are you, and end.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use domain::secret::Secret;
+use domain::shim::{KEY_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus};
+use hop::address::Address;
+use hop::pool::{HopError, Pool};
+use http::{HeaderValue, Method, Request, StatusCode};
+
+/// A shim that has not said how it is by then is silent.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+/// A status is far smaller; what is larger is no status.
+const MAX_STATUS: usize = 64 << 10;
+
+/// What came of asking.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It said how it is.
+    Status(ShimStatus),
+    /// Nobody listens.
+    Refused,
+    /// It took the connection and did not answer in time, or not in our words.
+    Silent,
+    /// It does not take the key.
+    WrongKey,
+}
+
+/// The address of the shim whose socket lies in `socket_dir`.
+pub(crate) fn address(socket_dir: &std::path::Path) -> Address {
+    Address::Unix { dir: socket_dir.to_owned(), file: SOCKET.to_owned() }
+}
+
+/// Asks a shim how it is.
+pub(crate) async fn status(pool: &Pool<Body>, address: &Address, key: &Secret) -> Answer {
+    match tokio::time::timeout(STATUS_TIMEOUT, ask(pool, address, key)).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => Answer::Silent,
+    }
+}
+
+/// Asks a shim to stop its server and end; done when it answered or went away, or at the deadline. Whatever is left is
+/// killed afterwards, so there is nothing to report.
+pub(crate) async fn shut_down(pool: &Pool<Body>, address: &Address, key: &Secret, deadline: Duration) {
+    let Some(request) = request(Method::POST, SHUTDOWN_PATH, key) else { return };
+    match tokio::time::timeout(deadline, pool.send(address, request)).await {
+        Ok(Ok(response)) => {
+            tracing::debug!(%address, status = %response.status(), "the shim was told to end")
+        }
+        Ok(Err(error)) => tracing::debug!(%address, %error, "the shim was gone before it was told to end"),
+        Err(_elapsed) => tracing::warn!(%address, "the shim did not end in time and is killed"),
+    }
+}
+
+async fn ask(pool: &Pool<Body>, address: &Address, key: &Secret) -> Answer {
+    let Some(request) = request(Method::GET, STATUS_PATH, key) else { return Answer::WrongKey };
+    let response = match pool.send(address, request).await {
+        Ok(response) => response,
+        Err(HopError::Connect { .. } | HopError::Lost { .. }) => return Answer::Refused,
+    };
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::UNAUTHORIZED => return Answer::WrongKey,
+        _ => return Answer::Silent,
+    }
+    let Ok(body) = axum::body::to_bytes(Body::new(response.into_body()), MAX_STATUS).await else {
+        return Answer::Refused;
+    };
+    serde_json::from_slice(&body).map_or(Answer::Silent, Answer::Status)
+}
+
+/// `None` when the key cannot be a header, so no shim can have it.
+fn request(method: Method, path: &'static str, key: &Secret) -> Option<Request<Body>> {
+    let mut key = HeaderValue::from_str(key.expose()).ok()?;
+    key.set_sensitive(true);
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = method;
+    *request.uri_mut() = http::Uri::from_static(path);
+    request.headers_mut().insert(KEY_HEADER, key);
+    Some(request)
+}
