@@ -7,7 +7,7 @@ mod connect;
 mod deploy;
 mod instances;
 mod logs;
-mod status;
+pub(crate) mod status;
 mod token;
 mod tools;
 mod welcome;

@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use api::instances::Instance;
+use domain::status::InstanceStatus;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::commands::status::next_step;
 use crate::error::CliError;
 use crate::sse::Events;
 
@@ -57,8 +60,9 @@ struct RpcError {
 }
 
 impl<'a> McpClient<'a> {
-    /// Opens a session with the instance `name` at `url`.
-    pub(crate) async fn open(client: &'a Client, name: &'a str, url: &'a str) -> Result<Self, CliError> {
+    /// Opens a session with an instance.
+    pub(crate) async fn open(client: &'a Client, instance: &'a Instance) -> Result<Self, CliError> {
+        let (name, url) = (instance.name.as_str(), instance.url.as_str());
         let mut this =
             Self { client, url, name, session: None, revision: REVISION.to_owned(), next_id: 1 };
         let params = json!({
@@ -66,12 +70,19 @@ impl<'a> McpClient<'a> {
             "capabilities": {},
             "clientInfo": { "name": "berth", "version": env!("CARGO_PKG_VERSION") },
         });
-        let opened = tokio::time::timeout(HANDSHAKE, this.initialize(params)).await;
-        opened.map_err(|_| {
-            CliError::failed(format!("`{name}` did not answer within {} s", HANDSHAKE.as_secs()))
-                .with_hint(format!("`berth logs {name}` shows what it says"))
-        })??;
-        Ok(this)
+        let opened = tokio::time::timeout(HANDSHAKE, this.initialize(params)).await.unwrap_or_else(|_| {
+            Err(CliError::failed(format!("`{name}` did not answer within {} s", HANDSHAKE.as_secs()))
+                .with_hint(format!("`berth logs {name}` shows what it says")))
+        });
+        match opened {
+            Ok(()) => Ok(this),
+            // Whoever is not running has a better next step than any answer can tell.
+            Err(error) if instance.status != InstanceStatus::Running => {
+                let hint = next_step(instance).unwrap_or_else(|| format!("`berth status {name}` shows how it is"));
+                Err(error.with_hint(hint))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// All pages of `tools/list`.

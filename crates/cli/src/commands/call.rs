@@ -15,7 +15,7 @@ pub(crate) async fn run(args: &CallArgs, client: &Client, output: Output) -> Res
     // Before anything is sent: a mistake in the arguments is the caller's and needs no server.
     let arguments = arguments(&args.arguments)?;
     let instance = client.instance(&args.name).await?;
-    let mut mcp = McpClient::open(client, &args.name, &instance.url).await?;
+    let mut mcp = McpClient::open(client, &instance).await?;
     let mut steps: Option<Steps> = None;
     let result = mcp
         .call(&args.tool, arguments, &mut |said| {

@@ -1,8 +1,7 @@
 //! What `berth server`, `berth dtma` and `berth shim` have in common: where they listen, when they stop, and how they
 //! log.
 
-use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -69,9 +68,14 @@ pub(crate) fn stop_on_signals() -> Result<CancellationToken, CliError> {
     Ok(stop)
 }
 
-/// Done when the token is cancelled.
-pub(crate) fn stopped(stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
-    stop.cancelled_owned()
+/// An address that listens on every interface is reached on the loopback one.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Logs to standard error, one line per event.

@@ -69,7 +69,8 @@ fn facts(instance: &Instance) -> String {
     shown.join("\n")
 }
 
-fn next_step(instance: &Instance) -> Option<String> {
+/// What its owner may want to do next; nothing while it changes by itself.
+pub(crate) fn next_step(instance: &Instance) -> Option<String> {
     let name = &instance.name;
     match instance.status {
         InstanceStatus::ErrorInstall => Some(format!(

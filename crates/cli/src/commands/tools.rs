@@ -11,7 +11,7 @@ use crate::output::Output;
 /// Asks the instance at its MCP address, as every client does.
 pub(crate) async fn run(name: &str, client: &Client, output: Output) -> Result<(), CliError> {
     let instance = client.instance(name).await?;
-    let mut mcp = McpClient::open(client, name, &instance.url).await?;
+    let mut mcp = McpClient::open(client, &instance).await?;
     let tools = mcp.tools().await;
     mcp.close().await;
     let tools = tools?;

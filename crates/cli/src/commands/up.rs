@@ -2,7 +2,7 @@
 //! and says how to go on.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,11 +10,13 @@ use api::dtma::ShutdownRequest;
 use api::instances::Instance;
 use domain::secret::Secret;
 use domain::status::InstanceStatus;
+use dtma::Enrolment;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::child;
 use crate::args::{Connection, ReachChoice, RuntimeChoice, UpArgs};
 use crate::client::{Client, http_client};
 use crate::data_dir::{self, DataDir};
@@ -89,28 +91,18 @@ impl Place {
             listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))
         };
         let listen = address(listen)?;
-        let dtma = reachable(address(dtma)?);
-        Ok(Self { url: format!("http://{}", reachable(listen)), listen, dtma })
+        let dtma = child::reachable(address(dtma)?);
+        Ok(Self { url: format!("http://{}", child::reachable(listen)), listen, dtma })
     }
-}
-
-/// An address that listens on every interface is reached on the loopback one.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// The rows of the first start, and the files that the two processes and the command line read.
 async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret, CliError> {
     data_dir::make(&data.control())?;
     data_dir::make(&data.dtma())?;
-    let config = super::server::config(data, args.database.as_ref(), args.reach, &place.url, Some(place.dtma))?;
-    let setup = control::setup(&config).await.map_err(super::server::control_failure)?;
-    super::dtma::write_identity(data, setup.environment, &setup.dtma_token)?;
+    let config = super::server::config(data, args.database.as_ref(), args.reach, &place.url, Some(place.dtma));
+    let setup = control::setup(&config).await.map_err(super::server::failure)?;
+    super::dtma::enrol(data, &Enrolment { environment: setup.environment, token: setup.dtma_token })?;
     let token = match setup.api_token {
         Some(token) => token,
         None => kept_token(&data.client_file())?,
@@ -302,7 +294,8 @@ async fn stop(
 
 /// Tries until the DTMA takes it: it may just be being started again.
 async fn stop_instances(data: &DataDir, place: &Place) -> Result<(), CliError> {
-    let token = super::dtma::read_token(data)?;
+    let token = super::dtma::token(data)
+        .ok_or_else(|| CliError::failed("the DTMA's token is gone from the data directory"))?;
     let url = format!("http://{}", place.dtma);
     let http = http_client(&url)?;
     loop {

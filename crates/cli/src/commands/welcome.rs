@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use rmcp::handler::server::tool::{InputResponses, RequestState};
-use rmcp::handler::server::wrapper::{Json, Parameters};
+use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{
     CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, ElicitRequestParams, ElicitResult,
     ElicitationAction, ElicitationSchema, Implementation, InputRequest, InputRequiredResult,
@@ -15,7 +15,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt as _, tool, tool_handler, tool_router};
 use rmcp::schemars::{self, JsonSchema};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::net::unix::pipe;
 
 use crate::error::CliError;
@@ -66,12 +66,6 @@ struct AddArguments {
     b: f64,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct Sum {
-    /// a + b
-    sum: f64,
-}
-
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ProgressArguments {
     /// How many steps to take, 1 to 1000
@@ -120,13 +114,9 @@ impl Welcome {
         idempotent_hint = true,
         open_world_hint = false
     ))]
-    async fn add(&self, Parameters(arguments): Parameters<AddArguments>) -> Result<Json<Sum>, ErrorData> {
+    async fn add(&self, Parameters(arguments): Parameters<AddArguments>) -> CallToolResult {
         let sum = arguments.a + arguments.b;
-        // JSON has no infinity.
-        if !sum.is_finite() {
-            return Err(ErrorData::invalid_params("the sum is too large for a number", None));
-        }
-        Ok(Json(Sum { sum }))
+        CallToolResult::success(vec![ContentBlock::text(sum.to_string())])
     }
 
     /// Takes some steps and reports each as progress

@@ -104,7 +104,7 @@ fn a_lone_dtma_that_ends_leaves_its_servers_running() {
 
 #[test]
 fn postgres_serves_as_well() {
-    let url = testkit::postgres::database().expect("a database");
+    let url = testkit::postgres::database();
     let mut platform = Platform::start_with(BERTH, &["--database", &url]);
     platform.ok(&["deploy", "welcome", "--name", "second", "--wait"]);
     platform.end();

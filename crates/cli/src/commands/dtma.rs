@@ -1,0 +1,49 @@
+//! `berth dtma`: the host agent.
+
+use std::sync::Arc;
+
+use domain::secret::Secret;
+use dtma::{Config, DtmaError, Enrolment};
+use hop::serve::Listener;
+
+use super::child;
+use crate::args::{Connection, DtmaArgs, RuntimeChoice};
+use crate::data_dir::DataDir;
+use crate::error::CliError;
+
+/// Serves until it is told to stop; shims and servers go on then.
+pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), CliError> {
+    child::end_with_parent(&args.child)?;
+    child::log()?;
+    let stop = child::stop_on_signals()?;
+    let data = DataDir::or_default(connection.data.as_deref()).create()?;
+    let listener = child::listener(&args.child, args.listen, "--listen")?;
+    let config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    let runtime = match args.runtime {
+        // Sandboxed processes are what every Linux host has.
+        RuntimeChoice::Auto | RuntimeChoice::Process => {
+            let berth = std::env::current_exe()
+                .map_err(|e| CliError::because("cannot tell which program this is", e))?;
+            runtime::process::ProcessRuntime::new(&data.dtma(), berth)
+                .await
+                .map_err(|e| CliError::because("the runtime `process` cannot start", e))?
+        }
+    };
+    dtma::run(config, Arc::new(runtime), Listener::Tcp(listener), stop.cancelled_owned())
+        .await
+        .map_err(failure)
+}
+
+/// Makes this machine an environment's.
+pub(crate) fn enrol(data: &DataDir, enrolment: &Enrolment) -> Result<(), CliError> {
+    dtma::enrol(&data.dtma(), enrolment).map_err(failure)
+}
+
+/// The token between this machine's DTMA and the control plane; `None` before the first start.
+pub(crate) fn token(data: &DataDir) -> Option<Secret> {
+    Config::read(data.dtma(), None).ok().map(|config| config.token)
+}
+
+fn failure(error: DtmaError) -> CliError {
+    CliError::because("the DTMA cannot start", error)
+}

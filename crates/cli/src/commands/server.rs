@@ -1,0 +1,58 @@
+//! `berth server`: control plane and gateway in one process.
+
+use std::net::SocketAddr;
+
+use control::{Config, LocalEnvironment, LocalWay, StartError};
+use domain::secret::Secret;
+
+use super::child;
+use crate::args::{Connection, ReachChoice, ServerArgs};
+use crate::data_dir::DataDir;
+use crate::error::CliError;
+
+/// Serves until it is told to stop.
+pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(), CliError> {
+    child::end_with_parent(&args.child)?;
+    child::log()?;
+    let stop = child::stop_on_signals()?;
+    let data = DataDir::or_default(connection.data.as_deref()).create()?;
+    let listener = child::listener(&args.child, args.listen, "--listen")?;
+    let address =
+        listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))?;
+    let url = format!("http://{}", child::reachable(address));
+    // A machine whose DTMA was never enrolled is no environment.
+    let local = super::dtma::token(&data).is_some().then_some(args.dtma);
+    let config = config(&data, args.database.as_ref(), args.reach, &url, local);
+    control::run(config, listener, stop.cancelled_owned()).await.map_err(failure)
+}
+
+/// What the control plane must be told; the same for the first start and for every other. `dtma` is where this
+/// machine's DTMA listens.
+pub(crate) fn config(
+    data: &DataDir,
+    database: Option<&Secret>,
+    reach: Option<ReachChoice>,
+    url: &str,
+    dtma: Option<SocketAddr>,
+) -> Config {
+    Config {
+        data: data.control(),
+        database: database.map(|database| database.expose().to_owned()),
+        public_url: url.to_owned(),
+        local: dtma.map(|dtma| LocalEnvironment {
+            dtma,
+            sockets: data.dtma().join("sockets"),
+            token: super::dtma::token(data),
+        }),
+        allowed_origins: Vec::new(),
+        local_way: match reach {
+            None | Some(ReachChoice::Socket) => LocalWay::Socket,
+            Some(ReachChoice::Dtma) => LocalWay::Dtma,
+        },
+    }
+}
+
+/// Why the control plane did not start.
+pub(crate) fn failure(error: StartError) -> CliError {
+    CliError::because("the control plane cannot start", error)
+}

@@ -1,0 +1,11 @@
+//! The real binary, as people and programs use it.
+
+mod clients;
+mod command_line;
+mod empty_root;
+mod faults;
+mod lifecycle;
+mod welcome;
+
+/// The binary under test.
+const BERTH: &str = env!("CARGO_BIN_EXE_berth");
