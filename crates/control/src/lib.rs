@@ -1,1 +1,27 @@
-//! control
+//! The control plane: what people want to run where, as rows, and the reconcilers that make it so.
+//!
+//! `http/` parses and renders, `app/` decides (one file per resource), `tasks/` reconciles, `auth/` says who calls. Every
+//! host is reached through [`reach`]. The gateway is served by the same process and asks [`directory`].
+//! Nothing here opens Docker, starts a process, or waits for a machine inside an HTTP request.
+
+mod app;
+mod auth;
+mod catalog;
+mod config;
+mod directory;
+mod dtma_client;
+mod events;
+mod http;
+mod metrics;
+mod reach;
+mod secrets;
+mod serve;
+mod setup;
+mod tasks;
+
+pub use app::Problem;
+pub use config::{Config, LocalEnvironment, LocalWay};
+pub use http::openapi;
+pub use secrets::{MASTER_KEY_FILE, SecretsError};
+pub use serve::run;
+pub use setup::{LocalSetup, Setup, StartError, new_api_token, setup};

@@ -1,0 +1,366 @@
+//! From a [`DeployRequest`] to what an instance will be: every check that needs no database, as one pure function.
+//!
+//! Both kinds of request end in the same [`Deployment`]: a catalog entry with settings by the names of its inputs, and
+//! a bare package with settings that are environment variables.
+
+use std::collections::BTreeMap;
+
+use api::catalog::{CatalogEntry, Input, InputFormat, InputTarget};
+use api::instances::DeployRequest;
+use domain::ids::CatalogEntryId;
+use domain::names::{InstanceName, NameError, slug};
+use domain::package::{Package, PackageError};
+use domain::secret::Secrets;
+use domain::spec::{Launch, Limits};
+
+use crate::app::Problem;
+
+/// All settings and secrets together, in bytes.
+const MAX_SETTINGS: usize = 64 << 10;
+/// Arguments and constraints.
+const MAX_LIST: usize = 64;
+/// One argument or constraint, in bytes.
+const MAX_ARGUMENT: usize = 8 << 10;
+/// Variables that decide which code runs, or that Berth sets itself.
+const RESERVED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "BASH_ENV",
+    "ENV",
+    "IFS",
+    "SHELL",
+];
+const RESERVED_PREFIXES: &[&str] = &["LD_", "BERTH_", "DYLD_", "GLIBC_"];
+
+/// What will run, all defaults applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Deployment {
+    /// The catalog entry that the instance refers to.
+    pub(crate) catalog_entry: CatalogEntryId,
+    /// The package, pinned when a version is known.
+    pub(crate) package: Package,
+    /// How it is started.
+    pub(crate) launch: Launch,
+    /// The environment, secrets not in it.
+    pub(crate) env: BTreeMap<String, String>,
+    /// The secret part of the environment.
+    pub(crate) secrets: Secrets,
+    /// The settings as they were given, to be shown.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// The names of the secrets as they were given, to be shown.
+    pub(crate) secret_names: Vec<String>,
+    /// What it may use.
+    pub(crate) limits: Limits,
+    /// The name that was asked for.
+    pub(crate) name: Option<InstanceName>,
+    /// The name to begin with when none was asked for.
+    pub(crate) name_base: InstanceName,
+}
+
+/// Checks a request against the catalog.
+///
+/// # Errors
+/// The first thing that is wrong, with its field and what to do.
+pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<Deployment, Problem> {
+    check_sizes(request)?;
+    let name = request.name.as_deref().map(|text| check_name(text)).transpose()?;
+    let (entry, package) = resolve(request, catalog)?;
+    let mut launch = entry.map(|entry| entry.launch.clone()).unwrap_or_default();
+    let (env, secrets, mut arguments) = match entry {
+        Some(entry) => fill_inputs(entry, request)?,
+        None => fill_environment(request)?,
+    };
+    launch.args.append(&mut arguments);
+    launch.args.extend(request.args.iter().cloned());
+    launch.constraints.extend(request.constraints.iter().cloned());
+    check_limits(&request.limits)?;
+
+    Ok(Deployment {
+        catalog_entry: entry.map_or(CatalogEntryId::GENERIC_MCP, |entry| entry.id),
+        name_base: name_base(entry, &package)?,
+        package,
+        launch,
+        env,
+        secrets,
+        settings: request.settings.clone(),
+        secret_names: request.secrets.keys().cloned().collect(),
+        limits: request.limits.clone(),
+        name,
+    })
+}
+
+/// Reads a name; the problem proposes the nearest valid one.
+///
+/// # Errors
+/// A problem of the field `name`.
+pub(crate) fn check_name(text: &str) -> Result<InstanceName, Problem> {
+    text.parse::<InstanceName>().map_err(|error| {
+        let hint = match &error {
+            NameError::Empty => "leave `name` out to have one made".to_owned(),
+            NameError::TooLong(_) | NameError::Shape { .. } => format!("use `{}`", slug(text)),
+        };
+        Problem::invalid("name", error).hint(hint)
+    })
+}
+
+/// The nearest of `words` to `text`, when it is near enough to have been meant.
+pub(crate) fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let text = text.to_ascii_lowercase();
+    words
+        .into_iter()
+        .map(|word| (strsim::jaro_winkler(&text, &word.to_ascii_lowercase()), word))
+        .filter(|(likeness, word)| 0.82 <= *likeness || (3 <= text.len() && word.contains(text.as_str())))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| word)
+}
+
+fn check_sizes(request: &DeployRequest) -> Result<(), Problem> {
+    let settings: usize = request.settings.iter().map(|(k, v)| k.len() + v.len()).sum();
+    let secrets: usize = request.secrets.iter().map(|(k, v)| k.len() + v.expose().len()).sum();
+    if MAX_SETTINGS < settings + secrets {
+        return Err(Problem::invalid("settings", "settings and secrets together have at most 64 KiB")
+            .hint("put large data into a file that the server reads"));
+    }
+    for (field, list) in [("args", &request.args), ("constraints", &request.constraints)] {
+        if MAX_LIST < list.len() {
+            return Err(Problem::invalid(field, format!("at most {MAX_LIST} are accepted")));
+        }
+        for (i, text) in list.iter().enumerate() {
+            let field = format!("{field}[{i}]");
+            if MAX_ARGUMENT < text.len() {
+                return Err(Problem::invalid(field, "at most 8 KiB are accepted"));
+            }
+            if text.contains('\0') {
+                return Err(Problem::invalid(field, "a NUL character cannot be passed to a program"));
+            }
+        }
+    }
+    if let Some(i) = request.constraints.iter().position(|text| text.trim().is_empty() || text.contains('\n'))
+    {
+        return Err(Problem::invalid(
+            format!("constraints[{i}]"),
+            "a constraint is one line such as `mcp<2`",
+        ));
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &Limits) -> Result<(), Problem> {
+    for (field, value, least) in [
+        ("limits.memory_mib", limits.memory_mib, 16),
+        ("limits.processes", limits.processes, 1),
+        ("limits.open_files", limits.open_files, 16),
+        ("limits.startup_seconds", limits.startup_seconds, 1),
+    ] {
+        if value.is_some_and(|value| value < least) {
+            return Err(Problem::invalid(field, format!("at least {least} are needed")));
+        }
+    }
+    if limits.startup_seconds.is_some_and(|seconds| 3600 < seconds) {
+        return Err(Problem::invalid("limits.startup_seconds", "at most 3600 seconds are accepted"));
+    }
+    Ok(())
+}
+
+fn resolve<'a>(
+    request: &DeployRequest,
+    catalog: &'a [CatalogEntry],
+) -> Result<(Option<&'a CatalogEntry>, Package), Problem> {
+    let server = request.server.trim();
+    let by_name = catalog.iter().find(|entry| entry.name == server);
+    let (entry, package) = if let Some(entry) = by_name {
+        (Some(entry), entry.package.clone())
+    } else {
+        let package = server.parse::<Package>().map_err(|error| unknown_server(server, &error, catalog))?;
+        if let Package::Builtin { name } = &package {
+            let entry = catalog.iter().find(|entry| entry.package == package).ok_or_else(|| {
+                Problem::invalid("server", format!("there is no built-in server `{name}`"))
+                    .hint("use `welcome`")
+            })?;
+            (Some(entry), package)
+        } else {
+            (None, package)
+        }
+    };
+    let Some(version) = request.version.as_deref() else { return Ok((entry, package)) };
+    if let Package::Builtin { .. } = package {
+        return Err(Problem::invalid("version", "a built-in server has the version of Berth")
+            .hint("leave `version` out"));
+    }
+    // A catalog entry's own version gives way; two versions that were both asked for must agree.
+    if entry.is_none() && package.version().is_some_and(|asked| asked != version) {
+        return Err(Problem::invalid("version", format!("`{package}` names another version already"))
+            .hint("give the version once"));
+    }
+    let package = package.with_version(version).map_err(|error| Problem::invalid("version", error))?;
+    Ok((entry, package))
+}
+
+fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) -> Problem {
+    let package_forms = "or deploy any package with `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`";
+    match error {
+        PackageError::Kind(_) if server.contains(':') => {
+            Problem::invalid("server", format!("`{server}` is of a kind that is not known"))
+                .hint("write a name of the catalog, `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`")
+        }
+        PackageError::Kind(_) => {
+            let problem = Problem::invalid("server", format!("the catalog has no server `{server}`"));
+            match nearest(server, catalog.iter().map(|entry| entry.name.as_str())) {
+                Some(name) => problem.hint(format!("did you mean `{name}`? {package_forms}")),
+                None => problem.hint(format!("`berth catalog search` lists it, {package_forms}")),
+            }
+        }
+        PackageError::NpmName(_)
+        | PackageError::PypiName(_)
+        | PackageError::Version(_)
+        | PackageError::Unsupported(_) => Problem::invalid("server", error),
+    }
+}
+
+type Filled = (BTreeMap<String, String>, Secrets, Vec<String>);
+
+fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Result<Filled, Problem> {
+    let input_of = |key: &str| entry.inputs.iter().find(|input| input.name == key);
+    for (field, key) in keys(request) {
+        let Some(input) = input_of(key) else {
+            let problem = Problem::invalid(
+                format!("{field}.{key}"),
+                format!("`{}` has no setting `{key}`", entry.name),
+            );
+            return Err(match nearest(key, entry.inputs.iter().map(|input| input.name.as_str())) {
+                Some(name) => problem.hint(format!("did you mean `{name}`?")),
+                None if entry.inputs.is_empty() => problem.hint("it takes none"),
+                None => problem.hint(format!("it takes {}", listed(entry.inputs.iter()))),
+            });
+        };
+        if input.secret && field == "settings" {
+            return Err(Problem::invalid(
+                format!("settings.{key}"),
+                format!("`{key}` is a secret and settings are shown to everybody in the account"),
+            )
+            .hint(format!("give it as a secret: `--secret {key}=…`")));
+        }
+        if request.settings.contains_key(key) && request.secrets.contains_key(key) {
+            return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
+                .hint("give it once"));
+        }
+    }
+    let missing: Vec<&Input> = entry
+        .inputs
+        .iter()
+        .filter(|i| i.required && i.default.is_none() && value_of(i, request).is_none())
+        .collect();
+    if let Some(first) = missing.first() {
+        let field = if first.secret { "secrets" } else { "settings" };
+        let flags: Vec<String> = missing
+            .iter()
+            .map(|input| format!("--{} {}=…", if input.secret { "secret" } else { "set" }, input.name))
+            .collect();
+        let message = format!("`{}` needs {}", entry.name, listed(missing.iter().copied()));
+        return Err(Problem::invalid(format!("{field}.{}", first.name), message)
+            .hint(format!("give {}", flags.join(" "))));
+    }
+    let (mut env, mut secrets, mut arguments) = Filled::default();
+    for input in &entry.inputs {
+        let Some(value) = value_of(input, request).or(input.default.as_deref()) else { continue };
+        let part = if request.secrets.contains_key(&input.name) { "secrets" } else { "settings" };
+        input.format.check(value).map_err(|must| {
+            Problem::invalid(format!("{part}.{}", input.name), format!("`{}` must be {must}", input.name))
+        })?;
+        if value.contains('\0') {
+            return Err(Problem::invalid(
+                format!("{part}.{}", input.name),
+                format!("`{}` must be a text without NUL characters", input.name),
+            ));
+        }
+        let value = match input.format {
+            InputFormat::Filepath => format!("{{work}}/{value}"),
+            InputFormat::String | InputFormat::Number | InputFormat::Boolean => value.to_owned(),
+        };
+        match &input.target {
+            InputTarget::Env { variable } if part == "secrets" || input.secret => {
+                secrets.insert(variable.clone(), domain::secret::Secret::new(value));
+            }
+            InputTarget::Env { variable } => {
+                env.insert(variable.clone(), value);
+            }
+            InputTarget::Argument { flag } => {
+                arguments.extend(flag.clone());
+                arguments.push(value);
+            }
+        }
+    }
+    Ok((env, secrets, arguments))
+}
+
+fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
+    for (field, key) in keys(request) {
+        let at = format!("{field}.{key}");
+        let shaped = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !shaped {
+            return Err(Problem::invalid(at, format!("`{key}` is not a name of an environment variable"))
+                .hint("use letters, digits and underscores, such as `API_KEY`"));
+        }
+        if RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+            return Err(Problem::invalid(at, format!("`{key}` is set by Berth or decides which code runs"))
+                .hint("leave it out"));
+        }
+        let secret = request.secrets.get(key).map(domain::secret::Secret::expose);
+        if [request.settings.get(key).map(String::as_str), secret]
+            .into_iter()
+            .flatten()
+            .any(|v| v.contains('\0'))
+        {
+            return Err(Problem::invalid(at, format!("`{key}` must be a text without NUL characters")));
+        }
+        if request.settings.contains_key(key) && request.secrets.contains_key(key) {
+            return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
+                .hint("give it once"));
+        }
+    }
+    Ok((request.settings.clone(), request.secrets.clone(), Vec::new()))
+}
+
+fn keys(request: &DeployRequest) -> impl Iterator<Item = (&'static str, &str)> {
+    let settings = request.settings.keys().map(|key| ("settings", key.as_str()));
+    settings.chain(request.secrets.keys().map(|key| ("secrets", key.as_str())))
+}
+
+fn value_of<'a>(input: &Input, request: &'a DeployRequest) -> Option<&'a str> {
+    let secret = request.secrets.get(&input.name).map(domain::secret::Secret::expose);
+    secret.or(request.settings.get(&input.name).map(String::as_str))
+}
+
+fn listed<'a>(inputs: impl Iterator<Item = &'a Input>) -> String {
+    inputs
+        .map(
+            |input| {
+                if input.secret {
+                    format!("`{}` (a secret)", input.name)
+                } else {
+                    format!("`{}`", input.name)
+                }
+            },
+        )
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `everything` from `@modelcontextprotocol/server-everything`: the last part, without the words that all share.
+fn name_base(entry: Option<&CatalogEntry>, package: &Package) -> Result<InstanceName, Problem> {
+    let text = match entry {
+        Some(entry) => entry.name.as_str(),
+        None => {
+            let last = package.name().rsplit('/').next().unwrap_or_default();
+            ["mcp-server-", "server-", "mcp-"].iter().find_map(|p| last.strip_prefix(p)).unwrap_or(last)
+        }
+    };
+    slug(text).parse().map_err(|error| Problem::invalid("name", error))
+}

@@ -1,0 +1,74 @@
+//! What the control plane does: one file per resource, one function per act. It knows no HTTP.
+
+pub(crate) mod audit;
+pub(crate) mod catalog;
+pub(crate) mod deployment;
+pub(crate) mod environments;
+pub(crate) mod instances;
+pub(crate) mod problem;
+pub(crate) mod tokens;
+
+use std::sync::Arc;
+
+use api::events::Event;
+use domain::ids::AccountId;
+use store::Store;
+use store::instances::InstanceRow;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::LocalWay;
+use crate::directory::LiveDirectory;
+use crate::dtma_client::DtmaClient;
+use crate::events::Hub;
+use crate::metrics::Metrics;
+use crate::secrets::MasterKey;
+pub(crate) use problem::{Outcome, Problem};
+
+/// What every act needs. One per process.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) keys: Arc<MasterKey>,
+    pub(crate) directory: Arc<LiveDirectory>,
+    pub(crate) events: Hub,
+    pub(crate) dtma: DtmaClient,
+    pub(crate) metrics: Metrics,
+    /// Without a slash at its end.
+    pub(crate) public_url: String,
+    pub(crate) local: LocalWay,
+    /// Wakes the deploy reconciler.
+    pub(crate) deploy: Notify,
+    /// What the reconcilers last did.
+    pub(crate) statuses: crate::tasks::Statuses,
+    /// Done when the process ends: streams that have no end of their own end with it.
+    pub(crate) stop: CancellationToken,
+}
+
+impl App {
+    /// After a change of instances was committed: the gateway knows it before anybody is told, then the reconciler works.
+    pub(crate) async fn changed(&self, rows: &[InstanceRow]) -> Outcome<()> {
+        self.directory.refresh().await?;
+        self.tell(rows);
+        self.deploy.notify_one();
+        Ok(())
+    }
+
+    /// Tells the listeners of each instance's account.
+    pub(crate) fn tell(&self, rows: &[InstanceRow]) {
+        if !self.events.is_heard() {
+            return;
+        }
+        let picture = self.directory.picture();
+        for row in rows {
+            if let Some(instance) = instances::render(row, &picture, &self.public_url) {
+                self.events.publish(row.account, Event::Instance(instance));
+            }
+        }
+    }
+
+    /// Tells the listeners of an account.
+    pub(crate) fn publish(&self, account: AccountId, event: Event) {
+        self.events.publish(account, event);
+    }
+}

@@ -1,0 +1,45 @@
+//! The built-in catalog: a data file that is part of the binary.
+
+use domain::catalog::CatalogEntry;
+
+/// Whose the built-in entries are.
+pub(crate) const PROVIDER: &str = "Official";
+
+const BUILTIN: &str = include_str!("../catalog/builtin.json");
+
+/// The built-in entries.
+///
+/// # Errors
+/// What is wrong in the data file; a test reads it, so a released binary has none.
+pub(crate) fn builtin() -> Result<Vec<CatalogEntry>, serde_json::Error> {
+    serde_json::from_str(BUILTIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_data_file_is_whole() {
+        let entries = builtin().expect("the data file is readable");
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["welcome", "everything", "filesystem", "memory", "time", "git"]);
+        let ids: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids.len(), entries.len(), "ids are unique");
+        for entry in &entries {
+            assert!(entry.name.parse::<domain::names::InstanceName>().is_ok(), "{}", entry.name);
+            let pinned = entry.package.version().is_some();
+            assert!(
+                pinned || matches!(entry.package, domain::package::Package::Builtin { .. }),
+                "{}",
+                entry.name
+            );
+            for input in &entry.inputs {
+                if let Some(default) = &input.default {
+                    assert_eq!(input.format.check(default), Ok(()), "{}.{}", entry.name, input.name);
+                }
+            }
+        }
+    }
+}

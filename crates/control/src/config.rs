@@ -1,0 +1,44 @@
+//! What the control plane must be told. It reads no flag, no environment variable and no file of settings itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use domain::secret::Secret;
+
+/// What [`crate::run`] and [`crate::setup`] need.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The control plane's own directory (`{data}/control`, mode 0700): database and master key.
+    pub data: PathBuf,
+    /// A database other than `berth.db` in [`Config::data`]: a path, `sqlite:PATH` or `postgres://…`.
+    pub database: Option<String>,
+    /// The address that clients use, without a path, such as `http://127.0.0.1:8420`.
+    pub public_url: String,
+    /// The environment of this machine, when there is one.
+    pub local: Option<LocalEnvironment>,
+    /// Further origins whose pages may call MCP addresses (CORS), such as `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// How calls reach instances of this machine. For measurements; the default is the shorter way.
+    pub local_way: LocalWay,
+}
+
+/// The environment of this machine.
+#[derive(Debug, Clone)]
+pub struct LocalEnvironment {
+    /// Where its DTMA listens.
+    pub dtma: SocketAddr,
+    /// The directory that holds a directory with a socket for each instance (`{data}/dtma/sockets`).
+    pub sockets: PathBuf,
+    /// The token between the DTMA and the control plane, when the DTMA has one already; absent: one is made.
+    pub token: Option<Secret>,
+}
+
+/// How calls reach instances of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LocalWay {
+    /// The gateway opens the shim's socket itself: two hops.
+    #[default]
+    Socket,
+    /// Through the DTMA, as to any other host: three hops.
+    Dtma,
+}

@@ -1,0 +1,300 @@
+//! What the gateway asks for every call, answered from memory: whose token, and where does the instance run.
+//!
+//! The picture is made anew from the tables after every change in this process, and every few seconds for changes made
+//! by others. It is never edited in place, so it cannot drift.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use domain::ids::{AccountId, EnvironmentId};
+use domain::names::{AccountName, EnvironmentName};
+use domain::spec::DesiredState;
+use domain::status::{EnvironmentStatus, InstanceStatus};
+use domain::time::Timestamp;
+use gateway::{AuthError, NotServed, Principal, Target};
+use http::HeaderValue;
+use store::environments::EnvironmentRow;
+use store::instances::InstanceRow;
+use store::tokens::TokenHolder;
+use store::{Store, StoreError};
+
+use crate::app::problem::Chain;
+use crate::auth::Caller;
+use crate::auth::cache::Cache;
+use crate::auth::token;
+use crate::config::LocalWay;
+use crate::reach::{Host, ReachError, reach};
+use crate::secrets::MasterKey;
+
+/// A token's last use is noted at most this often, in microseconds.
+const TOUCH_EVERY: i64 = 60_000_000;
+
+/// The directory. One per process.
+#[derive(Debug)]
+pub(crate) struct LiveDirectory {
+    store: Store,
+    keys: Arc<MasterKey>,
+    local: LocalWay,
+    tokens: Cache,
+    picture: ArcSwap<Picture>,
+    /// Two refreshes at once could end in the wrong order.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+/// Everything that is looked up by name or id without asking the database.
+#[derive(Debug, Default)]
+pub(crate) struct Picture {
+    targets: HashMap<String, HashMap<String, Result<Arc<Target>, NotServed>>>,
+    accounts: HashMap<AccountId, AccountName>,
+    environments: HashMap<EnvironmentId, KnownEnvironment>,
+    counts: Vec<(&'static str, i64)>,
+}
+
+/// What is shown of an environment beside its instances.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownEnvironment {
+    /// Its name.
+    pub(crate) name: EnvironmentName,
+    /// Its state.
+    pub(crate) status: EnvironmentStatus,
+    /// When its DTMA last reported.
+    pub(crate) last_heartbeat_at: Option<Timestamp>,
+}
+
+impl Picture {
+    /// The name of an account.
+    pub(crate) fn account(&self, id: AccountId) -> Option<&AccountName> {
+        self.accounts.get(&id)
+    }
+
+    /// An environment.
+    pub(crate) fn environment(&self, id: EnvironmentId) -> Option<&KnownEnvironment> {
+        self.environments.get(&id)
+    }
+
+    /// How many instances are in each state.
+    pub(crate) fn counts(&self) -> &[(&'static str, i64)] {
+        &self.counts
+    }
+}
+
+impl LiveDirectory {
+    /// An empty directory; call [`LiveDirectory::refresh`] before serving.
+    pub(crate) fn new(store: Store, keys: Arc<MasterKey>, local: LocalWay) -> Self {
+        Self {
+            store,
+            keys,
+            local,
+            tokens: Cache::default(),
+            picture: ArcSwap::default(),
+            refreshing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The picture of now.
+    pub(crate) fn picture(&self) -> Arc<Picture> {
+        self.picture.load_full()
+    }
+
+    /// Makes the picture anew from the tables.
+    ///
+    /// # Errors
+    /// What the store says; the old picture stays.
+    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.refreshing.lock().await;
+        let accounts = store::accounts::list_accounts(&self.store).await?;
+        let environments = store::environments::list_all(&self.store).await?;
+        let instances = store::instances::list_all(&self.store).await?;
+
+        let mut picture = Picture::default();
+        let mut hosts: HashMap<EnvironmentId, (EnvironmentRow, Result<Host, ReachError>)> = HashMap::new();
+        for account in accounts {
+            picture.accounts.insert(account.id, account.name);
+        }
+        for row in environments {
+            let known = KnownEnvironment {
+                name: row.name.clone(),
+                status: row.status,
+                last_heartbeat_at: row.last_heartbeat_at,
+            };
+            picture.environments.insert(row.id, known);
+            hosts.insert(row.id, (row.clone(), reach(&row, &self.keys, self.local)));
+        }
+        let mut counts: HashMap<&'static str, i64> = HashMap::new();
+        for row in &instances {
+            *counts.entry(row.status.word()).or_default() += 1;
+            let Some(account) = picture.accounts.get(&row.account) else { continue };
+            let Some((environment, host)) = hosts.get(&row.environment) else { continue };
+            let target = self.target(row, environment, host);
+            let of_account = picture.targets.entry(account.as_str().to_owned()).or_default();
+            of_account.insert(row.name.as_str().to_owned(), target);
+        }
+        picture.counts = counts.into_iter().collect();
+        self.picture.store(Arc::new(picture));
+        Ok(())
+    }
+
+    fn target(
+        &self,
+        row: &InstanceRow,
+        environment: &EnvironmentRow,
+        host: &Result<Host, ReachError>,
+    ) -> Result<Arc<Target>, NotServed> {
+        why_not_served(row)?;
+        let host = host.as_ref().map_err(|error| NotServed::Unreachable {
+            message: format!("of its environment `{}`, {error}", environment.name),
+        })?;
+        // A shim on this machine is reached without its DTMA, and serves while that is down.
+        if host.sockets.is_none() && environment.status != EnvironmentStatus::Active {
+            return Err(NotServed::Unreachable {
+                message: format!(
+                    "its environment `{}` does not report ({})",
+                    environment.name, environment.status
+                ),
+            });
+        }
+        let unusable = |error: &dyn std::fmt::Display| NotServed::Unreachable {
+            message: format!("its address cannot be used: {error}"),
+        };
+        let mcp = host.mcp(row.id).map_err(|error| unusable(&error))?;
+        let mut key = HeaderValue::try_from(self.keys.instance_key(row.id).expose())
+            .map_err(|error| unusable(&error))?;
+        key.set_sensitive(true);
+        Ok(Arc::new(Target {
+            instance: row.id,
+            name: row.name.clone(),
+            address: mcp.address,
+            uri: mcp.uri,
+            bearer: mcp.bearer,
+            key,
+        }))
+    }
+
+    /// Forgets what is known of tokens: after one was revoked.
+    pub(crate) fn forget_tokens(&self) {
+        self.tokens.clear();
+    }
+
+    /// Who shows this token, from memory.
+    pub(crate) fn known_caller(&self, bearer: &str) -> Option<Result<Arc<Caller>, AuthError>> {
+        self.tokens.get(&token::hash(bearer), now())
+    }
+
+    /// Who shows this token.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) async fn caller(&self, bearer: &str) -> Result<Arc<Caller>, AuthError> {
+        if let Some(known) = self.known_caller(bearer) {
+            return known;
+        }
+        if !bearer.starts_with(token::PREFIX) {
+            return Err(AuthError::Wrong);
+        }
+        let era = self.tokens.era();
+        let holder =
+            store::tokens::by_hash(&self.store, &token::hash_text(bearer)).await.map_err(|error| {
+                tracing::warn!(error = %Chain(&error), "a token could not be checked");
+                AuthError::Unavailable
+            })?;
+        let holder = holder.ok_or(AuthError::Wrong)?;
+        let at = now();
+        if holder.token.revoked_at.is_some() {
+            return Err(AuthError::Revoked);
+        }
+        if holder.token.expires_at.is_some_and(|end| end <= at) {
+            return Err(AuthError::Expired);
+        }
+        if holder.token.last_used_at.is_none_or(|last| TOUCH_EVERY < at.micros_since(last)) {
+            self.note_use(&holder, at).await;
+        }
+        let caller = Arc::new(caller_of(holder).ok_or(AuthError::Unavailable)?);
+        self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
+        Ok(caller)
+    }
+
+    /// A database that can be read but not written still lets callers in.
+    async fn note_use(&self, holder: &TokenHolder, at: Timestamp) {
+        let note = async {
+            let mut tx = self.store.begin().await?;
+            store::tokens::touch_last_used(&mut tx, holder.token.id, at).await?;
+            tx.commit().await
+        };
+        if let Err(error) = note.await {
+            tracing::warn!(error = %Chain(&error), "the use of a token could not be noted");
+        }
+    }
+}
+
+impl gateway::Directory for LiveDirectory {
+    fn authenticate_known(&self, bearer: &str) -> Option<Result<Arc<Principal>, AuthError>> {
+        Some(self.known_caller(bearer)?.map(|caller| Arc::clone(&caller.principal)))
+    }
+
+    fn authenticate<'a>(
+        &'a self,
+        bearer: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Arc<Principal>, AuthError>> + Send + 'a>> {
+        Box::pin(async move { Ok(Arc::clone(&self.caller(bearer).await?.principal)) })
+    }
+
+    fn find(&self, account: &str, instance: &str, _: &Principal) -> Result<Arc<Target>, NotServed> {
+        let picture = self.picture.load();
+        picture
+            .targets
+            .get(account)
+            .and_then(|of| of.get(instance))
+            .cloned()
+            .unwrap_or(Err(NotServed::Unknown))
+    }
+}
+
+fn caller_of(holder: TokenHolder) -> Option<Caller> {
+    let header = HeaderValue::try_from(format!("user:{}", holder.token.user)).ok()?;
+    Some(Caller {
+        token: holder.token.id,
+        user: holder.token.user,
+        user_name: holder.user_name,
+        account: holder.token.account,
+        account_name: holder.account_name.clone(),
+        role: holder.role,
+        expires_at: holder.token.expires_at,
+        principal: Arc::new(Principal { account: holder.account_name, header }),
+    })
+}
+
+/// Whether an instance takes calls, as far as its row says.
+fn why_not_served(row: &InstanceRow) -> Result<(), NotServed> {
+    if row.deleting {
+        return Err(NotServed::Unknown);
+    }
+    if row.desired == DesiredState::Stopped {
+        return Err(NotServed::Stopped);
+    }
+    let step = |word: &str| match row.report.as_ref().and_then(|report| report.progress.as_ref()) {
+        Some(progress) => progress.step.clone(),
+        None => word.to_owned(),
+    };
+    let failed = || row.message.clone().unwrap_or_else(|| "it gave no reason".to_owned());
+    match row.status {
+        InstanceStatus::Running => Ok(()),
+        InstanceStatus::PendingDeploy => Err(NotServed::Starting { step: "waiting for its host".to_owned() }),
+        InstanceStatus::Installing => Err(NotServed::Starting { step: step("installing") }),
+        InstanceStatus::Starting | InstanceStatus::Stopping | InstanceStatus::Stopped => {
+            Err(NotServed::Starting { step: "starting".to_owned() })
+        }
+        InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => {
+            Err(NotServed::Failed { message: failed() })
+        }
+        InstanceStatus::Deleting => Err(NotServed::Unknown),
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}

@@ -1,0 +1,145 @@
+//! Speaking to a DTMA: its own API on port 30000. Where that is, [`crate::reach`] says.
+
+use std::time::Duration;
+
+use api::dtma::InstanceSpec;
+use api::errors::{ErrorBody, ErrorDetail};
+use api::instances::LogQuery;
+use bytes::Bytes;
+use domain::ids::InstanceId;
+use domain::status::InstanceReport;
+use hop::pool::{HopError, Pool, PooledBody};
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+
+use crate::reach::Host;
+
+/// A DTMA answers from memory and disk; longer than this it hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest answer that is read, in bytes; logs are streamed and have no limit.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// Why a DTMA did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DtmaError {
+    /// Nobody answers there.
+    #[error("its DTMA does not answer")]
+    Unreachable(#[source] HopError),
+    /// It took the request and then said nothing.
+    #[error("its DTMA did not answer within {} seconds", PATIENCE.as_secs())]
+    Silent,
+    /// It said no.
+    #[error("its DTMA refused: {}", .0.message)]
+    Refused(ErrorDetail),
+    /// It answered what is no answer: somebody else may have the port.
+    #[error("what answers at its DTMA's address is no DTMA of this control plane (HTTP {0})")]
+    Garbled(StatusCode),
+}
+
+/// Connections to DTMAs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DtmaClient {
+    pool: Pool<Full<Bytes>>,
+}
+
+impl DtmaClient {
+    /// Hands a spec over; gives the DTMA's report when it sends one at once.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn put(
+        &self,
+        host: &Host,
+        spec: &InstanceSpec,
+    ) -> Result<Option<InstanceReport>, DtmaError> {
+        // A spec has nothing that cannot be written as JSON; should it ever, the DTMA refuses the empty body.
+        let body = serde_json::to_vec(spec).unwrap_or_default();
+        let answer = self.exchange(host, Method::PUT, spec.id, body).await?;
+        Ok(serde_json::from_slice(&answer).ok())
+    }
+
+    /// Removes an instance. One that is not there is removed.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn delete(&self, host: &Host, instance: InstanceId) -> Result<(), DtmaError> {
+        match self.exchange(host, Method::DELETE, instance, Vec::new()).await {
+            Ok(_) => Ok(()),
+            Err(DtmaError::Refused(detail)) if detail.code == api::errors::ErrorCode::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The lines of an instance's log, as they come.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn logs(
+        &self,
+        host: &Host,
+        instance: InstanceId,
+        query: LogQuery,
+    ) -> Result<Response<PooledBody<Full<Bytes>>>, DtmaError> {
+        let tail = query.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
+        let path = format!("/v1/instances/{instance}/logs?follow={}{tail}", query.follow);
+        let response = self.send(host, Method::GET, &path, Vec::new()).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(read(response).await.err().unwrap_or(DtmaError::Silent))
+    }
+
+    async fn exchange(
+        &self,
+        host: &Host,
+        method: Method,
+        instance: InstanceId,
+        body: Vec<u8>,
+    ) -> Result<Bytes, DtmaError> {
+        let whole = async {
+            let response = self.send(host, method, &format!("/v1/instances/{instance}"), body).await?;
+            read(response).await
+        };
+        tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
+    }
+
+    async fn send(
+        &self,
+        host: &Host,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<PooledBody<Full<Bytes>>>, DtmaError> {
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = method;
+        // Paths are made here, from ids and numbers.
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, host.bearer.clone());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        tokio::time::timeout(PATIENCE, self.pool.send(&host.dtma, request))
+            .await
+            .map_err(|_| DtmaError::Silent)?
+            .map_err(DtmaError::Unreachable)
+    }
+}
+
+/// The body of a success; otherwise what the DTMA says is wrong.
+async fn read(response: Response<PooledBody<Full<Bytes>>>) -> Result<Bytes, DtmaError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|_| DtmaError::Garbled(status))?
+        .to_bytes();
+    if status.is_success() {
+        return Ok(body);
+    }
+    match serde_json::from_slice::<ErrorBody>(&body) {
+        // A 401 is about the token between us: nothing the instance's owner could correct.
+        Ok(_) if status == StatusCode::UNAUTHORIZED => Err(DtmaError::Garbled(status)),
+        Ok(body) => Err(DtmaError::Refused(body.error)),
+        Err(_) => Err(DtmaError::Garbled(status)),
+    }
+}

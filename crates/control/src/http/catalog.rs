@@ -1,0 +1,41 @@
+//! `/api/v1/catalog`.
+
+use std::sync::Arc;
+
+use api::catalog::{CatalogEntry, CatalogQuery};
+use api::errors::ErrorBody;
+use axum::Json;
+use axum::extract::{Path, State};
+
+use crate::app::{App, catalog};
+use crate::http::extract::{By, Params};
+use crate::http::refused::Refused;
+
+/// What can be deployed.
+#[utoipa::path(
+    get, path = "/api/v1/catalog", tag = "catalog", security(("token" = [])), params(CatalogQuery),
+    responses(
+        (status = 200, body = Vec<CatalogEntry>), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)
+    )
+)]
+pub(crate) async fn search(
+    State(app): State<Arc<App>>,
+    By(_caller): By,
+    Params(query): Params<CatalogQuery>,
+) -> Result<Json<Vec<CatalogEntry>>, Refused> {
+    Ok(Json(catalog::search(&app, &query).await?))
+}
+
+/// One entry of the catalog.
+#[utoipa::path(
+    get, path = "/api/v1/catalog/{name}", tag = "catalog", security(("token" = [])),
+    params(("name" = String, Path, description = "The entry's name")),
+    responses((status = 200, body = CatalogEntry), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody))
+)]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    By(_caller): By,
+    Path(name): Path<String>,
+) -> Result<Json<CatalogEntry>, Refused> {
+    Ok(Json(catalog::show(&app, &name).await?))
+}

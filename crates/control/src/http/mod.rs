@@ -1,0 +1,113 @@
+//! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
+
+mod catalog;
+mod dtma;
+mod environments;
+mod events;
+mod extract;
+mod instances;
+mod plain;
+mod refused;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use api::errors::ErrorCode;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use utoipa::Modify;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::{App, Problem};
+use refused::Refused;
+
+/// The largest body of a request to the JSON API, in bytes. A heartbeat of ten thousand instances is the largest.
+const MAX_BODY: usize = 8 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Berth control plane",
+        description = "Deploys MCP servers onto machines you own. Every response outside 2xx carries an `ErrorBody`."
+    ),
+    modifiers(&Security),
+    components(schemas(api::errors::ErrorBody))
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = |description| {
+            let mut http = Http::new(HttpAuthScheme::Bearer);
+            http.description = Some(description);
+            SecurityScheme::Http(http)
+        };
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", bearer("An API token, `berth_…`".to_owned()));
+        components.add_security_scheme("dtma", bearer("The token of an environment's DTMA".to_owned()));
+    }
+}
+
+/// The document of the JSON API.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().split_for_parts().1
+}
+
+/// Everything that is not an MCP address.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .merge(plain::router())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), count))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(app)
+}
+
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(users::whoami))
+        .routes(routes!(instances::list, instances::deploy))
+        .routes(routes!(instances::show, instances::remove))
+        .routes(routes!(instances::start))
+        .routes(routes!(instances::stop))
+        .routes(routes!(instances::restart))
+        .routes(routes!(instances::logs))
+        .routes(routes!(environments::list))
+        .routes(routes!(environments::show))
+        .routes(routes!(catalog::search))
+        .routes(routes!(catalog::show))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(events::events))
+        .routes(routes!(dtma::heartbeat))
+}
+
+async fn unknown_path() -> Refused {
+    Problem::refused(ErrorCode::NotFound, "there is nothing at this path")
+        .hint("the API is described at /api/openapi.json")
+        .into()
+}
+
+async fn wrong_method() -> Refused {
+    Problem::refused(ErrorCode::MethodNotAllowed, "this path does not take this method")
+        .hint("the API is described at /api/openapi.json")
+        .into()
+}
+
+async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    app.metrics.request(route.as_ref().map_or("unknown", MatchedPath::as_str), &method, response.status());
+    response
+}

@@ -1,0 +1,115 @@
+//! The one way to a host: from an environment's row to where its DTMA and the shims of its instances answer.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use domain::ids::InstanceId;
+use domain::shim::{MCP_PATH, SOCKET};
+use hop::address::Address;
+use http::{HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
+use store::environments::EnvironmentRow;
+
+use crate::config::LocalWay;
+use crate::secrets::{MasterKey, SecretsError};
+
+/// How an environment is reached (`reach_json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub(crate) enum Way {
+    /// It is this machine: shims are reached at their sockets, the DTMA on loopback.
+    Local {
+        /// The directory that holds a directory with a socket for each instance.
+        sockets: PathBuf,
+        /// Where the DTMA listens.
+        dtma: SocketAddr,
+    },
+    /// Another host whose DTMA is dialled.
+    Direct {
+        /// Where the DTMA listens.
+        dtma: SocketAddr,
+    },
+}
+
+/// A host that can be reached.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    /// Its DTMA.
+    pub(crate) dtma: Address,
+    /// `Bearer …` for its DTMA.
+    pub(crate) bearer: HeaderValue,
+    /// The directory of the shims' sockets, where this process may open them itself.
+    pub(crate) sockets: Option<PathBuf>,
+}
+
+/// Where the MCP of one instance is reached.
+#[derive(Debug, Clone)]
+pub(crate) struct McpAddress {
+    /// A shim's socket or a DTMA.
+    pub(crate) address: Address,
+    /// The path there.
+    pub(crate) uri: Uri,
+    /// For a DTMA: `Bearer …`.
+    pub(crate) bearer: Option<HeaderValue>,
+}
+
+/// Why a row does not say how to reach its host.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReachError {
+    /// The row's JSON is of a shape this version does not know.
+    #[error("it is reached in a way that this version does not know")]
+    Unknown(#[source] serde_json::Error),
+    /// The row has no token yet.
+    #[error("it has no token yet")]
+    NoToken,
+    /// The token does not open.
+    #[error("its token cannot be read")]
+    Token(#[source] SecretsError),
+    /// The token or a path has characters that HTTP does not carry.
+    #[error("its token or an address in it cannot be sent over HTTP")]
+    Shape,
+}
+
+/// How to reach the host of an environment.
+///
+/// # Errors
+/// Any [`ReachError`]: all of them stay until somebody changes the row.
+pub(crate) fn reach(
+    environment: &EnvironmentRow,
+    keys: &MasterKey,
+    local: LocalWay,
+) -> Result<Host, ReachError> {
+    let way = serde_json::from_value(environment.reach.clone()).map_err(ReachError::Unknown)?;
+    let sealed = environment.dtma_token_sealed.as_deref().ok_or(ReachError::NoToken)?;
+    let token = keys.unseal(environment.id.0, sealed).map_err(ReachError::Token)?;
+    let mut bearer =
+        HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| ReachError::Shape)?;
+    bearer.set_sensitive(true);
+    Ok(match way {
+        Way::Local { sockets, dtma } => {
+            Host { dtma: Address::Tcp(dtma), bearer, sockets: (local == LocalWay::Socket).then_some(sockets) }
+        }
+        Way::Direct { dtma } => Host { dtma: Address::Tcp(dtma), bearer, sockets: None },
+    })
+}
+
+impl Host {
+    /// Where the MCP of one of its instances is reached.
+    ///
+    /// # Errors
+    /// [`ReachError::Shape`], which an id cannot cause.
+    pub(crate) fn mcp(&self, instance: InstanceId) -> Result<McpAddress, ReachError> {
+        Ok(match &self.sockets {
+            Some(sockets) => McpAddress {
+                address: Address::Unix { dir: sockets.join(instance.to_string()), file: SOCKET.to_owned() },
+                uri: Uri::from_static(MCP_PATH),
+                bearer: None,
+            },
+            None => McpAddress {
+                address: self.dtma.clone(),
+                uri: format!("/v1/instances/{instance}/mcp").parse().map_err(|_| ReachError::Shape)?,
+                bearer: Some(self.bearer.clone()),
+            },
+        })
+    }
+}

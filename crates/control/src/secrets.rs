@@ -1,0 +1,283 @@
+//! Secrets at rest, and the keys derived from the master key.
+//!
+//! XChaCha20-Poly1305 with a random nonce of 24 bytes; the row's id is associated data, so a sealed text moved to another
+//! row does not open. The master key lies in a file of its own, never in the database.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use domain::ids::InstanceId;
+use domain::secret::{Secret, Secrets};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use uuid::Uuid;
+
+/// The file in the control plane's directory.
+pub const MASTER_KEY_FILE: &str = "master.key";
+
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+
+/// Why the master key cannot be used, or a sealed text not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// The file cannot be read or made.
+    #[error("the master key `{}` cannot be read or made", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not one of ours.
+    #[error(
+        "the master key `{}` is damaged: restore it from a backup, without it stored secrets cannot be read",
+        .path.display()
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The system has no randomness to give.
+    #[error("the system gave no random bytes")]
+    Random,
+    /// Sealed with another key, for another row, or changed.
+    #[error("a stored secret does not open: the master key is not the one it was sealed with")]
+    Sealed,
+}
+
+/// The master key, by version; new texts are sealed with the newest.
+pub(crate) struct MasterKey {
+    /// Version and key, oldest first; never empty.
+    keys: Vec<(u32, [u8; KEY_BYTES])>,
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(redacted)")
+    }
+}
+
+impl Drop for MasterKey {
+    fn drop(&mut self) {
+        for (_, key) in &mut self.keys {
+            zeroize::Zeroize::zeroize(key);
+        }
+    }
+}
+
+impl MasterKey {
+    /// Reads the key of `dir`, or makes one (mode 0600) when there is none.
+    ///
+    /// # Errors
+    /// [`SecretsError::File`] and [`SecretsError::Damaged`].
+    pub(crate) fn open(dir: &Path) -> Result<Self, SecretsError> {
+        let path = dir.join(MASTER_KEY_FILE);
+        let failed = |source| SecretsError::File { path: path.clone(), source };
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text).ok_or(SecretsError::Damaged { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = format!("1 {}\n", hex(&random::<KEY_BYTES>()?));
+                match create(dir, &path, &text) {
+                    Ok(()) => Self::parse(&text).ok_or(SecretsError::Damaged { path }),
+                    // Another process was first: its key is the key.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        let text = fs::read_to_string(&path).map_err(failed)?;
+                        Self::parse(&text).ok_or(SecretsError::Damaged { path })
+                    }
+                    Err(error) => Err(failed(error)),
+                }
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let keys = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| {
+                let (version, key) = line.split_once(' ')?;
+                Some((version.parse().ok()?, unhex(key.trim())?))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        (!keys.is_empty()).then_some(Self { keys })
+    }
+
+    fn newest(&self) -> &(u32, [u8; KEY_BYTES]) {
+        &self.keys[self.keys.len() - 1]
+    }
+
+    /// Seals `text` for the row `row`: `VERSION.BASE64(nonce ‖ ciphertext)`.
+    ///
+    /// # Errors
+    /// [`SecretsError::Random`].
+    pub(crate) fn seal(&self, row: Uuid, text: &str) -> Result<String, SecretsError> {
+        let (version, key) = self.newest();
+        let nonce = random::<NONCE_BYTES>()?;
+        let payload = Payload { msg: text.as_bytes(), aad: row.as_bytes() };
+        let sealed = XChaCha20Poly1305::new(key.into())
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| SecretsError::Sealed)?;
+        let mut whole = nonce.to_vec();
+        whole.extend_from_slice(&sealed);
+        Ok(format!("{version}.{}", BASE64.encode(whole)))
+    }
+
+    /// Opens what [`MasterKey::seal`] made for the same row.
+    ///
+    /// # Errors
+    /// [`SecretsError::Sealed`].
+    pub(crate) fn unseal(&self, row: Uuid, sealed: &str) -> Result<Secret, SecretsError> {
+        let open = || {
+            let (version, rest) = sealed.split_once('.')?;
+            let version: u32 = version.parse().ok()?;
+            let (_, key) = self.keys.iter().find(|(v, _)| *v == version)?;
+            let whole = BASE64.decode(rest).ok()?;
+            let (nonce, text) = whole.split_at_checked(NONCE_BYTES)?;
+            let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
+            let payload = Payload { msg: text, aad: row.as_bytes() };
+            let text = XChaCha20Poly1305::new(key.into()).decrypt(&XNonce::from(nonce), payload).ok()?;
+            String::from_utf8(text).ok()
+        };
+        open().map(Secret::new).ok_or(SecretsError::Sealed)
+    }
+
+    /// Seals a map of secrets; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`MasterKey::seal`].
+    pub(crate) fn seal_all(&self, row: Uuid, secrets: &Secrets) -> Result<Option<String>, SecretsError> {
+        if secrets.is_empty() {
+            return Ok(None);
+        }
+        let exposed: std::collections::BTreeMap<&str, &str> =
+            secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+        let text = Secret::new(serde_json::to_string(&exposed).map_err(|_| SecretsError::Sealed)?);
+        self.seal(row, text.expose()).map(Some)
+    }
+
+    /// Opens what [`MasterKey::seal_all`] made.
+    ///
+    /// # Errors
+    /// [`SecretsError::Sealed`].
+    pub(crate) fn unseal_all(&self, row: Uuid, sealed: Option<&str>) -> Result<Secrets, SecretsError> {
+        let Some(sealed) = sealed else { return Ok(Secrets::new()) };
+        let text = self.unseal(row, sealed)?;
+        serde_json::from_str(text.expose()).map_err(|_| SecretsError::Sealed)
+    }
+
+    /// The key between the gateway and one instance's shim: HMAC-SHA256(master, `instance-key` ‖ id), in hex.
+    ///
+    /// It is derived from the oldest version: a new master key version must not lock running shims out.
+    pub(crate) fn instance_key(&self, instance: InstanceId) -> Secret {
+        let (_, key) = &self.keys[0];
+        // HMAC takes keys of any length (RFC 2104 §2), so this cannot fail; an empty key would be refused by the shim.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Secret::new("") };
+        mac.update(b"instance-key");
+        mac.update(instance.0.as_bytes());
+        Secret::new(hex(&mac.finalize().into_bytes()))
+    }
+}
+
+/// Random bytes from the system.
+///
+/// # Errors
+/// [`SecretsError::Random`].
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| SecretsError::Random)?;
+    Ok(bytes)
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; KEY_BYTES]> {
+    if text.len() != 2 * KEY_BYTES || !text.is_ascii() {
+        return None;
+    }
+    let mut key = [0; KEY_BYTES];
+    for (i, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(key)
+}
+
+/// The key appears under its name only when it is whole on the disk.
+fn create(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let scratch = dir.join(format!("{MASTER_KEY_FILE}.{}", Uuid::now_v7()));
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        // A link refuses to replace what is there, a rename would not.
+        fs::hard_link(&scratch, path)?;
+        fs::File::open(dir)?.sync_all()
+    };
+    let written = write();
+    let removed = fs::remove_file(&scratch);
+    written.and(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(dir: &Path) -> MasterKey {
+        MasterKey::open(dir).expect("a key")
+    }
+
+    #[test]
+    fn seals_for_one_row_and_one_key() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let other = tempfile::tempdir().expect("a directory");
+        let (row, key_one) = (Uuid::now_v7(), key(dir.path()));
+        let sealed = key_one.seal(row, "hunter2").expect("sealed");
+        assert!(!sealed.contains("hunter2"));
+        assert_eq!(key(dir.path()).unseal(row, &sealed).expect("opens again").expose(), "hunter2");
+        assert!(key_one.unseal(Uuid::now_v7(), &sealed).is_err(), "another row");
+        assert!(key(other.path()).unseal(row, &sealed).is_err(), "another key");
+        assert!(key_one.unseal(row, &sealed[..sealed.len() - 2]).is_err(), "cut short");
+        assert!(key_one.unseal(row, "").is_err());
+        assert_ne!(key_one.seal(row, "hunter2").expect("sealed"), sealed, "a nonce is never used twice");
+    }
+
+    #[test]
+    fn the_key_is_private_and_a_damaged_one_is_not_replaced() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a directory");
+        key(dir.path());
+        let path = dir.path().join(MASTER_KEY_FILE);
+        let mode = fs::metadata(&path).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1, "no scratch file is left");
+        fs::write(&path, "1 abc\n").expect("damage");
+        assert!(matches!(MasterKey::open(dir.path()), Err(SecretsError::Damaged { .. })));
+        assert_eq!(fs::read_to_string(&path).expect("the file"), "1 abc\n");
+    }
+
+    #[test]
+    fn instance_keys_differ_and_stay() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (a, b) = (InstanceId::generate(), InstanceId::generate());
+        let one = key(dir.path());
+        assert_eq!(one.instance_key(a), key(dir.path()).instance_key(a));
+        assert_ne!(one.instance_key(a), one.instance_key(b));
+        assert_eq!(one.instance_key(a).expose().len(), 64);
+    }
+}

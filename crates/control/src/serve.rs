@@ -1,0 +1,112 @@
+//! The process: JSON API and gateway on one listener, reconcilers beside them.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use gateway::Gateway;
+use hop::serve::Listener;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::directory::LiveDirectory;
+use crate::dtma_client::DtmaClient;
+use crate::events::Hub;
+use crate::metrics::Metrics;
+use crate::setup::{StartError, fill_catalog, open};
+use crate::tasks::{self, Statuses};
+
+/// Serves until `stop` is cancelled; what is under way then has five seconds.
+///
+/// The rows that [`crate::setup`] makes should be there; without an account nobody can do anything here.
+///
+/// # Errors
+/// Any [`StartError`], before anything is served.
+pub async fn run(config: Config, listener: Listener, stop: CancellationToken) -> Result<(), StartError> {
+    let (store, keys) = open(&config).await?;
+    fill_catalog(&store).await?;
+    let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way));
+    directory.refresh().await.map_err(StartError::Store)?;
+
+    let public_url = config.public_url.trim_end_matches('/').to_owned();
+    let gateway_config = gateway::Config {
+        own_origins: own_origins(&public_url),
+        allowed_origins: config.allowed_origins.clone(),
+    };
+    let gateway = Gateway::new(Arc::clone(&directory) as Arc<dyn gateway::Directory>, &gateway_config);
+    let app = Arc::new(App {
+        store: store.clone(),
+        keys,
+        directory,
+        events: Hub::default(),
+        dtma: DtmaClient::default(),
+        metrics: Metrics::default(),
+        public_url,
+        local: config.local_way,
+        deploy: Notify::new(),
+        statuses: Statuses::default(),
+        stop: stop.clone(),
+    });
+    let front = Front {
+        router: crate::http::router(Arc::clone(&app)),
+        gateway: Arc::new(gateway),
+        app: Arc::clone(&app),
+    };
+    let reconcilers = tokio::spawn(tasks::run(app));
+    hop::serve::serve(listener, front, async move { stop.cancelled().await }).await;
+    if let Err(error) = reconcilers.await {
+        tracing::error!(%error, "a reconciler ended by a panic");
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// MCP addresses go to the gateway without passing a router: theirs is the path that must be short.
+#[derive(Clone)]
+struct Front {
+    app: Arc<App>,
+    gateway: Arc<Gateway>,
+    router: Router,
+}
+
+type Answer = Response<Either<gateway::Body, axum::body::Body>>;
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.uri().path().starts_with(gateway::PREFIX) {
+            let (app, gateway) = (Arc::clone(&self.app), Arc::clone(&self.gateway));
+            return Box::pin(async move {
+                let response = gateway.call(request).await;
+                app.metrics.call(response.status());
+                Ok(response.map(Either::Left))
+            });
+        }
+        let routed = tower::Service::call(&mut self.router.clone(), request);
+        Box::pin(async move { Ok(routed.await?.map(Either::Right)) })
+    }
+}
+
+/// The public address itself and, when it is on loopback, its other names.
+fn own_origins(public_url: &str) -> Vec<String> {
+    let mut origins = vec![public_url.to_owned()];
+    let Ok(uri) = public_url.parse::<http::Uri>() else { return origins };
+    let loopback = ["localhost", "127.0.0.1", "[::1]"];
+    if let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host())
+        && loopback.contains(&host)
+    {
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        origins.extend(loopback.iter().map(|name| format!("{scheme}://{name}{port}")));
+    }
+    origins
+}

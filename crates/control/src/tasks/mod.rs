@@ -1,0 +1,77 @@
+//! Reconcilers: idempotent functions without input, run on a period and on a nudge. Each leaves a status that can be
+//! read.
+
+pub(crate) mod deploy;
+pub(crate) mod liveness;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::app::App;
+
+/// How often everything is looked at without a nudge.
+pub(crate) const PERIOD: Duration = Duration::from_secs(5);
+
+/// What each reconciler last did.
+#[derive(Debug, Default)]
+pub(crate) struct Statuses {
+    deploy: Mutex<deploy::Status>,
+    liveness: Mutex<liveness::Status>,
+}
+
+/// The statuses as they are written.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct StatusView {
+    /// Of [`deploy`].
+    pub(crate) deploy: deploy::Status,
+    /// Of [`liveness`].
+    pub(crate) liveness: liveness::Status,
+}
+
+impl Statuses {
+    /// All of them.
+    pub(crate) fn view(&self) -> StatusView {
+        StatusView {
+            deploy: self.deploy.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            liveness: self.liveness.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    fn set_deploy(&self, status: deploy::Status) {
+        *self.deploy.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn set_liveness(&self, status: liveness::Status) {
+        *self.liveness.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+}
+
+/// Runs all reconcilers until the process stops.
+pub(crate) async fn run(app: Arc<App>) {
+    let deploy = async {
+        let mut deployer = deploy::Deployer::default();
+        loop {
+            let status = deployer.pass(&app).await;
+            let wait = status.next_try_ms.map_or(PERIOD, Duration::from_millis).min(PERIOD);
+            app.statuses.set_deploy(status);
+            tokio::select! {
+                () = app.stop.cancelled() => break,
+                () = app.deploy.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    };
+    let liveness = async {
+        let started = std::time::Instant::now();
+        loop {
+            tokio::select! {
+                () = app.stop.cancelled() => break,
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+            app.statuses.set_liveness(liveness::pass(&app, started.elapsed()).await);
+        }
+    };
+    tokio::join!(deploy, liveness);
+}
