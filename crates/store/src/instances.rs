@@ -125,6 +125,10 @@ pub async fn insert(tx: &mut Tx, row: &InstanceRow) -> Result<(), StoreError> {
     if !catalog::exists(tx, row.catalog_entry).await? {
         return Err(StoreError::UnknownCatalogEntry { id: row.catalog_entry });
     }
+    // Where both names are taken the caller is told of this one, which the database may or may not name first.
+    if is_taken(tx, row.account, &row.name).await? {
+        return Err(StoreError::Taken { field: "name", value: row.name.to_string() });
+    }
     if !is_environment_of(tx, row.account, row.environment).await? {
         return Err(StoreError::NotFound { what: "environment" });
     }
@@ -399,6 +403,16 @@ pub async fn set_status(
         .fetch_optional(db).await)
     .map_err(StoreError::from_driver)?;
     found.map(TryInto::try_into).transpose()
+}
+
+async fn is_taken(tx: &mut Tx, account: AccountId, name: &InstanceName) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT id FROM account_tool_instances WHERE account_id = $1 AND name = $2";
+    let found: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
+        .bind(account.to_string())
+        .bind(name.as_str())
+        .fetch_optional(db).await)
+    .map_err(StoreError::from_driver)?;
+    Ok(found.is_some())
 }
 
 async fn is_environment_of(

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::sqlite::{
@@ -164,7 +165,13 @@ async fn open_sqlite(database: &Database, path: &Path, steps: &[Step]) -> Result
             .acquire_timeout(PATIENCE)
             .idle_timeout(None)
             .max_lifetime(None)
-            .test_before_acquire(false)
+            // SQLite ends a transaction by itself when the disk is full; the driver does not notice and would refuse to
+            // begin another on that connection for ever. The test before it waits for a rollback that is on its way.
+            .test_before_acquire(true)
+            .before_acquire(|connection, _| {
+                let left_open = connection.is_in_transaction();
+                Box::pin(async move { Ok(!left_open) })
+            })
     };
     let write = pool(1).connect_with(options.clone()).await.map_err(|e| cannot_open(database, e))?;
     let read = pool(READERS).connect_lazy_with(options.read_only(true));
@@ -230,7 +237,7 @@ fn cannot_open_file(database: &Database, path: &Path, source: io::Error) -> Stor
 pub(crate) fn cannot_open(database: &Database, source: sqlx::Error) -> StoreError {
     let sorted = StoreError::from_driver(source);
     let (StoreError::Unavailable { source } | StoreError::Refused { source }) = sorted else { return sorted };
-    let code = source.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+    let code = source.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned();
     let (problem, fix) = match (database, code.as_str()) {
         (Database::Sqlite(_), "26") => (
             "it is not an SQLite database".to_owned(),

@@ -13,7 +13,7 @@ use crate::{Store, StoreError, Tx};
 
 macro_rules! columns {
     () => {
-        "t.id, t.account_id, t.user_id, t.name, t.prefix, t.created_at, t.expires_at, t.last_used_at, t.revoked_at"
+        "id, account_id, user_id, name, prefix, created_at, expires_at, last_used_at, revoked_at"
     };
 }
 
@@ -86,12 +86,11 @@ pub async fn by_hash(store: &Store, hash: &str) -> Result<Option<TokenHolder>, S
     const SQL: &str = concat!(
         "SELECT ",
         columns!(),
-        ", u.name AS user_name, a.name AS account_name, m.role
-        FROM api_tokens t
-        JOIN account_members m ON m.account_id = t.account_id AND m.user_id = t.user_id
-        JOIN users u ON u.id = t.user_id
-        JOIN accounts a ON a.id = t.account_id
-        WHERE t.token_hash = $1"
+        ", user_name, account_name, role FROM api_tokens
+        JOIN (SELECT m.account_id AS of_account, m.user_id AS of_user, m.role, u.name AS user_name,
+                a.name AS account_name
+            FROM account_members m JOIN users u ON u.id = m.user_id JOIN accounts a ON a.id = m.account_id) holders
+        ON of_account = account_id AND of_user = user_id WHERE token_hash = $1"
     );
     let hash = text("token_hash", hash)?;
     let found: Option<HolderRaw> =
@@ -106,7 +105,7 @@ pub async fn list(
     account: AccountId,
     user: Option<UserId>,
 ) -> Result<Vec<TokenRow>, StoreError> {
-    const SQL: &str = concat!("SELECT ", columns!(), " FROM api_tokens t WHERE t.account_id = $1");
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM api_tokens WHERE account_id = $1");
     let found: Vec<TokenRaw> =
         on_pool!(store.read(), db => sqlx::query_as(SQL).bind(account.to_string()).fetch_all(db).await)
             .map_err(StoreError::from_driver)?;
@@ -118,8 +117,7 @@ pub async fn list(
 
 /// One token of an account.
 pub async fn by_id(store: &Store, account: AccountId, id: TokenId) -> Result<Option<TokenRow>, StoreError> {
-    const SQL: &str =
-        concat!("SELECT ", columns!(), " FROM api_tokens t WHERE t.account_id = $1 AND t.id = $2");
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM api_tokens WHERE account_id = $1 AND id = $2");
     let found: Option<TokenRaw> = on_pool!(store.read(), db => sqlx::query_as(SQL)
         .bind(account.to_string())
         .bind(id.to_string())
@@ -139,8 +137,8 @@ pub async fn revoke(
     at: Timestamp,
 ) -> Result<TokenRow, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE api_tokens AS t SET revoked_at = coalesce(t.revoked_at, $3)
-        WHERE t.account_id = $1 AND t.id = $2 RETURNING ",
+        "UPDATE api_tokens SET revoked_at = coalesce(revoked_at, $3)
+        WHERE account_id = $1 AND id = $2 RETURNING ",
         columns!()
     );
     let found: Option<TokenRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)

@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 pub const SERVER_VARIABLE: &str = "BERTH_TEST_POSTGRES";
 
 /// How long a server may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A fresh, empty database; its URL. Blocks while the process's server starts.
 ///

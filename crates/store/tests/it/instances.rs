@@ -372,7 +372,10 @@ fn nobody_reads_or_changes_what_is_anothers() {
         assert_eq!(instances::by_name(&store, stranger, &called).await.unwrap(), None);
         assert_eq!(instances::list(&store, stranger).await.unwrap(), []);
         assert_eq!(instances::list_by_environment(&store, beta.environment.id).await.unwrap(), []);
-        assert_eq!(environments::list(&store, stranger).await.unwrap(), [beta.environment.clone()]);
+        assert_eq!(
+            environments::list(&store, stranger).await.unwrap(),
+            std::slice::from_ref(&beta.environment)
+        );
         let refused = |result: Result<InstanceRow, StoreError>| {
             assert!(matches!(result, Err(StoreError::NotFound { what: "instance" })), "{result:?}");
         };

@@ -1,5 +1,7 @@
 //! The store from outside. Every test runs on SQLite and on PostgreSQL.
 
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests too")]
+
 mod accounts;
 mod audit;
 mod catalog;
@@ -24,10 +26,9 @@ fn after(seconds: i64) -> Timestamp {
     Timestamp(NOW.0 + seconds * 1_000_000)
 }
 
-/// An empty database of either kind; gone with this value.
+/// An empty database of either kind.
 struct Place {
     database: Database,
-    _directory: tempfile::TempDir,
 }
 
 impl Place {
@@ -41,12 +42,12 @@ impl Place {
 }
 
 /// Runs a test on each kind of database, on two threads, so that tasks do run at once.
+#[expect(clippy::needless_pass_by_value, reason = "callers write the closure in place")]
 fn on_both(test: impl AsyncFn(&Place)) {
-    let directory = || tempfile::tempdir().unwrap();
-    let file = directory();
+    let directory = tempfile::tempdir().unwrap();
     let places = [
-        Place { database: Database::Sqlite(file.path().join("berth.db")), _directory: file },
-        Place { database: Database::parse(&testkit::postgres::database()).unwrap(), _directory: directory() },
+        Place { database: Database::Sqlite(directory.path().join("berth.db")) },
+        Place { database: Database::parse(&testkit::postgres::database()).unwrap() },
     ];
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for place in places {
