@@ -256,7 +256,6 @@ impl gateway::Directory for LiveDirectory {
 fn caller_of(holder: TokenHolder) -> Option<Caller> {
     let header = HeaderValue::try_from(format!("user:{}", holder.token.user)).ok()?;
     Some(Caller {
-        token: holder.token.id,
         user: holder.token.user,
         user_name: holder.user_name,
         account: holder.token.account,

@@ -23,7 +23,8 @@ use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
 use crate::metrics::Metrics;
 use crate::secrets::MasterKey;
-pub(crate) use problem::{Outcome, Problem};
+pub(crate) use problem::Outcome;
+pub use problem::Problem;
 
 /// What every act needs. One per process.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use api::errors::ErrorCode;
 use api::users::Role;
-use domain::ids::{AccountId, TokenId, UserId};
+use domain::ids::{AccountId, UserId};
 use domain::names::AccountName;
 use domain::time::Timestamp;
 
@@ -16,8 +16,6 @@ use crate::app::Problem;
 /// Who calls with an API token.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// The token that was shown.
-    pub(crate) token: TokenId,
     /// Whose it is.
     pub(crate) user: UserId,
     /// Their name.
