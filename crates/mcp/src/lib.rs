@@ -5,8 +5,11 @@
 
 pub mod envelope;
 pub mod errors;
+pub mod front;
 mod json;
 pub mod lines;
+pub mod mux;
+pub mod opening;
 pub mod revision;
 pub mod session;
 pub mod sse;

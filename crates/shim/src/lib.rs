@@ -1,1 +1,168 @@
-//! shim
+//! The process beside one MCP server: it starts the server, speaks for it on a unix socket, keeps its log, and starts
+//! it again when it ends.
+//!
+//! It runs on one thread and holds no key but its instance's. It talks to its server, and answers whoever knows the key
+//! on its socket; it opens no other connection. What the messages mean is `mcp`'s business; what a sandbox is, `runtime`'s.
+
+mod body;
+mod front;
+mod journal;
+mod mailbox;
+mod process;
+mod shared;
+mod supervise;
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::shim::{SOCKET, ShimConfig};
+use hop::serve::Listener;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::Journal;
+use crate::shared::Shared;
+
+/// The file in the socket directory that a living shim keeps locked.
+const LOCK: &str = "lock";
+/// The largest configuration: a spec's environment and secrets with much room.
+const MAX_CONFIG: u64 = 4 << 20;
+
+/// Why a shim does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ShimError {
+    /// What came on standard input is no configuration. The text is not repeated: it holds secrets.
+    #[error("the configuration on standard input is not valid: {category} at line {line}, column {column}")]
+    Config {
+        /// What kind of fault.
+        category: &'static str,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// A setting that cannot work.
+    #[error("the configuration's `{field}` {problem}")]
+    Setting {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Another shim serves this directory.
+    #[error("another shim is serving {dir}; stop it first")]
+    Held {
+        /// The socket directory.
+        dir: PathBuf,
+    },
+    /// The system refused something.
+    #[error("{what} failed")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Reads a configuration to the end of file.
+pub fn read_config(reader: impl Read) -> Result<ShimConfig, ShimError> {
+    let mut text = Vec::new();
+    let read = reader.take(MAX_CONFIG).read_to_end(&mut text);
+    read.map_err(|source| ShimError::System { what: "reading the configuration", source })?;
+    serde_json::from_slice(&text).map_err(|error| ShimError::Config {
+        category: match error.classify() {
+            serde_json::error::Category::Io => "a read error",
+            serde_json::error::Category::Syntax => "no JSON",
+            serde_json::error::Category::Data => "a missing, unknown or wrong field",
+            serde_json::error::Category::Eof => "a cut-off document",
+        },
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+/// Runs a shim to its end, as the whole work of this process: no other process of the same user may read its memory,
+/// and SIGTERM and SIGINT stop it as `POST /shutdown` does.
+pub fn start(config: ShimConfig) -> Result<(), ShimError> {
+    let system = |what| move |source: io::Error| ShimError::System { what, source };
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|error| system("becoming non-dumpable")(error.into()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .map_err(system("starting the runtime"))?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for SIGINT"))?;
+        let asked = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        run(config, asked).await
+    })
+}
+
+/// Serves until `stop` is done or `POST /shutdown` came; then the server is stopped, calls under way are answered, and
+/// this returns. The socket listens from the beginning, so callers learn that the server is starting.
+pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(), ShimError> {
+    check(&config)?;
+    let system = |what| move |source: io::Error| ShimError::System { what, source };
+    let _lock = lock(&config)?;
+    let socket = hop::address::bind_unix(&config.socket_dir, SOCKET).map_err(system("binding the socket"))?;
+    let journal = Arc::new(Journal::open(config.log.clone()).map_err(system("opening the server's log"))?);
+    let stopping = CancellationToken::new();
+    let stopped = CancellationToken::new();
+    let shared = Arc::new(Shared::new(&config, journal, stopping.clone(), stopped.clone()));
+    let supervisor = async {
+        supervise::supervise(&config, &shared, &stopping).await;
+        stopped.cancel();
+    };
+    let asked = async {
+        tokio::select! {
+            () = stop => stopping.cancel(),
+            () = stopping.cancelled() => {}
+        }
+    };
+    let front = front::Front::new(Arc::clone(&shared));
+    let serving = hop::serve::serve(Listener::Unix(socket), front, stopped.cancelled());
+    tokio::join!(supervisor, asked, serving);
+    Ok(())
+}
+
+fn check(config: &ShimConfig) -> Result<(), ShimError> {
+    let setting = |field, problem| Err(ShimError::Setting { field, problem });
+    if config.command.first().is_none_or(String::is_empty) {
+        return setting("command", "names no program");
+    }
+    if config.key.expose().is_empty() {
+        return setting("key", "is empty");
+    }
+    if config.max_in_flight == 0 {
+        return setting("max_in_flight", "must be at least 1");
+    }
+    if config.startup_ms == 0 {
+        return setting("startup_ms", "must be at least 1");
+    }
+    Ok(())
+}
+
+/// Held as long as the file is open, and let go by the kernel however this process ends.
+fn lock(config: &ShimConfig) -> Result<File, ShimError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let locked = rustix::fs::open(config.socket_dir.join(LOCK), flags, Mode::RUSR | Mode::WUSR)
+        .and_then(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map(|()| file));
+    match locked {
+        Ok(file) => Ok(File::from(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(ShimError::Held { dir: config.socket_dir.clone() }),
+        Err(error) => Err(ShimError::System { what: "locking the socket directory", source: error.into() }),
+    }
+}

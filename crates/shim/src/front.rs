@@ -1,0 +1,443 @@
+//! The shim's HTTP: one endpoint for MCP, one for its status, one to end it, all behind the instance's key.
+//!
+//! Streamable HTTP as the specification has it, revision by revision; which rule belongs to which revision is decided in
+//! `mcp::front`. There is no stream on GET and there are no batches: both are answered with a clear refusal.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::shim::{KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, STATUS_PATH};
+use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use mcp::envelope::{self, Envelope, Kind, Span};
+use mcp::errors;
+use mcp::front::{self, Field, Fields, Refusal};
+use mcp::mux::{Caller, Noted};
+use mcp::opening::Opened;
+use mcp::revision::{self, Era};
+use mcp::session::SessionId;
+use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
+
+use crate::body::{Body, CallGuard};
+use crate::mailbox::{Letter, Mailbox};
+use crate::shared::{Phase, Shared};
+
+/// A request waits so long for a server that is starting.
+const START_WAIT: Duration = Duration::from_secs(5);
+/// Bytes that wait for a server that does not read; above, calls are refused.
+const MAX_QUEUED: usize = MAX_MESSAGE;
+/// Of a body above the limit, so much is read and thrown away, so that its sender comes to read the refusal.
+const MAX_DISCARDED: usize = 4 * MAX_MESSAGE;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// The service on the socket.
+#[derive(Debug, Clone)]
+pub(crate) struct Front {
+    shared: Arc<Shared>,
+}
+
+impl Front {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { Ok(answer(&shared, request).await) })
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+    if !has_key(shared, request.headers()) {
+        return refused(None, &Refusal::new(401, errors::TRANSPORT, "the instance's key is missing or wrong"));
+    }
+    match (request.uri().path(), request.method()) {
+        (MCP_PATH, &Method::POST) => match post(shared, request).await {
+            Ok(response) => response,
+            Err((id, refusal)) => refused(id.as_deref(), &refusal),
+        },
+        (MCP_PATH, &Method::DELETE) => end_session(shared, request.headers()),
+        (MCP_PATH, _) => not_allowed("POST, DELETE"),
+        (STATUS_PATH, &Method::GET) => status(shared),
+        (STATUS_PATH, _) => not_allowed("GET"),
+        (SHUTDOWN_PATH, &Method::POST) => {
+            shared.stopping.cancel();
+            shared.stopped.cancelled().await;
+            respond(StatusCode::OK, Some(JSON), Body::whole("{}"))
+        }
+        (SHUTDOWN_PATH, _) => not_allowed("POST"),
+        _ => respond(StatusCode::NOT_FOUND, None, Body::empty()),
+    }
+}
+
+/// A refusal and the id of the request that it answers, when one could be read.
+type Refused = (Option<Box<str>>, Refusal);
+
+async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    let (head, body) = request.into_parts();
+    let no_id = |refusal| (None, refusal);
+    let accepts = Accepts::of(&head.headers).map_err(no_id)?;
+    let bytes = whole_body(&head.headers, body).await.map_err(no_id)?;
+    let message = envelope::scan(&bytes)
+        .map_err(|error| no_id(Refusal::new(400, error.code(), error.to_string())))?;
+    let with_id = |refusal| (message.raw_id().map(Box::from), refusal);
+    let fields = Fields {
+        version: field(&head.headers, &VERSION),
+        method: field(&head.headers, &METHOD),
+        name: field(&head.headers, &NAME),
+    };
+    let era = front::dispatch(&message, &fields, shared.serves_modern).map_err(with_id)?;
+    let principal = principal(&head.headers).map_err(with_id)?;
+    if message.kind() == Kind::Request && era == Era::Legacy && message.method() == "initialize" {
+        return initialize(shared, &message, principal).await.map_err(with_id);
+    }
+    let caller = match era {
+        Era::Modern => Caller { era, session: None },
+        Era::Legacy => {
+            Caller { era, session: Some(session(shared, &head.headers, principal).map_err(with_id)?) }
+        }
+    };
+    match (message.kind(), message.id) {
+        (Kind::Request, Some(id)) => call(shared, &message, id, caller, accepts).await.map_err(with_id),
+        (Kind::Notification, _) => {
+            note(shared, &message, caller);
+            Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
+        }
+        // An answer: the shared process has asked its clients nothing, so there is nothing it could answer.
+        _ => Ok(respond(StatusCode::ACCEPTED, None, Body::empty())),
+    }
+}
+
+async fn initialize(
+    shared: &Shared,
+    message: &Envelope<'_>,
+    principal: &str,
+) -> Result<Response<Body>, Refusal> {
+    let asked = message.marks.protocol_version.and_then(|span| message.string(span));
+    let asked = asked.ok_or_else(|| {
+        Refusal::new(400, errors::INVALID_PARAMS, "`params.protocolVersion` must be a string")
+    })?;
+    let opened = running(shared).await?;
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        Refusal::new(500, errors::INTERNAL_ERROR, format!("no session id could be made: {error}"))
+    })?;
+    let session = SessionId::of_random(random);
+    let agreed = revision::negotiate(&asked, opened.revision);
+    shared.traffic().sessions.begin(session, principal, agreed);
+    let body = opened.answer(message.raw_id().unwrap_or("null"), agreed);
+    let mut response = respond(StatusCode::OK, Some(JSON), Body::whole(body));
+    if let Ok(value) = HeaderValue::try_from(session.to_string()) {
+        response.headers_mut().insert(SESSION, value);
+    }
+    Ok(response)
+}
+
+async fn call(
+    shared: &Arc<Shared>,
+    message: &Envelope<'_>,
+    id: Span,
+    caller: Caller,
+    accepts: Accepts,
+) -> Result<Response<Body>, Refusal> {
+    running(shared).await?;
+    let mailbox = Arc::new(Mailbox::default());
+    let call = {
+        let mut traffic = shared.traffic();
+        let traffic = &mut *traffic;
+        if !traffic.open {
+            return Err(unavailable("the server has just ended"));
+        }
+        if shared.max_in_flight <= traffic.mux.in_flight() {
+            return Err(unavailable("too many calls are in flight on this server"));
+        }
+        if MAX_QUEUED < traffic.to_server.len() {
+            return Err(unavailable("the server does not take its messages fast enough"));
+        }
+        traffic.mux.request(message, id, caller, Arc::clone(&mailbox), &mut traffic.to_server)
+    };
+    shared.to_write.notify_one();
+    let call = CallGuard::new(Arc::clone(shared), mailbox, call);
+    loop {
+        match call.mailbox.next().await {
+            Letter::Between(message) if accepts.events => {
+                return Ok(events(Body::events(&message, call)));
+            }
+            // A client that takes no events hears of nothing but the answer.
+            Letter::Between(_) => {}
+            Letter::Answer { message, code } => {
+                call.over();
+                let status = StatusCode::from_u16(front::status_of(code)).unwrap_or(StatusCode::OK);
+                return Ok(if accepts.json || status != StatusCode::OK {
+                    respond(status, Some(JSON), Body::whole(message))
+                } else {
+                    events(Body::one_event(&message))
+                });
+            }
+            Letter::Cancelled => {
+                call.over();
+                // Its client waits for no answer; a stream that ends without one is how HTTP says so.
+                return Ok(if accepts.events {
+                    events(Body::empty())
+                } else {
+                    respond(StatusCode::ACCEPTED, None, Body::empty())
+                });
+            }
+        }
+    }
+}
+
+fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
+    let noted = {
+        let mut traffic = shared.traffic();
+        let traffic = &mut *traffic;
+        if !traffic.open {
+            return;
+        }
+        traffic.mux.notification(message, caller, &mut traffic.to_server)
+    };
+    match noted {
+        Noted::Forwarded => shared.to_write.notify_one(),
+        Noted::Cancelled(mailbox) => {
+            mailbox.push(Letter::Cancelled);
+            shared.to_write.notify_one();
+        }
+        Noted::Ignored => {}
+    }
+}
+
+/// Waits a little for a server that is starting; says why when it does not run.
+async fn running(shared: &Shared) -> Result<Arc<Opened>, Refusal> {
+    if let Phase::Running { opened, .. } = &*shared.phase.borrow() {
+        return Ok(Arc::clone(opened));
+    }
+    let mut phase = shared.phase.subscribe();
+    let settled = phase.wait_for(|phase| !matches!(phase, Phase::Starting { .. }));
+    match tokio::time::timeout(START_WAIT, settled).await {
+        Ok(Ok(phase)) => match &*phase {
+            Phase::Running { opened, .. } => Ok(Arc::clone(opened)),
+            Phase::Failed { failure, crash_loop, next_start, .. } => {
+                let wait = next_start.saturating_duration_since(Instant::now());
+                let again = if *crash_loop { "; it keeps failing, see its log" } else { "" };
+                Err(Refusal {
+                    retry_after: Some(wait.as_secs() + 1),
+                    ..unavailable(format!("{}{again}", failure.summary))
+                })
+            }
+            Phase::Starting { .. } => Err(unavailable("the server is starting")),
+            Phase::Stopping { .. } => Err(unavailable("the server is being stopped")),
+        },
+        _ => Err(unavailable("the server is still starting; try again")),
+    }
+}
+
+/// 503, to be tried again in a second.
+fn unavailable(message: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal { retry_after: Some(1), ..Refusal::new(503, errors::INTERNAL_ERROR, message) }
+}
+
+fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
+    let ended = principal(headers).and_then(|principal| match field(headers, &SESSION) {
+        // Without a session this is a modern client's, and modern revisions have no DELETE.
+        Field::Absent => Ok(None),
+        _ => session(shared, headers, principal).map(|id| Some((id, principal))),
+    });
+    match ended {
+        Ok(Some((id, principal))) => {
+            shared.traffic().sessions.end(id, principal);
+            respond(StatusCode::NO_CONTENT, None, Body::empty())
+        }
+        Ok(None) => not_allowed("POST"),
+        Err(refusal) => refused(None, &refusal),
+    }
+}
+
+fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<SessionId, Refusal> {
+    let text = match field(headers, &SESSION) {
+        Field::One(text) => text,
+        Field::Absent => {
+            return Err(Refusal::new(
+                400,
+                errors::TRANSPORT,
+                "the header Mcp-Session-Id is missing; send `initialize` first and the session id with every request \
+                 after it",
+            ));
+        }
+        Field::Ambiguous => {
+            return Err(Refusal::new(400, errors::TRANSPORT, "the header Mcp-Session-Id must be sent once"));
+        }
+    };
+    let id = SessionId::parse(text).filter(|id| shared.traffic().sessions.touch(*id, principal).is_some());
+    id.ok_or_else(|| {
+        Refusal::new(404, errors::TRANSPORT, "the session is unknown or has ended; send `initialize` again")
+    })
+}
+
+fn status(shared: &Shared) -> Response<Body> {
+    match serde_json::to_vec(&shared.status()) {
+        Ok(body) => respond(StatusCode::OK, Some(JSON), Body::whole(body)),
+        Err(error) => {
+            let refusal = Refusal::new(500, errors::INTERNAL_ERROR, format!("no status: {error}"));
+            refused(None, &refusal)
+        }
+    }
+}
+
+fn has_key(shared: &Shared, headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(KEY_HEADER).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.as_bytes().ct_eq(shared.key.expose().as_bytes()).into(),
+        _ => false,
+    }
+}
+
+fn principal(headers: &HeaderMap) -> Result<&str, Refusal> {
+    match field(headers, &HeaderName::from_static(PRINCIPAL_HEADER)) {
+        Field::One(principal) if !principal.is_empty() => Ok(principal),
+        _ => {
+            Err(Refusal::new(400, errors::TRANSPORT, "the header berth-principal must be sent once, not empty"))
+        }
+    }
+}
+
+fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Field<'a> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Field::Absent,
+        (Some(value), None) => value.to_str().map_or(Field::Ambiguous, Field::One),
+        _ => Field::Ambiguous,
+    }
+}
+
+/// What a client takes as an answer. The specification asks clients to take both; one that takes a single kind gets it.
+#[derive(Debug, Clone, Copy)]
+struct Accepts {
+    json: bool,
+    events: bool,
+}
+
+impl Accepts {
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let is_json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        });
+        if !is_json {
+            return Err(Refusal::new(
+                415,
+                errors::TRANSPORT,
+                "the header Content-Type must be application/json",
+            ));
+        }
+        if !headers.contains_key(ACCEPT) {
+            return Ok(Self { json: true, events: true });
+        }
+        let kinds = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut accepts = Self { json: false, events: false };
+        for kind in kinds.flat_map(|kinds| kinds.split(',')) {
+            let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            accepts.json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
+            accepts.events |= matches!(kind.as_str(), "text/event-stream" | "text/*" | "*/*");
+        }
+        if accepts.json || accepts.events {
+            Ok(accepts)
+        } else {
+            Err(Refusal::new(
+                406,
+                errors::TRANSPORT,
+                "the header Accept must list application/json and text/event-stream",
+            ))
+        }
+    }
+}
+
+async fn whole_body(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        Refusal::new(413, errors::INVALID_REQUEST, format!("the message is larger than {MAX_MESSAGE} bytes"))
+    };
+    let cut_off = |error: hyper::Error| {
+        Refusal::new(400, errors::PARSE_ERROR, format!("the message did not arrive whole: {error}"))
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
+    let mut fits = announced.is_none_or(|len| len <= MAX_MESSAGE as u64);
+    let mut first = Bytes::new();
+    let mut all = Vec::new();
+    let mut len = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(cut_off)?.into_data() else { continue };
+        len += data.len();
+        fits &= len <= MAX_MESSAGE;
+        if MAX_DISCARDED < len {
+            break;
+        }
+        if !fits {
+            all = Vec::new();
+        } else if first.is_empty() && all.is_empty() {
+            // Most messages are one frame and stay where they were read.
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    match (fits, all.is_empty()) {
+        (false, _) => Err(too_large()),
+        (true, true) => Ok(first),
+        (true, false) => Ok(all.into()),
+    }
+}
+
+fn events(body: Body) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, Some(EVENTS), body);
+    response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+fn refused(raw_id: Option<&str>, refusal: &Refusal) -> Response<Body> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = respond(status, Some(JSON), Body::whole(refusal.body(raw_id)));
+    if let Some(seconds) = refusal.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn not_allowed(allow: &'static str) -> Response<Body> {
+    let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, None, Body::empty());
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+fn respond(status: StatusCode, content_type: Option<HeaderValue>, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
+}

@@ -1,0 +1,110 @@
+//! One process of the server: started with a clean environment in a process group of its own, and stopped politely
+//! first. That it dies with its shim is the sandbox helper's work, which asks the kernel for it.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
+
+use domain::shim::ShimConfig;
+use rustix::process::{Pid, Signal};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+
+/// After its standard input was closed, a server has this long to end by itself.
+const AFTER_CLOSE: Duration = Duration::from_secs(2);
+/// After SIGTERM, this long.
+const AFTER_TERM: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    group: Option<Pid>,
+}
+
+/// A process and its three pipes.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) process: Process,
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
+/// Starts the server's command.
+pub(crate) fn spawn(config: &ShimConfig) -> io::Result<Spawned> {
+    let mut words = config.command.iter();
+    let program = words.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .current_dir(&config.cwd)
+        .env_clear()
+        .envs(&config.env)
+        .envs(config.secrets.iter().map(|(name, secret)| (name, secret.expose())))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+        return Err(io::Error::other("the process has no pipes"));
+    };
+    Ok(Spawned { process: Process { child, group }, stdin, stdout, stderr })
+}
+
+impl Process {
+    /// Waits for it to end.
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Ends it, whose standard input is closed already: waits, asks, kills.
+    pub(crate) async fn stop(&mut self) -> io::Result<ExitStatus> {
+        if let Ok(status) = tokio::time::timeout(AFTER_CLOSE, self.child.wait()).await {
+            return status;
+        }
+        self.signal(Signal::TERM);
+        if let Ok(status) = tokio::time::timeout(AFTER_TERM, self.child.wait()).await {
+            return status;
+        }
+        self.signal(Signal::KILL);
+        self.child.wait().await
+    }
+
+    /// Ends at once whatever is left of its process group. Of an empty group the kernel says so; the number of one that
+    /// has just become empty is not given out again before all others were.
+    pub(crate) fn kill_group(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // The one possible error is that nobody is left, which is what was wanted.
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}
+
+/// How a process ended, for people: `ended with exit code 3`.
+pub(crate) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => {
+            let name = match signal {
+                4 => " (SIGILL)",
+                6 => " (SIGABRT)",
+                7 => " (SIGBUS)",
+                9 => " (SIGKILL)",
+                11 => " (SIGSEGV)",
+                15 => " (SIGTERM)",
+                31 => " (SIGSYS)",
+                _ => "",
+            };
+            format!("was killed by signal {signal}{name}")
+        }
+        (None, None) => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,172 @@
+//! What the front and the supervisor share: the calls in flight, the bytes on their way to the server, the sessions,
+//! and the server's state.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use domain::ids::InstanceId;
+use domain::secret::Secret;
+use domain::shim::{Opening, ServerState, ShimConfig, ShimStatus};
+use domain::time::Timestamp;
+use mcp::mux::{CallKey, Mux};
+use mcp::opening::Opened;
+use mcp::session::Sessions;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::Journal;
+use crate::mailbox::Mailbox;
+
+/// Sessions of all clients together; above, the one unused for longest ends.
+const MAX_SESSIONS: usize = 10_000;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) key: Secret,
+    pub(crate) serves_modern: bool,
+    pub(crate) max_in_flight: usize,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// Something is in [`Traffic::to_server`].
+    pub(crate) to_write: Notify,
+    /// Ask for the end.
+    pub(crate) stopping: CancellationToken,
+    /// The server has ended for good.
+    pub(crate) stopped: CancellationToken,
+    instance: InstanceId,
+    generation: u64,
+    started: Instant,
+    traffic: Mutex<Traffic>,
+}
+
+/// The state of the server, with what each state needs to answer callers.
+#[derive(Debug, Clone)]
+pub(crate) enum Phase {
+    Starting { since: Timestamp },
+    Running { since: Timestamp, opened: Arc<Opened> },
+    Failed { since: Timestamp, failures: u32, crash_loop: bool, failure: Failure, next_start: Instant },
+    Stopping { since: Timestamp },
+}
+
+/// Why a server does not run.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// For anybody who calls.
+    pub(crate) summary: String,
+    /// Its last lines on standard error: for its owner only.
+    pub(crate) last_words: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub(crate) mux: Mux<Arc<Mailbox>>,
+    /// Lines for the server's standard input.
+    pub(crate) to_server: Vec<u8>,
+    pub(crate) sessions: Sessions,
+    /// Whether there is a process that takes calls. Changes together with `mux`, so that no call is put in after the
+    /// process that should answer it has ended.
+    pub(crate) open: bool,
+    pub(crate) restarts: u64,
+    pub(crate) garbage: Garbage,
+}
+
+/// What a server printed on standard output that was no message.
+#[derive(Debug, Default)]
+pub(crate) struct Garbage {
+    pub(crate) lines: u64,
+    /// The first line, cut.
+    pub(crate) first: Option<String>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: &ShimConfig,
+        journal: Arc<Journal>,
+        stopping: CancellationToken,
+        stopped: CancellationToken,
+    ) -> Self {
+        Self {
+            key: config.key.clone(),
+            serves_modern: config.opening == Opening::Both,
+            max_in_flight: config.max_in_flight,
+            journal,
+            phase: watch::Sender::new(Phase::Starting { since: now() }),
+            to_write: Notify::new(),
+            stopping,
+            stopped,
+            instance: config.instance,
+            generation: config.generation,
+            started: Instant::now(),
+            traffic: Mutex::new(Traffic {
+                mux: Mux::new(),
+                to_server: Vec::new(),
+                sessions: Sessions::new(MAX_SESSIONS),
+                open: false,
+                restarts: 0,
+                garbage: Garbage::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time for the multiplexer.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The caller of a call has left.
+    pub(crate) fn left(&self, call: CallKey) {
+        let now = self.elapsed();
+        let mut traffic = self.traffic();
+        let traffic = &mut *traffic;
+        traffic.mux.left(call, now, &mut traffic.to_server);
+        if !traffic.to_server.is_empty() {
+            self.to_write.notify_one();
+        }
+    }
+
+    pub(crate) fn status(&self) -> ShimStatus {
+        let server = match &*self.phase.borrow() {
+            Phase::Starting { since } => ServerState::Starting { since: *since },
+            Phase::Running { since, opened } => ServerState::Running {
+                since: *since,
+                server_name: opened.server_name.clone(),
+                protocol_version: opened.revision.text().to_owned(),
+            },
+            Phase::Failed { since, failures, crash_loop, failure, .. } => ServerState::Failed {
+                since: *since,
+                failures: *failures,
+                crash_loop: *crash_loop,
+                message: failure.for_owner(),
+            },
+            Phase::Stopping { since } => ServerState::Stopping { since: *since },
+        };
+        let traffic = self.traffic();
+        ShimStatus {
+            instance: self.instance,
+            generation: self.generation,
+            pid: std::process::id(),
+            server,
+            restarts: traffic.restarts,
+            in_flight: traffic.mux.in_flight(),
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn for_owner(&self) -> String {
+        if self.last_words.is_empty() {
+            self.summary.clone()
+        } else {
+            format!("{}; its last lines on standard error:\n{}", self.summary, self.last_words)
+        }
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
