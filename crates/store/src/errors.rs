@@ -189,6 +189,14 @@ fn kind_of(error: &sqlx::Error) -> DriverError {
     }
 }
 
+/// PostgreSQL's SQLSTATE, or SQLite's primary result code without what extends it.
+pub(crate) fn main_code(error: &dyn sqlx::error::DatabaseError) -> String {
+    match sqlite_code(error) {
+        Some(code) => code.to_string(),
+        None => error.code().unwrap_or_default().into_owned(),
+    }
+}
+
 fn sqlite_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
     error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)

@@ -3,7 +3,8 @@
 //! One file per table family; a function is one statement or one short transaction. Reading takes a [`Store`],
 //! changing takes a [`Tx`], so that the rows of one act and its audit line are committed together or not at all.
 //! On PostgreSQL a failed statement ends its transaction: after an error, drop the `Tx` and begin again. While a `Tx`
-//! lives, nobody else can change an SQLite database: do not wait for anything else before committing.
+//! lives, nobody else can change an SQLite database, and on PostgreSQL it holds one of few connections: read what is
+//! needed before beginning, and wait for nothing else before committing.
 //!
 //! Nothing here decides anything, reads a clock or makes an id: callers bring times and ids, and get rows.
 

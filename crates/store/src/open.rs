@@ -6,7 +6,6 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::sqlite::{
@@ -14,7 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _, Postgres, Sqlite, Transaction};
 
-use crate::errors::is_busy;
+use crate::errors::{is_busy, main_code};
 use crate::migrate::{MIGRATIONS, Step};
 use crate::{Database, StoreError, migrate};
 
@@ -143,8 +142,7 @@ async fn open_sqlite(database: &Database, path: &Path, steps: &[Step]) -> Result
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY)
-        .foreign_keys(true)
-        .optimize_on_close(true, None);
+        .foreign_keys(true);
 
     // The change to WAL does not wait as other statements do when two processes make it at once.
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -173,7 +171,8 @@ async fn open_sqlite(database: &Database, path: &Path, steps: &[Step]) -> Result
                 Box::pin(async move { Ok(!left_open) })
             })
     };
-    let write = pool(1).connect_with(options.clone()).await.map_err(|e| cannot_open(database, e))?;
+    let writer = options.clone().optimize_on_close(true, None);
+    let write = pool(1).connect_with(writer).await.map_err(|e| cannot_open(database, e))?;
     let read = pool(READERS).connect_lazy_with(options.read_only(true));
     Ok(SqlitePools { write, read })
 }
@@ -237,7 +236,7 @@ fn cannot_open_file(database: &Database, path: &Path, source: io::Error) -> Stor
 pub(crate) fn cannot_open(database: &Database, source: sqlx::Error) -> StoreError {
     let sorted = StoreError::from_driver(source);
     let (StoreError::Unavailable { source } | StoreError::Refused { source }) = sorted else { return sorted };
-    let code = source.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned();
+    let code = source.as_database_error().map(main_code).unwrap_or_default();
     let (problem, fix) = match (database, code.as_str()) {
         (Database::Sqlite(_), "26") => (
             "it is not an SQLite database".to_owned(),

@@ -154,6 +154,48 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
     assert!(fs::read_to_string(&garbage).unwrap().starts_with("this is a letter"), "left as it was");
 }
 
+#[test]
+fn a_server_that_ends_every_connection_is_no_reason_to_start_again() {
+    let url = testkit::postgres::database();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&Database::parse(&url).unwrap()).await.unwrap();
+        let mut open = store.begin().await.unwrap();
+        let ended = testkit::postgres::run(
+            &url,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        assert_ne!(ended.trim(), "0");
+        let (account, owner) = account("acme");
+        let error = accounts::create_account(&mut open, &account, &owner).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        drop(open);
+        change(&store, async |tx| accounts::create_account(tx, &account, &owner).await).await.unwrap();
+        assert_eq!(accounts::list_accounts(&store).await.unwrap(), [account]);
+    });
+}
+
+/// A caller that goes away in the middle, as an HTTP client does, must not hold the one writer.
+#[test]
+fn a_cancelled_change_lets_the_next_one_in() {
+    crate::on_both_stores(async |store| {
+        for n in 0..20 {
+            let (account, owner) = account(&format!("n{n}"));
+            let cancelled = change(&store, async |tx| {
+                accounts::create_account(tx, &account, &owner).await?;
+                std::future::pending::<()>().await;
+                Ok(())
+            });
+            let waited = tokio::time::timeout(std::time::Duration::from_millis(n), cancelled).await;
+            assert!(waited.is_err(), "it never ends by itself");
+        }
+        let (last, owner) = account("last");
+        change(&store, async |tx| accounts::create_account(tx, &last, &owner).await).await.unwrap();
+        assert_eq!(accounts::list_accounts(&store).await.unwrap(), [last]);
+    });
+}
+
 /// Supabase's public API acts as these two roles, to which its default rights give every new table.
 #[test]
 fn the_public_api_of_supabase_sees_nothing() {
