@@ -40,7 +40,7 @@ pub struct InstanceSpec {
     /// How the package is installed and started.
     #[serde(default)]
     pub launch: Launch,
-    /// Plain settings, as environment variables.
+    /// Plain settings, as environment variables. `{work}` in a value is the instance's own writable directory.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Secret settings, as environment variables. Sent to this host only.
