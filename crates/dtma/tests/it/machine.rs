@@ -1,0 +1,287 @@
+//! A fake runtime. Its shims are real processes (`sleep`) with a real socket served by a thread of the test, so that
+//! they outlive a DTMA and can be killed. It remembers what it was asked to do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use domain::ids::InstanceId;
+use domain::secret::Secrets;
+use domain::shim::{KEY_HEADER, MCP_PATH, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ServerState, ShimStatus};
+use domain::spec::InstanceSpec;
+use domain::status::{Progress, Protection};
+use domain::time::Timestamp;
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use runtime::error::RuntimeError;
+use runtime::layout::Layout;
+use runtime::{BoxFuture, OnProgress, Prepared, Runtime, Shim};
+use tokio::process::Command;
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What the fakes of one host share, whichever DTMA runs there.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    layout: Layout,
+    shims: Mutex<HashMap<InstanceId, Running>>,
+    /// What was asked, in order: `install`, `cancelled install`, `start`, `kill`, each with the generation if any.
+    pub(crate) asked: Mutex<Vec<String>>,
+    /// An install takes one; a test that wants installs to hang takes all.
+    pub(crate) gate: Arc<Semaphore>,
+    /// What the next installs fail with; absent: they succeed.
+    pub(crate) install_error: Mutex<Option<fn() -> RuntimeError>>,
+    /// The server state that new shims say.
+    pub(crate) server: Mutex<ServerState>,
+    /// The secrets of the last start.
+    pub(crate) secrets: Mutex<Secrets>,
+}
+
+#[derive(Debug)]
+struct Running {
+    pid: u32,
+    stop: CancellationToken,
+    over: watch::Receiver<bool>,
+    server: Arc<Mutex<ServerState>>,
+}
+
+pub(crate) fn running() -> ServerState {
+    ServerState::Running {
+        since: Timestamp(1_000_000),
+        server_name: "fake".to_owned(),
+        protocol_version: "2025-11-25".to_owned(),
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(layout: Layout) -> Self {
+        Self {
+            layout,
+            shims: Mutex::default(),
+            asked: Mutex::default(),
+            gate: Arc::new(Semaphore::new(100)),
+            install_error: Mutex::default(),
+            server: Mutex::new(running()),
+            secrets: Mutex::default(),
+        }
+    }
+
+    /// The process id of the living shim of an instance.
+    pub(crate) fn pid(&self, id: InstanceId) -> Option<u32> {
+        self.shims.lock().unwrap().get(&id).filter(|shim| !*shim.over.borrow()).map(|shim| shim.pid)
+    }
+
+    /// What a living shim says of its server from now on.
+    pub(crate) fn say(&self, id: InstanceId, server: ServerState) {
+        *self.shims.lock().unwrap()[&id].server.lock().unwrap() = server;
+    }
+
+    /// `kill -9` of a shim; done when it is dead.
+    pub(crate) async fn kill_shim(&self, id: InstanceId) {
+        let Some((stop, mut over)) =
+            self.shims.lock().unwrap().get(&id).map(|shim| (shim.stop.clone(), shim.over.clone()))
+        else {
+            return;
+        };
+        stop.cancel();
+        over.wait_for(|over| *over).await.unwrap();
+    }
+
+    /// Starts a shim that no DTMA asked for: left from before.
+    pub(crate) fn plant(&self, spec: &InstanceSpec) -> oneshot::Receiver<String> {
+        let server = Arc::new(Mutex::new(self.server.lock().unwrap().clone()));
+        let (said, ended) = oneshot::channel();
+        let stop = CancellationToken::new();
+        let (over_is, over) = watch::channel(false);
+        let (started_is, started) = std::sync::mpsc::channel();
+        let dir = self.layout.socket_dir(spec.id);
+        let app = App {
+            spec: Arc::new(spec.clone()),
+            server: Arc::clone(&server),
+            stop: stop.clone(),
+            pid: 0,
+            release: Arc::new(Notify::new()),
+        };
+        let told = stop.clone();
+        std::thread::spawn(move || {
+            let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            tokio.block_on(async move {
+                std::fs::create_dir_all(&dir).unwrap();
+                let mut child = Command::new("sleep").arg("1000").kill_on_drop(true).spawn().unwrap();
+                let pid = child.id().unwrap();
+                let listener = hop::address::bind_unix(&dir, SOCKET).unwrap();
+                let router = router(App { pid, ..app });
+                started_is.send(pid).unwrap();
+                tokio::select! {
+                    () = hop::serve::serve_router(hop::serve::Listener::Unix(listener), router, std::future::pending()) => {}
+                    _ = child.wait() => {}
+                    () = told.cancelled() => child.kill().await.unwrap(),
+                }
+            });
+            // Every connection ends as when a process dies: in the middle of whatever it was doing.
+            drop(tokio);
+            let _nobody_may_wait = said.send("signal: 9 (SIGKILL)".to_owned());
+            let _nobody_may_watch = over_is.send(true);
+        });
+        let pid = started.recv().unwrap();
+        self.shims.lock().unwrap().insert(spec.id, Running { pid, stop, over, server });
+        ended
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn ask(&self, what: impl Into<String>) {
+        self.asked.lock().unwrap().push(what.into());
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for shim in self.shims.get_mut().unwrap().values() {
+            shim.stop.cancel();
+        }
+    }
+}
+
+impl Runtime for Machine {
+    fn prepare<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
+        struct Cancelled<'a>(&'a Machine, bool);
+        impl Drop for Cancelled<'_> {
+            fn drop(&mut self) {
+                if self.1 {
+                    self.0.ask("cancelled install");
+                }
+            }
+        }
+        Box::pin(async move {
+            self.ask(format!("install {}", spec.generation));
+            let mut cancelled = Cancelled(self, true);
+            progress(Progress { step: "downloading".to_owned(), percent: Some(50) });
+            let _permit = self.gate.acquire().await.unwrap();
+            cancelled.1 = false;
+            if let Some(error) = *self.install_error.lock().unwrap() {
+                return Err(error());
+            }
+            Ok(Prepared {
+                version: Some("1.2.3".to_owned()),
+                digest: Some("sha256:00".to_owned()),
+                command: vec!["fake".to_owned()],
+                read: Vec::new(),
+                env: BTreeMap::new(),
+            })
+        })
+    }
+
+    fn spawn_shim<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        _prepared: &'a Prepared,
+    ) -> BoxFuture<'a, Result<Shim, RuntimeError>> {
+        Box::pin(async move {
+            self.ask(format!("start {}", spec.generation));
+            assert_eq!(self.pid(spec.id), None, "two shims of one instance");
+            *self.secrets.lock().unwrap() = spec.secrets.clone();
+            let ended = self.plant(spec);
+            Ok(Shim { pid: self.pid(spec.id).unwrap(), ended })
+        })
+    }
+
+    fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            if self.pid(instance).is_some() {
+                self.ask("kill");
+            }
+            self.kill_shim(instance).await;
+            Ok(())
+        })
+    }
+
+    fn protections(&self) -> Vec<Protection> {
+        vec![Protection { name: "fake".to_owned(), granted: false, detail: "a test".to_owned() }]
+    }
+}
+
+#[derive(Clone)]
+struct App {
+    spec: Arc<InstanceSpec>,
+    server: Arc<Mutex<ServerState>>,
+    stop: CancellationToken,
+    pid: u32,
+    release: Arc<Notify>,
+}
+
+fn router(app: App) -> Router {
+    let guard = axum::middleware::from_fn_with_state(
+        app.clone(),
+        async |State(app): State<App>, request: Request, next: axum::middleware::Next| {
+            let key = request.headers().get(KEY_HEADER).map(http::HeaderValue::as_bytes);
+            if key == Some(app.spec.key.expose().as_bytes()) {
+                next.run(request).await
+            } else {
+                StatusCode::UNAUTHORIZED.into_response()
+            }
+        },
+    );
+    Router::new()
+        .route(STATUS_PATH, get(status))
+        .route(SHUTDOWN_PATH, post(async |State(app): State<App>| app.stop.cancel()))
+        .route(MCP_PATH, any(mcp))
+        .layer(guard)
+        .with_state(app)
+}
+
+async fn status(State(app): State<App>) -> Response {
+    let status = ShimStatus {
+        instance: app.spec.id,
+        generation: app.spec.generation,
+        pid: app.pid,
+        server: app.server.lock().unwrap().clone(),
+        restarts: 0,
+        in_flight: 0,
+    };
+    serde_json::to_vec(&status).unwrap().into_response()
+}
+
+/// By the body: `die` ends the shim, `stream` sends one piece and the next when `release` is posted; else it tells
+/// what it was sent.
+async fn mcp(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 25).await.unwrap();
+    match body.as_ref() {
+        b"die" => {
+            app.stop.cancel();
+            std::future::pending().await
+        }
+        b"stream" => {
+            let release = Arc::clone(&app.release);
+            let first = futures_util::stream::once(async { Bytes::from_static(b"data: 1\n\n") });
+            let second = futures_util::stream::once(async move {
+                release.notified().await;
+                Bytes::from_static(b"data: 2\n\n")
+            });
+            Body::from_stream(first.chain(second).map(Ok::<_, std::convert::Infallible>)).into_response()
+        }
+        b"release" => {
+            app.release.notify_one();
+            StatusCode::ACCEPTED.into_response()
+        }
+        _ => {
+            let mut told = format!("{} {}\n", parts.method, parts.uri);
+            for (name, value) in &parts.headers {
+                told.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+            }
+            told.push_str(&format!("\n{} bytes", body.len()));
+            ([("x-from-shim", "yes")], told).into_response()
+        }
+    }
+}

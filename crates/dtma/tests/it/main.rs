@@ -1,0 +1,13 @@
+//! The DTMA over its real HTTP API, on a host whose runtime and shims are fakes: real sockets, real files, real
+//! processes as the shims' bodies, and nothing that needs a package or a server.
+
+mod bad_input;
+mod endpoints;
+mod forward;
+mod heartbeat;
+mod host;
+mod logs;
+mod machine;
+mod openapi;
+mod reconciler;
+mod recovery;
