@@ -125,12 +125,12 @@ impl Client {
         // The URL is said once, and a query could hold more than people should read.
         let error = error.without_url();
         if error.is_connect() {
-            CliError::because(format!("no Berth answers at {url}"), error)
+            CliError::because(format!("no Berth answers at {url}"), innermost(&error))
                 .with_hint("start it with `berth up`")
         } else if error.is_timeout() {
             CliError::failed(format!("{url} took longer than {} s to answer", PATIENCE.as_secs()))
         } else {
-            CliError::because(format!("the connection to {url} broke off"), error)
+            CliError::because(format!("the connection to {url} broke off"), innermost(&error))
         }
     }
 }
@@ -185,6 +185,15 @@ pub(crate) fn path_part(text: &str) -> String {
         }
     }
     out
+}
+
+/// The cause of all causes: the layers between say the same again, in the words of libraries.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 fn refused(url: &str, status: StatusCode, body: &[u8]) -> CliError {

@@ -5,11 +5,16 @@ mod catalog;
 mod child;
 mod connect;
 mod deploy;
+mod dtma;
 mod instances;
 mod logs;
+pub(crate) mod sandbox;
+mod server;
+mod shim;
 pub(crate) mod status;
 mod token;
 mod tools;
+mod up;
 mod welcome;
 mod whoami;
 
@@ -23,6 +28,10 @@ use crate::settings::Settings;
 pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     let Cli { connection, command } = cli;
     match command {
+        Command::Up(args) => block_on(up::run(args, &connection, output)),
+        Command::Server(args) => block_on(server::run(args, &connection)),
+        Command::Dtma(args) => block_on(dtma::run(args, &connection)),
+        Command::Shim => shim::run(),
         Command::Welcome => block_on(welcome::run()),
         asked => {
             let client = client(&connection)?;

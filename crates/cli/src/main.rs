@@ -18,6 +18,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // The sandbox forks and gives privileges away, which only a process with one thread may do: it comes before
     // everything else.
+    commands::sandbox::run_if_asked();
 
     let cli = args::Cli::parse();
     let output = output::Output::new(cli.connection.json);

@@ -9,6 +9,6 @@ const WORD: &str = "__sandbox";
 pub(crate) fn run_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|word| word == WORD) {
-        runtime::sandbox::run(arguments.collect());
+        runtime::sandbox::run(arguments);
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use control::{Config, LocalEnvironment, LocalWay, StartError};
 use domain::secret::Secret;
+use hop::serve::Listener;
 
 use super::child;
 use crate::args::{Connection, ReachChoice, ServerArgs};
@@ -23,7 +24,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     // A machine whose DTMA was never enrolled is no environment.
     let local = super::dtma::token(&data).is_some().then_some(args.dtma);
     let config = config(&data, args.database.as_ref(), args.reach, &url, local);
-    control::run(config, listener, stop.cancelled_owned()).await.map_err(failure)
+    control::run(config, Listener::Tcp(listener), stop).await.map_err(failure)
 }
 
 /// What the control plane must be told; the same for the first start and for every other. `dtma` is where this

@@ -20,7 +20,7 @@ use super::child;
 use crate::args::{Connection, ReachChoice, RuntimeChoice, UpArgs};
 use crate::client::{Client, http_client};
 use crate::data_dir::{self, DataDir};
-use crate::error::{CliError, io_failure};
+use crate::error::CliError;
 use crate::output::Output;
 use crate::settings::{ClientFile, DATABASE_VARIABLE, Settings};
 use crate::supervisor::{self, Supervisor, Worker};
@@ -39,10 +39,16 @@ const END_PATIENCE: Duration = Duration::from_secs(8);
 pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
     // Signals are watched from the start, so that none is missed between two steps.
     let mut signals = signals()?;
-    let data = DataDir::or_default(connection.data.as_deref()).create()?;
+    let data = DataDir::or_default(connection.data.as_deref());
+    let bound = bind(&args);
+    if bound.is_err() && !data.path().exists() {
+        // Nothing is made for a start that cannot be.
+        return bound.map(drop);
+    }
+    let data = data.create()?;
+    // Who holds the directory most likely holds the addresses too, and is the better answer.
     let mut lock = data.lock()?;
-    let listen = supervisor::bind(args.listen, "--listen")?;
-    let dtma_listen = supervisor::bind(args.dtma_listen, "--dtma-listen")?;
+    let (listen, dtma_listen) = bound?;
     let place = Place::of(&listen, &dtma_listen)?;
     lock.describe(&format!("pid: {}\nurl: {}\ndtma: {}\n", std::process::id(), place.url, place.dtma))?;
 
@@ -71,6 +77,10 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
                 .with_hint("`berth up` on the same data directory takes them over again"))
         }
     }
+}
+
+fn bind(args: &UpArgs) -> Result<(TcpListener, TcpListener), CliError> {
+    Ok((supervisor::bind(args.listen, "--listen")?, supervisor::bind(args.dtma_listen, "--dtma-listen")?))
 }
 
 /// Where everything is.
@@ -102,10 +112,12 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
     data_dir::make(&data.dtma())?;
     let config = super::server::config(data, args.database.as_ref(), args.reach, &place.url, Some(place.dtma));
     let setup = control::setup(&config).await.map_err(super::server::failure)?;
-    super::dtma::enrol(data, &Enrolment { environment: setup.environment, token: setup.dtma_token })?;
-    let token = match setup.api_token {
+    let environment = setup.environment.ok_or_else(|| CliError::failed("this machine is no environment"))?;
+    super::dtma::enrol(data, &Enrolment { environment: environment.id, token: environment.dtma_token })?;
+    // Tokens are stored as hashes, so the one of the first start is only in the file that this start replaces.
+    let token = match setup.api_token.or_else(|| kept_token(&data.client_file())) {
         Some(token) => token,
-        None => kept_token(&data.client_file())?,
+        None => control::new_api_token(&config, "berth up").await.map_err(super::server::failure)?,
     };
     let file = ClientFile { url: place.url.clone(), token: token.clone() };
     let text = toml::to_string(&file).map_err(|e| CliError::because("cannot write the client file", e))?;
@@ -113,12 +125,10 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
     Ok(token)
 }
 
-/// Tokens are stored as hashes, so the one of the first start is only in the file that this start replaces.
-fn kept_token(path: &Path) -> Result<Secret, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|e| io_failure("read", path, e))?;
-    toml::from_str::<ClientFile>(&text).map(|file| file.token).map_err(|_| {
-        CliError::failed(format!("`{}` cannot be read: it must hold `url` and `token`", path.display()))
-    })
+/// The token of an earlier start; `None` when the file is gone or damaged, and a new token is in order.
+fn kept_token(path: &Path) -> Option<Secret> {
+    let text = std::fs::read_to_string(path).ok()?;
+    toml::from_str::<ClientFile>(&text).ok().map(|file| file.token)
 }
 
 fn workers(

@@ -53,7 +53,7 @@ fn usage() {
     check(&["--url", "ftp://x", "--token", "t", "list"], 2, &["ftp://x", "http://127.0.0.1:8420"]);
     check(&["--url", "http://x", "--token", "a b", "list"], 2, &["token", "copy it again"]);
     check(&["server", "--listen-stdin"], 2, &["no listening socket"]);
-    check(&["shim"], 2, &["no configuration of a shim"]);
+    check(&["shim"], 2, &["standard input is not valid", "DTMA"]);
 }
 
 #[test]

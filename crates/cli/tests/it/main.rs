@@ -1,5 +1,7 @@
 //! The real binary, as people and programs use it.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nobody to hand an error to")]
+
 mod clients;
 mod command_line;
 mod empty_root;
