@@ -1,0 +1,225 @@
+//! Every answer that the gateway gives itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::platform::{OTHER_ORIGIN, OWN_ORIGIN, Platform, Shim, answering};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":"abc-1","method":"tools/list"}"#;
+
+#[tokio::test]
+async fn instances_that_are_not_served_are_told_apart() {
+    let platform = Platform::start(answering("{}")).await;
+    let rows = [
+        ("unknown", StatusCode::NOT_FOUND, "unknown", "there is no instance `unknown`"),
+        ("stopped", StatusCode::SERVICE_UNAVAILABLE, "stopped", "`berth start stopped`"),
+        ("starting", StatusCode::SERVICE_UNAVAILABLE, "starting", "installing packages"),
+        ("failed", StatusCode::SERVICE_UNAVAILABLE, "failed", "it exits at once"),
+        ("lost", StatusCode::SERVICE_UNAVAILABLE, "unreachable", "`far` does not report"),
+    ];
+    for (name, status, reason, words) in rows {
+        let answer = platform.send(Method::POST, &format!("/mcp/acme/{name}"), &[], CALL).await;
+        assert_eq!(answer.status, status, "{name}");
+        let error = answer.json();
+        assert_eq!(error["id"], "abc-1", "{name}");
+        assert_eq!(error["error"]["data"]["reason"], reason);
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains(words), "{name}: {message}");
+        assert_eq!(
+            answer.headers.contains_key("retry-after"),
+            status == StatusCode::SERVICE_UNAVAILABLE,
+            "{name}"
+        );
+    }
+    assert!(platform.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_id_comes_back_as_it_was_written() {
+    let platform = Platform::without_shim().await;
+    for id in ["12345678901234567890123", "1.50", r#""a\u00e9""#, "\"\""] {
+        let call = format!(r#"{{"jsonrpc":"2.0","method":"ping","id":{id}}}"#);
+        let answer = platform.send(Method::POST, "/mcp/acme/echo", &[], &call).await;
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(text.contains(&format!(r#""id":{id},"#)), "{text}");
+    }
+    for not_a_request in ["", "[]", "garbage", r#"{"jsonrpc":"2.0","method":"notifications/x"}"#] {
+        let answer = platform.send(Method::POST, "/mcp/acme/echo", &[], not_a_request).await;
+        assert_eq!(answer.json()["id"], serde_json::Value::Null, "{not_a_request}");
+    }
+}
+
+#[tokio::test]
+async fn a_shim_that_is_gone_is_503_and_one_that_dies_is_502() {
+    let platform = Platform::without_shim().await;
+    let answer = platform.send(Method::POST, "/mcp/acme/echo", &[], CALL).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.json()["error"]["data"]["reason"], "unreachable");
+
+    // A shim that takes the request and ends before it answers.
+    let listener = hop::address::bind_unix(platform.dir.path(), "shim.sock").unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 64];
+        assert!(0 < stream.read(&mut head).await.unwrap());
+    });
+    let answer = platform.send(Method::POST, "/mcp/acme/echo", &[], CALL).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    let error = answer.json();
+    assert_eq!((&error["id"], &error["error"]["data"]["reason"]), (&"abc-1".into(), &"lost".into()));
+}
+
+#[tokio::test]
+async fn tokens_are_required_and_told_apart() {
+    let platform = Platform::start(answering("{}")).await;
+    let rows: [(&[(&str, &str)], u16, &str, &str); 8] = [
+        (&[], 401, r#"Bearer realm="berth""#, "is required"),
+        (&[("authorization", "Basic YTpi")], 401, r#"Bearer realm="berth""#, "is required"),
+        (&[("authorization", "Bearer ")], 401, r#"Bearer realm="berth""#, "is required"),
+        (&[("authorization", "Bearer berth_wrong")], 401, "invalid_token", "not known"),
+        (&[("authorization", "Bearer berth_expired")], 401, "invalid_token", "expired"),
+        (&[("authorization", "Bearer berth_revoked")], 401, "invalid_token", "revoked"),
+        (&[("authorization", "Bearer berth_unchecked")], 503, "", "cannot be checked"),
+        (&[("authorization", "bearer berth_good")], 200, "", ""),
+    ];
+    for (headers, status, challenge, words) in rows {
+        let answer = platform.send_bare(Method::POST, "/mcp/acme/echo?token=berth_good", headers, CALL).await;
+        assert_eq!(answer.status.as_u16(), status, "{headers:?}");
+        let shown = answer.headers.get("www-authenticate").map_or("", |v| v.to_str().unwrap());
+        assert!(
+            shown.contains(challenge) && shown.is_empty() == challenge.is_empty(),
+            "{headers:?}: {shown}"
+        );
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(body.contains(words), "{headers:?}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn another_account_does_not_exist() {
+    let platform = Platform::start(answering("{}")).await;
+    for path in
+        ["/mcp/other/echo", "/mcp/acme", "/mcp/acme/", "/mcp//echo", "/mcp/acme/echo/x", "/mcp/acme/%65cho"]
+    {
+        let answer = platform.send(Method::POST, path, &[], CALL).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let answer = platform.send(Method::GET, "/mcp/acme/echo/sse", &[], "").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("/mcp/acme/echo"));
+}
+
+#[tokio::test]
+async fn methods_other_than_three_are_405() {
+    let platform = Platform::start(answering("{}")).await;
+    for method in [Method::PUT, Method::PATCH, Method::HEAD, Method::OPTIONS] {
+        let answer = platform.send(method.clone(), "/mcp/acme/echo", &[], "").await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(answer.headers["allow"], "GET, POST, DELETE");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_unknown_origins_may_not_call() {
+    let platform = Platform::start(answering("{}")).await;
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8420", ""] {
+        for method in [Method::POST, Method::GET, Method::OPTIONS] {
+            let headers = [("origin", origin), ("host", "127.0.0.1:8420")];
+            let answer = platform.send(method, "/mcp/acme/echo", &headers, CALL).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{origin}");
+            assert!(!answer.headers.contains_key("access-control-allow-origin"));
+        }
+    }
+    for origin in [OWN_ORIGIN, OTHER_ORIGIN] {
+        let answer = platform.send(Method::POST, "/mcp/acme/echo", &[("origin", origin)], CALL).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.headers["access-control-allow-origin"], origin);
+        assert_eq!(answer.headers["access-control-expose-headers"], "Mcp-Session-Id, WWW-Authenticate");
+        assert_eq!(answer.headers["vary"], "origin");
+        // A preflight carries no token, and a refusal must be readable for the page too.
+        let wanted = [("origin", origin), ("access-control-request-headers", "authorization,mcp-param-x")];
+        let answer = platform.send_bare(Method::OPTIONS, "/mcp/acme/echo", &wanted, "").await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        assert_eq!(answer.headers["access-control-allow-headers"], "authorization,mcp-param-x");
+        let answer = platform.send_bare(Method::POST, "/mcp/acme/echo", &wanted, CALL).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.headers["access-control-allow-origin"], origin);
+    }
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_413_announced_or_not() {
+    let platform = Platform::start(answering("{}")).await;
+    let limit = domain::shim::MAX_MESSAGE;
+    let exact = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, "x".repeat(limit - 36));
+    assert_eq!(exact.len(), limit);
+    assert_eq!(platform.send(Method::POST, "/mcp/acme/echo", &[], &exact).await.status, StatusCode::OK);
+    assert_eq!(platform.last_seen().body.len(), limit);
+
+    let answer = platform.send(Method::POST, "/mcp/acme/echo", &[], &format!("{exact} ")).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("16 MiB"));
+    assert_eq!(platform.seen.lock().unwrap().len(), 1, "it never reached the shim");
+
+    // In chunks, nothing announces the length.
+    let mut stream = tokio::net::TcpStream::connect(platform.address).await.unwrap();
+    let head = "POST /mcp/acme/echo HTTP/1.1\r\nhost: x\r\nauthorization: Bearer berth_good\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = vec![b'x'; 1 << 20];
+    for _ in 0..17 {
+        stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes()).await.unwrap();
+        stream.write_all(&chunk).await.unwrap();
+        stream.write_all(b"\r\n").await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn errors_of_the_path_are_made_into_answers_for_the_client() {
+    let refusing = |status: StatusCode, body: &'static str| -> Shim {
+        Arc::new(move |_| {
+            Box::pin(async move {
+                let mut response =
+                    Response::new(Full::new(Bytes::from_static(body.as_bytes())).boxed_unsync());
+                *response.status_mut() = status;
+                response.headers_mut().insert("retry-after", HeaderValue::from_static("9"));
+                response
+            })
+        })
+    };
+    // A shim that does not know our key: the client's own token is good, so it must not see a 401.
+    let platform = Platform::start(refusing(StatusCode::UNAUTHORIZED, "no")).await;
+    let answer = platform.send(Method::POST, "/mcp/acme/echo", &[], CALL).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.json()["id"], "abc-1");
+
+    // A DTMA's own error gets the id; the status and `Retry-After` stay.
+    let own = r#"{"error":{"code":"unavailable","message":"the instance starts","hint":"try again"}}"#;
+    let platform = Platform::start(refusing(StatusCode::SERVICE_UNAVAILABLE, own)).await;
+    let answer = platform.send(Method::POST, "/mcp/acme/behind", &[], CALL).await;
+    assert_eq!(
+        (answer.status, &answer.headers["retry-after"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"9".parse().unwrap())
+    );
+    let error = answer.json();
+    assert_eq!((&error["id"], &error["error"]["data"]["reason"]), (&"abc-1".into(), &"unavailable".into()));
+
+    // What the server itself says passes as it is, whatever the status.
+    let body = r#"{"jsonrpc":"2.0","id":"abc-1","error":{"code":-32601,"message":"x"}}"#;
+    for path in ["/mcp/acme/echo", "/mcp/acme/behind"] {
+        let platform = Platform::start(refusing(StatusCode::NOT_FOUND, body)).await;
+        let answer = platform.send(Method::POST, path, &[], CALL).await;
+        assert_eq!(
+            (answer.status, answer.body),
+            (StatusCode::NOT_FOUND, Bytes::from_static(body.as_bytes()))
+        );
+    }
+}
