@@ -66,7 +66,7 @@ impl Store {
     /// number of processes may open one database at once.
     ///
     /// # Errors
-    /// [`StoreError::CannotOpen`], [`StoreError::Newer`], [`StoreError::NoSpace`].
+    /// [`StoreError::CannotOpen`], [`StoreError::Newer`].
     pub async fn open(database: &Database) -> Result<Self, StoreError> {
         Self::open_at(database, MIGRATIONS).await
     }
@@ -234,8 +234,16 @@ fn cannot_open_file(database: &Database, path: &Path, source: io::Error) -> Stor
 
 /// Says what the driver's error means for somebody who wants to start Berth.
 pub(crate) fn cannot_open(database: &Database, source: sqlx::Error) -> StoreError {
-    let sorted = StoreError::from_driver(source);
-    let (StoreError::Unavailable { source } | StoreError::Refused { source }) = sorted else { return sorted };
+    let source = match StoreError::from_driver(source) {
+        StoreError::NoSpace { source } => {
+            let (problem, fix) =
+                ("no room is left on its disk".to_owned(), "free some and try again".to_owned());
+            let source = Some(Box::from(source));
+            return StoreError::CannotOpen { database: database.to_string(), problem, fix, source };
+        }
+        StoreError::Unavailable { source } | StoreError::Refused { source } => source,
+        sorted => return sorted,
+    };
     let code = source.as_database_error().map(main_code).unwrap_or_default();
     let (problem, fix) = match (database, code.as_str()) {
         (Database::Sqlite(_), "26") => (
