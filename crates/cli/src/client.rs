@@ -105,7 +105,9 @@ impl Client {
         let body = response.bytes().await.map_err(|e| self.lost(e))?;
         serde_json::from_slice(&body).map_err(|error| {
             CliError::because(format!("{} answered what is no answer of a Berth", self.settings.url), error)
-                .with_hint("check the address, and that this `berth` and the one that answers have the same version")
+                .with_hint(
+                    "check the address, and that this `berth` and the one that answers have the same version",
+                )
         })
     }
 

@@ -89,6 +89,9 @@ pub(crate) fn io_failure(doing: &str, path: &std::path::Path, error: std::io::Er
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             Some(format!("make room on the disk that holds {}", path.display()))
         }
+        std::io::ErrorKind::PermissionDenied if doing.starts_with("read") => {
+            Some("it belongs to another user: run this as its owner".to_owned())
+        }
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
             Some("use a directory that you may write to, with `--data DIR`".to_owned())
         }

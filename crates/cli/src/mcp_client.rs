@@ -7,6 +7,7 @@ use api::instances::Instance;
 use domain::status::InstanceStatus;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -19,7 +20,9 @@ const REVISION: &str = "2025-11-25";
 const SESSION_HEADER: &str = "mcp-session-id";
 const REVISION_HEADER: &str = "mcp-protocol-version";
 /// The handshake may have to wait for a server that is just being started.
-const HANDSHAKE: Duration = Duration::from_secs(60);
+const HANDSHAKE: Duration = Duration::from_mins(1);
+/// The last words to a server are not waited for longer than this.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// One session with one MCP address.
 #[derive(Debug)]
@@ -49,8 +52,23 @@ struct Message {
     id: Option<Value>,
     method: Option<String>,
     params: Option<Value>,
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     error: Option<RpcError>,
+}
+
+/// A page of `tools/list`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    tools: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
+}
+
+/// What is needed of an `InitializeResult`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Opened {
+    protocol_version: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,8 +81,7 @@ impl<'a> McpClient<'a> {
     /// Opens a session with an instance.
     pub(crate) async fn open(client: &'a Client, instance: &'a Instance) -> Result<Self, CliError> {
         let (name, url) = (instance.name.as_str(), instance.url.as_str());
-        let mut this =
-            Self { client, url, name, session: None, revision: REVISION.to_owned(), next_id: 1 };
+        let mut this = Self { client, url, name, session: None, revision: REVISION.to_owned(), next_id: 1 };
         let params = json!({
             "protocolVersion": REVISION,
             "capabilities": {},
@@ -78,45 +95,53 @@ impl<'a> McpClient<'a> {
             Ok(()) => Ok(this),
             // Whoever is not running has a better next step than any answer can tell.
             Err(error) if instance.status != InstanceStatus::Running => {
-                let hint = next_step(instance).unwrap_or_else(|| format!("`berth status {name}` shows how it is"));
+                let hint =
+                    next_step(instance).unwrap_or_else(|| format!("`berth status {name}` shows how it is"));
                 Err(error.with_hint(hint))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// All pages of `tools/list`.
-    pub(crate) async fn tools(&mut self) -> Result<Vec<Value>, CliError> {
+    /// All pages of `tools/list`, each tool as the server gave it.
+    pub(crate) async fn tools(&mut self) -> Result<Vec<Box<RawValue>>, CliError> {
         let mut tools = Vec::new();
-        let mut cursor: Option<Value> = None;
+        let mut cursor: Option<String> = None;
         loop {
             let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
-            let mut result = self.request("tools/list", params, &mut |_| {}).await?;
-            if let Some(Value::Array(page)) = result.get_mut("tools").map(Value::take) {
-                tools.extend(page);
-            }
-            match result.get_mut("nextCursor").map(Value::take) {
-                None | Some(Value::Null) => return Ok(tools),
+            let result = self.request("tools/list", params, &mut |_| {}).await?;
+            let page: Page = serde_json::from_str(result.get()).map_err(|e| self.not_mcp(e))?;
+            tools.extend(page.tools);
+            match page.next_cursor {
+                None => return Ok(tools),
                 next => cursor = next,
             }
         }
     }
 
-    /// `tools/call`. The result is as the server gave it, its own errors (`isError`) included.
+    /// `tools/call`. The result is as the server gave it, to the byte, its own errors (`isError`) included.
     pub(crate) async fn call(
         &mut self,
         tool: &str,
         arguments: Value,
         progress: &mut dyn FnMut(ProgressSaid),
-    ) -> Result<Value, CliError> {
+    ) -> Result<Box<RawValue>, CliError> {
         let params = json!({ "name": tool, "arguments": arguments, "_meta": { "progressToken": 1 } });
         self.request("tools/call", params, progress).await
+    }
+
+    /// Gives up the request under way.
+    pub(crate) async fn cancel(&self) {
+        let params = json!({ "requestId": self.next_id - 1, "reason": "the caller gave up" });
+        let body = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+        // Nothing is left to do when it cannot be said.
+        let _ = tokio::time::timeout(GOODBYE, self.post(&body)).await;
     }
 
     /// Ends the session. That it cannot be ended is no failure: it ends by itself.
     pub(crate) async fn close(self) {
         if self.session.is_some() {
-            let request = self.client.http().delete(self.url).timeout(Duration::from_secs(5));
+            let request = self.client.http().delete(self.url).timeout(GOODBYE);
             let _ = self.headers(request).send().await;
         }
     }
@@ -125,15 +150,11 @@ impl<'a> McpClient<'a> {
         let id = self.id();
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": params });
         let response = self.post(&body).await?;
-        self.session = response
-            .headers()
-            .get(SESSION_HEADER)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        self.session =
+            response.headers().get(SESSION_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let result = self.answer(response, id, &mut |_| {}).await?;
-        if let Some(revision) = result.get("protocolVersion").and_then(Value::as_str) {
-            revision.clone_into(&mut self.revision);
-        }
+        let opened: Opened = serde_json::from_str(result.get()).map_err(|e| self.not_mcp(e))?;
+        self.revision = opened.protocol_version;
         self.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await.map(drop)
     }
 
@@ -142,7 +163,7 @@ impl<'a> McpClient<'a> {
         method: &str,
         params: Value,
         progress: &mut dyn FnMut(ProgressSaid),
-    ) -> Result<Value, CliError> {
+    ) -> Result<Box<RawValue>, CliError> {
         let id = self.id();
         let response =
             self.post(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await?;
@@ -184,7 +205,7 @@ impl<'a> McpClient<'a> {
         response: Response,
         id: u64,
         progress: &mut dyn FnMut(ProgressSaid),
-    ) -> Result<Value, CliError> {
+    ) -> Result<Box<RawValue>, CliError> {
         let streamed = response
             .headers()
             .get(header::CONTENT_TYPE)
@@ -218,10 +239,8 @@ impl<'a> McpClient<'a> {
         bytes: &[u8],
         id: u64,
         progress: &mut dyn FnMut(ProgressSaid),
-    ) -> Result<Option<Value>, CliError> {
-        let message: Message = serde_json::from_slice(bytes).map_err(|error| {
-            CliError::because(format!("`{}` answered what is no MCP message", self.name), error)
-        })?;
+    ) -> Result<Option<Box<RawValue>>, CliError> {
+        let message: Message = serde_json::from_slice(bytes).map_err(|e| self.not_mcp(e))?;
         if message.method.as_deref() == Some("notifications/progress") {
             if let Some(said) = message.params.and_then(|params| serde_json::from_value(params).ok()) {
                 progress(said);
@@ -255,6 +274,11 @@ impl<'a> McpClient<'a> {
                 "`berth status {0}` shows how it is, `berth tools {0}` what it offers",
                 self.name
             ))
+    }
+
+    fn not_mcp(&self, error: serde_json::Error) -> CliError {
+        CliError::because(format!("`{}` answered what is no MCP message", self.name), error)
+            .with_hint(format!("`berth logs {}` shows what it says", self.name))
     }
 
     fn no_answer(&self) -> CliError {

@@ -56,11 +56,7 @@ impl Output {
     }
 
     /// Prints rows for people. An empty table prints nothing.
-    pub(crate) fn table<const N: usize>(
-        self,
-        head: [&str; N],
-        rows: Vec<[Cell; N]>,
-    ) -> Result<(), CliError> {
+    pub(crate) fn table<const N: usize>(self, head: [&str; N], rows: Vec<[Cell; N]>) -> Result<(), CliError> {
         if rows.is_empty() {
             return Ok(());
         }

@@ -90,8 +90,8 @@ fn trimmed(url: &str) -> &str {
 }
 
 fn search() -> Result<Option<PathBuf>, CliError> {
-    let here = std::env::current_dir()
-        .map_err(|e| CliError::because("the current directory cannot be told", e))?;
+    let here =
+        std::env::current_dir().map_err(|e| CliError::because("the current directory cannot be told", e))?;
     Ok(here
         .ancestors()
         .map(|dir| DataDir::new(&dir.join(data_dir::DEFAULT)).client_file())

@@ -68,8 +68,8 @@ impl Supervisor {
             .map_err(|e| CliError::because("cannot become the parent of what the DTMA leaves behind", e))?;
         let ended = signal(SignalKind::child())
             .map_err(|e| CliError::because("cannot watch for processes that end", e))?;
-        let program = std::env::current_exe()
-            .map_err(|e| CliError::because("cannot tell which program this is", e))?;
+        let program =
+            std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
         let mut running = Vec::new();
         for worker in workers {
             running.push(Kept::start(worker, &program, output)?);
@@ -274,11 +274,10 @@ pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, CliEr
         std::io::ErrorKind::AddrNotAvailable => {
             CliError::because(format!("{flag}: {} is no address of this machine", address.ip()), error)
         }
-        std::io::ErrorKind::PermissionDenied => CliError::because(
-            format!("{flag}: {address} may not be used by this user"),
-            error,
-        )
-        .with_hint("ports below 1024 are for root; choose a higher one"),
+        std::io::ErrorKind::PermissionDenied => {
+            CliError::because(format!("{flag}: {address} may not be used by this user"), error)
+                .with_hint("ports below 1024 are for root; choose a higher one")
+        }
         _ => CliError::because(format!("{flag}: cannot listen on {address}"), error),
     })?;
     listener

@@ -17,19 +17,26 @@ pub(crate) async fn run(args: &CallArgs, client: &Client, output: Output) -> Res
     let instance = client.instance(&args.name).await?;
     let mut mcp = McpClient::open(client, &instance).await?;
     let mut steps: Option<Steps> = None;
-    let result = mcp
-        .call(&args.tool, arguments, &mut |said| {
-            let (text, percent) = progress(&said);
-            steps.get_or_insert_with(|| output.steps()).show(&text, percent);
-        })
-        .await;
+    let mut show = |said: ProgressSaid| {
+        let (text, percent) = progress(&said);
+        steps.get_or_insert_with(|| output.steps()).show(&text, percent);
+    };
+    let result = tokio::select! {
+        result = mcp.call(&args.tool, arguments, &mut show) => Some(result),
+        _ = tokio::signal::ctrl_c() => None,
+    };
     if let Some(steps) = steps {
         steps.end();
     }
+    if result.is_none() {
+        mcp.cancel().await;
+    }
     mcp.close().await;
-    let result = result?;
+    let raw = result.unwrap_or_else(|| Err(CliError::failed("given up; the server was told")))?;
+    let result: Value = serde_json::from_str(raw.get())
+        .map_err(|e| CliError::because(format!("`{}` answered what is no result", args.name), e))?;
     if output.json() {
-        output.document(&result)?;
+        output.data(raw.get())?;
     } else {
         print(&result, output)?;
     }

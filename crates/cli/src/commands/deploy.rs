@@ -55,7 +55,9 @@ pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Re
         InstanceStatus::Running if output.json() => Ok(()),
         InstanceStatus::Running => {
             output.data(&format!("{name}  {}", instance.url))?;
-            output.hint(&format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client"));
+            output.hint(&format!(
+                "`berth tools {name}` lists its tools, `berth connect {name}` connects a client"
+            ));
             Ok(())
         }
         _ => Err(failed(&instance, client, output).await),
@@ -215,7 +217,9 @@ async fn failed(instance: &Instance, client: &Client, output: Output) -> CliErro
             format!("`berth remove {name} --yes`, then deploy again with what the message says")
         }
         InstanceStatus::ErrorRuntime => {
-            format!("it is being started again; `berth logs {name}` shows more, `berth remove {name}` gives it up")
+            format!(
+                "it is being started again; `berth logs {name}` shows more, `berth remove {name}` gives it up"
+            )
         }
         _ => format!("`berth status {name}` shows how it is"),
     };

@@ -23,10 +23,8 @@ pub(crate) async fn run(name: &str, client: &Client, output: Output) -> Result<(
 }
 
 fn facts(instance: &Instance) -> String {
-    let mut lines: Vec<(&str, String)> = vec![
-        ("name", instance.name.to_string()),
-        ("status", instance.status.to_string()),
-    ];
+    let mut lines: Vec<(&str, String)> =
+        vec![("name", instance.name.to_string()), ("status", instance.status.to_string())];
     if let Some(message) = &instance.message {
         lines.push(("message", message.clone()));
     }

@@ -18,6 +18,8 @@ pub(crate) async fn run(name: &str, client: &Client, output: Output) -> Result<(
     if output.json() {
         return output.document(&tools);
     }
+    let tools: Vec<Value> =
+        tools.iter().map(|tool| serde_json::from_str(tool.get()).unwrap_or_default()).collect();
     let rows = tools
         .iter()
         .map(|tool| [Cell::new(text(tool, "name")), Cell::new(arguments(tool)), Cell::new(summary(tool))])

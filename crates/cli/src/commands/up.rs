@@ -110,7 +110,8 @@ impl Place {
 async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret, CliError> {
     data_dir::make(&data.control())?;
     data_dir::make(&data.dtma())?;
-    let config = super::server::config(data, args.database.as_ref(), args.reach, &place.url, Some(place.dtma));
+    let config =
+        super::server::config(data, args.database.as_ref(), args.reach, &place.url, Some(place.dtma));
     let setup = control::setup(&config).await.map_err(super::server::failure)?;
     let environment = setup.environment.ok_or_else(|| CliError::failed("this machine is no environment"))?;
     super::dtma::enrol(data, &Enrolment { environment: environment.id, token: environment.dtma_token })?;
@@ -143,7 +144,8 @@ fn workers(
         all.extend([OsString::from("--data"), data.path().into()]);
         all
     };
-    let mut server = own(&["server", "--listen", &place.listen.to_string(), "--dtma", &place.dtma.to_string()]);
+    let mut server =
+        own(&["server", "--listen", &place.listen.to_string(), "--dtma", &place.dtma.to_string()]);
     if let Some(reach) = args.reach {
         let word = match reach {
             ReachChoice::Socket => "socket",
@@ -161,7 +163,13 @@ fn workers(
     let secret_environment: Vec<(&'static str, Secret)> =
         args.database.iter().map(|database| (DATABASE_VARIABLE, database.clone())).collect();
     vec![
-        Worker { name: DTMA, arguments: dtma, environment: Vec::new(), listener: dtma_listen, log: log(DTMA) },
+        Worker {
+            name: DTMA,
+            arguments: dtma,
+            environment: Vec::new(),
+            listener: dtma_listen,
+            log: log(DTMA),
+        },
         Worker {
             name: SERVER,
             arguments: server,
@@ -242,7 +250,9 @@ fn summary(
     if let Some(instance) = welcome {
         let line = format!("  {:<8} {}, MCP address {}\n", instance.name, instance.status, instance.url);
         text.push_str(&line);
-        text.push_str(&format!("\nCall a tool, in a second terminal:\n\n  {berth} call {WELCOME} echo '{{\"message\":\"hi\"}}'\n"));
+        text.push_str(&format!(
+            "\nCall a tool, in a second terminal:\n\n  {berth} call {WELCOME} echo '{{\"message\":\"hi\"}}'\n"
+        ));
         text.push_str(&format!("\nConnect an MCP client:\n\n  {berth} connect {WELCOME}\n"));
     }
     text.push_str(&format!(

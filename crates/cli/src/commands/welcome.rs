@@ -12,9 +12,9 @@ use rmcp::model::{
     ElicitationAction, ElicitationSchema, Implementation, InputRequest, InputRequiredResult,
     ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig,
 };
+use rmcp::schemars::{self, JsonSchema};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt as _, tool, tool_handler, tool_router};
-use rmcp::schemars::{self, JsonSchema};
 use serde::Deserialize;
 use tokio::net::unix::pipe;
 
@@ -208,7 +208,9 @@ impl ServerHandler for Welcome {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(Implementation::new("berth-welcome", env!("CARGO_PKG_VERSION")))
-            .with_instructions("A small server to try Berth with: it echoes, adds, reports progress and asks.")
+            .with_instructions(
+                "A small server to try Berth with: it echoes, adds, reports progress and asks.",
+            )
     }
 }
 
@@ -223,9 +225,9 @@ async fn ask_in_mid_call(
     }
     match context.peer.create_elicitation(form(question)?).await {
         Ok(result) => Ok(answered(&result)),
-        Err(error) => Ok(CallToolResult::error(vec![ContentBlock::text(format!(
-            "the client could not ask: {error}"
-        ))])),
+        Err(error) => {
+            Ok(CallToolResult::error(vec![ContentBlock::text(format!("the client could not ask: {error}"))]))
+        }
     }
 }
 

@@ -36,7 +36,12 @@ impl ChildLog {
     }
 
     /// Copies from a process until it closes its end.
-    pub(crate) fn copy_from(&self, stderr: OwnedFd, name: &'static str, output: Output) -> std::io::Result<()> {
+    pub(crate) fn copy_from(
+        &self,
+        stderr: OwnedFd,
+        name: &'static str,
+        output: Output,
+    ) -> std::io::Result<()> {
         let lines = pipe::Receiver::from_owned_fd(stderr)?;
         let log = self.clone();
         tokio::spawn(async move {

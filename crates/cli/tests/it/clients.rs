@@ -26,7 +26,8 @@ fn check(mut program: Command, greeting: &str, platform: &Platform) {
         .unwrap_or_else(|error| panic!("{program:?}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
-    let seen: Value = serde_json::from_str(out.trim()).unwrap_or_else(|error| panic!("{error}: {out}\n{err}"));
+    let seen: Value =
+        serde_json::from_str(out.trim()).unwrap_or_else(|error| panic!("{error}: {out}\n{err}"));
     let tools: Vec<&str> = seen["tools"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     assert!(tools.contains(&"echo"), "{tools:?}");
     assert!(seen["content"][0]["text"].as_str().is_some_and(|text| text.contains(greeting)), "{seen}");

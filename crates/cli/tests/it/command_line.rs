@@ -49,7 +49,11 @@ fn usage() {
     check(&["deploy", "x", "--secret", "=x"], 2, &["--secret", "KEY=@FILE"]);
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);
     check(&at_nowhere(&["deploy", "x", "--set", "a=1", "--set", "a=2"]), 2, &["`--set a` is given twice"]);
-    check(&at_nowhere(&["deploy", "x", "--set", "a=1", "--secret", "a=2"]), 2, &["as a setting and as a secret"]);
+    check(
+        &at_nowhere(&["deploy", "x", "--set", "a=1", "--secret", "a=2"]),
+        2,
+        &["as a setting and as a secret"],
+    );
     check(&["--url", "ftp://x", "--token", "t", "list"], 2, &["ftp://x", "http://127.0.0.1:8420"]);
     check(&["--url", "http://x", "--token", "a b", "list"], 2, &["token", "copy it again"]);
     check(&["server", "--listen-stdin"], 2, &["no listening socket"]);
@@ -60,7 +64,11 @@ fn usage() {
 fn arguments_of_a_tool() {
     check(&at_nowhere(&["call", "w", "echo", "{\"a\":}"]), 2, &["line 1 column 6", "hint:"]);
     check(&at_nowhere(&["call", "w", "echo", "[1]"]), 2, &["must be a JSON object"]);
-    check(&at_nowhere(&["call", "w", "echo", "@missing.json"]), 1, &["cannot read `missing.json`", "No such file"]);
+    check(
+        &at_nowhere(&["call", "w", "echo", "@missing.json"]),
+        1,
+        &["cannot read `missing.json`", "No such file"],
+    );
     check(&at_nowhere(&["call", "w", "echo", "-"]), 2, &["standard input"]);
 }
 
@@ -125,7 +133,15 @@ fn up_that_cannot() {
             vec!["cannot start", "/proc/x/y.db"],
         ),
         (
-            vec!["up", "--listen", free, "--dtma-listen", free, "--database", "postgres://u:hunter2@127.0.0.1:1/x"],
+            vec![
+                "up",
+                "--listen",
+                free,
+                "--dtma-listen",
+                free,
+                "--database",
+                "postgres://u:hunter2@127.0.0.1:1/x",
+            ],
             vec!["cannot start", "127.0.0.1"],
         ),
     ] {
@@ -147,8 +163,8 @@ fn help_names_every_command_and_no_hidden_one() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout);
     for command in [
-        "up", "server", "dtma", "deploy", "list", "status", "logs", "start", "stop", "restart", "remove", "tools",
-        "call", "connect", "catalog", "token", "whoami",
+        "up", "server", "dtma", "deploy", "list", "status", "logs", "start", "stop", "restart", "remove",
+        "tools", "call", "connect", "catalog", "token", "whoami",
     ] {
         assert!(text.lines().any(|line| line.trim_start().starts_with(command)), "{command}:\n{text}");
         assert_eq!(berth(&dir, &[command, "--help"]).status.code(), Some(0), "{command}");

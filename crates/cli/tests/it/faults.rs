@@ -38,7 +38,11 @@ impl Caller {
                     beat.tick().await;
                     let message = format!("call {}", count.load(Ordering::Relaxed));
                     match client.call("echo", json!({"message": message})).await {
-                        Ok(result) if result["content"][0]["text"].as_str().is_some_and(|t| t.contains(&message)) => {
+                        Ok(result)
+                            if result["content"][0]["text"]
+                                .as_str()
+                                .is_some_and(|t| t.contains(&message)) =>
+                        {
                             count.fetch_add(1, Ordering::Relaxed);
                         }
                         Ok(other) => errors.push(format!("a wrong answer to {message}: {other}")),
@@ -101,7 +105,11 @@ fn each_part_comes_back_and_others_do_not_notice() {
     wait::within(BACK, "another control plane", || (platform.own("server") != old).then_some(()));
     platform.wait_for("victim", "running");
     assert!(platform.ok(&["call", "victim", "echo", r#"{"message":"hi"}"#]).contains("hi"));
-    assert_eq!((platform.shim(word), platform.server(word)), (shim, server), "servers outlive the control plane");
+    assert_eq!(
+        (platform.shim(word), platform.server(word)),
+        (shim, server),
+        "servers outlive the control plane"
+    );
 }
 
 #[test]

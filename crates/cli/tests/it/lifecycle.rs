@@ -42,13 +42,22 @@ fn packages_of_npm_and_pypi() {
         assert_eq!(item["url"], json!(platform.mcp_url(item["name"].as_str().expect("a name"))));
     }
     let status = platform.json(&["status", "everything"]);
-    assert!(status["version"].as_str().is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit())), "{status}");
+    assert!(
+        status["version"].as_str().is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit())),
+        "{status}"
+    );
     assert!(status["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{status}");
 
     assert!(platform.ok(&["tools", "everything"]).contains("echo"));
     assert!(platform.ok(&["call", "everything", "echo", r#"{"message":"hi"}"#]).contains("hi"));
-    assert!(platform.ok(&["call", "clock", "get_current_time", r#"{"timezone":"Europe/Paris"}"#]).contains("Paris"));
-    wait::until("a line in the log", || platform.ok(&["logs", "everything"]).contains("stderr").then_some(()));
+    assert!(
+        platform
+            .ok(&["call", "clock", "get_current_time", r#"{"timezone":"Europe/Paris"}"#])
+            .contains("Paris")
+    );
+    wait::until("a line in the log", || {
+        platform.ok(&["logs", "everything"]).contains("stderr").then_some(())
+    });
 
     platform.ok(&["stop", "everything"]);
     platform.wait_for("everything", "stopped");
@@ -62,7 +71,8 @@ fn packages_of_npm_and_pypi() {
     let server = platform.server("mcp-server-everything");
     platform.ok(&["restart", "everything"]);
     wait::until("another process", || {
-        (!processes::is_alive(server) && platform.instance("everything")?["status"] == "running").then_some(())
+        (!processes::is_alive(server) && platform.instance("everything")?["status"] == "running")
+            .then_some(())
     });
     assert!(platform.ok(&["call", "everything", "echo", r#"{"message":"hi"}"#]).contains("hi"));
 
@@ -93,13 +103,18 @@ fn two_on_one_directory_and_two_on_two() {
 #[test]
 fn a_lone_dtma_that_ends_leaves_its_servers_running() {
     let platform = Platform::start(BERTH);
-    let (dtma, shim, server) = (platform.own("dtma"), platform.shim("__welcome"), platform.server("__welcome"));
+    let (dtma, shim, server) =
+        (platform.own("dtma"), platform.shim("__welcome"), platform.server("__welcome"));
     processes::signal(dtma, rustix::process::Signal::TERM);
     wait::until("the end of the DTMA", || (!processes::is_alive(dtma)).then_some(()));
     assert!(processes::is_alive(shim) && processes::is_alive(server));
     wait::until("another DTMA", || (platform.own("dtma") != dtma).then_some(()));
     platform.wait_for("welcome", "running");
-    assert_eq!((platform.shim("__welcome"), platform.server("__welcome")), (shim, server), "adopted, not restarted");
+    assert_eq!(
+        (platform.shim("__welcome"), platform.server("__welcome")),
+        (shim, server),
+        "adopted, not restarted"
+    );
 }
 
 #[test]

@@ -108,14 +108,17 @@ fn tools() {
 #[test]
 fn progress() {
     let mut server = Server::opened(&json!({}));
-    let params =
-        json!({ "name": "progress", "arguments": { "steps": 3, "delay_ms": 1 }, "_meta": { "progressToken": "p" } });
+    let params = json!({ "name": "progress", "arguments": { "steps": 3, "delay_ms": 1 }, "_meta": { "progressToken": "p" } });
     server.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }));
     for step in 1..=3 {
         let said = server.read();
         assert_eq!(said["method"], "notifications/progress");
         assert_eq!(
-            (&said["params"]["progressToken"], said["params"]["progress"].as_f64(), said["params"]["total"].as_f64()),
+            (
+                &said["params"]["progressToken"],
+                said["params"]["progress"].as_f64(),
+                said["params"]["total"].as_f64()
+            ),
             (&json!("p"), Some(f64::from(step)), Some(3.0))
         );
     }
@@ -152,7 +155,10 @@ fn asks_a_modern_client_by_a_second_round_trip() {
     retry["inputResponses"] = json!({ "answer": { "action": "decline" } });
     retry["requestState"] = first["result"]["requestState"].clone();
     let second = server.ask("tools/call", &retry);
-    assert_eq!((&second["result"]["resultType"], text(&second)), (&json!("complete"), "the question was declined"));
+    assert_eq!(
+        (&second["result"]["resultType"], text(&second)),
+        (&json!("complete"), "the question was declined")
+    );
 
     retry["requestState"] = json!("forged");
     assert_eq!(server.ask("tools/call", &retry)["error"]["code"], -32602);
@@ -163,7 +169,10 @@ fn serves_both_eras_mixed() {
     let mut server = Server::opened(&json!({}));
     let discovered = server.ask("server/discover", &modern(json!({})));
     let versions = discovered["result"]["supportedVersions"].as_array().expect("a list");
-    assert!(versions.contains(&json!("2026-07-28")) && versions.contains(&json!("2025-11-25")), "{versions:?}");
+    assert!(
+        versions.contains(&json!("2026-07-28")) && versions.contains(&json!("2025-11-25")),
+        "{versions:?}"
+    );
     for _ in 0..2 {
         let echo = json!({ "name": "echo", "arguments": { "message": "hi" } });
         let answer = server.ask("tools/call", &modern(echo));
