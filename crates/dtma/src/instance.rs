@@ -225,7 +225,7 @@ impl Instance {
                 Err(error) => {
                     tracing::warn!(instance = %self.id, error, "the instance's files cannot be removed; trying again");
                     self.say(&order, |report| {
-                        report.message = Some(format!("its files cannot be removed: {error}"))
+                        report.message = Some(format!("its files cannot be removed: {error}"));
                     });
                     self.pause(RETRY).await;
                 }

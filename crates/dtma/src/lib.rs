@@ -132,18 +132,13 @@ pub async fn run(
         stop: asked.clone(),
     };
     let heartbeats = async {
-        match heartbeat_url {
-            Some(url) => {
-                let reporter = heartbeat::Reporter {
-                    url,
-                    environment: config.environment,
-                    token: config.token.clone(),
-                    protections,
-                    meter: Meter::new(layout.data.clone()),
-                };
-                heartbeat::run(reporter, instances.clone()).await;
-            }
-            None => tracing::info!("no control plane is configured; this host goes on alone"),
+        if let Some(url) = heartbeat_url {
+            let (environment, token) = (config.environment, config.token.clone());
+            let meter = Meter::new(layout.data.clone());
+            let reporter = heartbeat::Reporter { url, environment, token, protections, meter };
+            heartbeat::run(reporter, instances.clone()).await;
+        } else {
+            tracing::info!("no control plane is configured; this host goes on alone");
         }
         std::future::pending::<()>().await;
     };

@@ -199,7 +199,6 @@ pub(crate) fn status(
     }
     match (&observed.shim, step) {
         (Shim::Answers(status), Step::Watch(_)) => of_server(&status.server),
-        (Shim::Answers(_) | Shim::Deaf { .. } | Shim::Foreign, _) => (InstanceStatus::Starting, None),
         (Shim::Silent { times }, _) => (
             InstanceStatus::ErrorRuntime,
             Some(format!(
@@ -214,7 +213,9 @@ pub(crate) fn status(
                 Backoff::OWN.longest.as_secs(),
             )),
         ),
-        (Shim::Absent { .. }, _) => (InstanceStatus::Starting, None),
+        (Shim::Absent { .. } | Shim::Answers(_) | Shim::Deaf { .. } | Shim::Foreign, _) => {
+            (InstanceStatus::Starting, None)
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn shut_down(pool: &Pool<Body>, address: &Address, key: &Secret
     let Some(request) = request(Method::POST, SHUTDOWN_PATH, key) else { return };
     match tokio::time::timeout(deadline, pool.send(address, request)).await {
         Ok(Ok(response)) => {
-            tracing::debug!(%address, status = %response.status(), "the shim was told to end")
+            tracing::debug!(%address, status = %response.status(), "the shim was told to end");
         }
         Ok(Err(error)) => tracing::debug!(%address, %error, "the shim was gone before it was told to end"),
         Err(_elapsed) => tracing::warn!(%address, "the shim did not end in time and is killed"),

@@ -100,9 +100,10 @@ impl Specs {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
-            match name.to_str().and_then(|name| name.parse().ok()) {
-                Some(id) => found.push(self.load_one(id)),
-                None => tracing::warn!(?name, "not an instance's directory; left alone"),
+            if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
+                found.push(self.load_one(id));
+            } else {
+                tracing::warn!(?name, "not an instance's directory; left alone");
             }
         }
         found.sort_by_key(|found| found.id);

@@ -137,7 +137,7 @@ impl From<JsonRejection> for Refusal {
     fn from(rejection: JsonRejection) -> Self {
         match rejection {
             JsonRejection::JsonDataError(error) => {
-                let (field, message) = field_of(&chain(&error));
+                let (field, message) = field_of(&error.body_text());
                 let refusal = Self::new(ErrorCode::Invalid, message);
                 match field {
                     Some(field) => refusal.field(field),
@@ -145,7 +145,7 @@ impl From<JsonRejection> for Refusal {
                 }
             }
             JsonRejection::JsonSyntaxError(error) => {
-                let text = chain(&error);
+                let text = error.body_text();
                 let reason = text.rsplit_once(": ").map_or(text.as_str(), |(_, reason)| reason);
                 Self::new(ErrorCode::BadRequest, format!("the body is not JSON: {reason}"))
             }
@@ -190,7 +190,6 @@ fn field_of(text: &str) -> (Option<String>, String) {
     .iter()
     .find_map(|prefix| text.strip_prefix(prefix))
     .unwrap_or(text);
-    // The chain repeats the error behind the rejection.
     let (path, message) = match text.split_once(": ") {
         Some((path, message)) if !path.contains([' ', '`']) => (Some(path), message),
         _ => (None, text),

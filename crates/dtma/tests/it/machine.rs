@@ -2,6 +2,7 @@
 //! they outlive a DTMA and can be killed. It remembers what it was asked to do.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -46,6 +47,7 @@ struct Running {
     pid: u32,
     stop: CancellationToken,
     over: watch::Receiver<bool>,
+    thread: Option<std::thread::JoinHandle<()>>,
     server: Arc<Mutex<ServerState>>,
 }
 
@@ -107,7 +109,7 @@ impl Machine {
             release: Arc::new(Notify::new()),
         };
         let told = stop.clone();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tokio.block_on(async move {
                 std::fs::create_dir_all(&dir).unwrap();
@@ -128,7 +130,7 @@ impl Machine {
             let _nobody_may_watch = over_is.send(true);
         });
         let pid = started.recv().unwrap();
-        self.shims.lock().unwrap().insert(spec.id, Running { pid, stop, over, server });
+        self.shims.lock().unwrap().insert(spec.id, Running { pid, stop, over, thread: Some(thread), server });
         ended
     }
 
@@ -143,8 +145,9 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        for shim in self.shims.get_mut().unwrap().values() {
+        for shim in self.shims.get_mut().unwrap().values_mut() {
             shim.stop.cancel();
+            shim.thread.take().map(std::thread::JoinHandle::join);
         }
     }
 }
@@ -278,9 +281,9 @@ async fn mcp(State(app): State<App>, request: Request) -> Response {
         _ => {
             let mut told = format!("{} {}\n", parts.method, parts.uri);
             for (name, value) in &parts.headers {
-                told.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+                writeln!(told, "{name}: {}", value.to_str().unwrap()).unwrap();
             }
-            told.push_str(&format!("\n{} bytes", body.len()));
+            write!(told, "\n{} bytes", body.len()).unwrap();
             ([("x-from-shim", "yes")], told).into_response()
         }
     }

@@ -1,6 +1,8 @@
 //! The DTMA over its real HTTP API, on a host whose runtime and shims are fakes: real sockets, real files, real
 //! processes as the shims' bodies, and nothing that needs a package or a server.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
+
 mod bad_input;
 mod endpoints;
 mod forward;

@@ -162,7 +162,7 @@ async fn a_removed_instance_leaves_nothing() {
     // A server can close its own directories to everybody.
     let closed = host.layout.work_dir(one.id).join("closed");
     std::fs::create_dir_all(closed.join("inner")).unwrap();
-    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
 
     assert_eq!(host.request("DELETE", &path).send().await.unwrap().status(), 204);
     assert_eq!(host.machine.pid(one.id), None);
