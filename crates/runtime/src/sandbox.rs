@@ -303,7 +303,12 @@ fn arrived(signals: &OwnedFd) -> Result<Vec<libc::c_int>, Failure> {
 /// Reaps a child: `None` when none has ended, or none is left.
 fn wait(child: Option<Pid>, options: WaitOptions) -> Result<Option<(Pid, WaitStatus)>, Failure> {
     loop {
-        match rustix::process::waitpid(child, options) {
+        let reaped = match child {
+            Some(child) => rustix::process::waitpid(Some(child), options),
+            // Not `waitpid(None)`, which waits for the own process group only.
+            None => rustix::process::wait(options),
+        };
+        match reaped {
             Err(rustix::io::Errno::CHILD) => return Ok(None),
             Err(rustix::io::Errno::INTR) => {}
             result => return result.map_err(Failure::of("wait for a child")),

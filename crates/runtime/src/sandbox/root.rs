@@ -49,6 +49,9 @@ pub(super) fn enter(policy: &Policy) -> Result<(), Failure> {
         .map_err(Failure::of("change to the new root"))?;
     rustix::process::chdir("/").map_err(Failure::of("enter the new root"))?;
 
+    // First, since what is allowed may lie below it.
+    make_directory(Path::new("/tmp"))?;
+    tmpfs("/tmp", "mode=1777,size=256m")?;
     for (link, target) in &plan.links {
         make_parents(link)?;
         match std::os::unix::fs::symlink(target, link) {
@@ -73,8 +76,6 @@ pub(super) fn enter(policy: &Policy) -> Result<(), Failure> {
         rustix::mount::mount("proc", "/proc", "proc", flags, None)
             .map_err(Failure::of("mount a process file system"))?;
     }
-    make_directory(Path::new("/tmp"))?;
-    tmpfs("/tmp", "mode=1777,size=256m")?;
 
     rustix::mount::unmount(OLD, UnmountFlags::DETACH).map_err(Failure::of("let go of the host's root"))?;
     fs::remove_dir(OLD).map_err(Failure::of("remove the host's root"))?;
