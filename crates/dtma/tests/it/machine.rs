@@ -126,8 +126,8 @@ impl Machine {
             });
             // Every connection ends as when a process dies: in the middle of whatever it was doing.
             drop(tokio);
-            let _nobody_may_wait = said.send("signal: 9 (SIGKILL)".to_owned());
             let _nobody_may_watch = over_is.send(true);
+            let _nobody_may_wait = said.send("signal: 9 (SIGKILL)".to_owned());
         });
         let pid = started.recv().unwrap();
         self.shims.lock().unwrap().insert(spec.id, Running { pid, stop, over, thread: Some(thread), server });
