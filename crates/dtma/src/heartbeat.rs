@@ -21,6 +21,8 @@ use crate::system::Meter;
 const PERIOD: Duration = Duration::from_secs(15);
 /// Changes that come together go out together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+/// The first heartbeat waits so long for instances that were not looked at yet; a shim that hangs takes 5 s.
+const FIRST_LOOK: Duration = Duration::from_secs(6);
 /// A control plane that has not answered by then did not get it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,6 +62,7 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
             return;
         }
     };
+    instances.seen(FIRST_LOOK).await;
     let started_at = now();
     let mut sequence = 0;
     let mut failures = 0;

@@ -12,7 +12,7 @@ use domain::backoff::Backoff;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{ServerState, ShimStatus};
-use domain::spec::InstanceSpec;
+use domain::spec::{DesiredState, InstanceSpec};
 use domain::status::{InstanceReport, InstanceStatus, Progress};
 use domain::time::Timestamp;
 use hop::address::Address;
@@ -89,6 +89,8 @@ pub(crate) struct Face {
     pub(crate) order: watch::Sender<Order>,
     /// What is.
     pub(crate) report: watch::Sender<InstanceReport>,
+    /// Whether it was looked at since this DTMA started.
+    pub(crate) seen: watch::Sender<bool>,
     /// Whether its task is over.
     pub(crate) ended: watch::Sender<bool>,
     /// Look now: something about the shim was noticed.
@@ -101,7 +103,10 @@ impl Face {
         let report = InstanceReport {
             id,
             generation: order.spec().map_or(0, |spec| spec.generation),
-            status: InstanceStatus::PendingDeploy,
+            status: match order.spec().map(|spec| spec.desired) {
+                Some(DesiredState::Running) => InstanceStatus::Starting,
+                Some(DesiredState::Stopped) | None => InstanceStatus::Stopping,
+            },
             message: None,
             progress: None,
             version: None,
@@ -114,6 +119,7 @@ impl Face {
         Self {
             order: watch::Sender::new(order),
             report: watch::Sender::new(report),
+            seen: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             nudge: Notify::new(),
         }
@@ -201,6 +207,7 @@ impl Instance {
                 }
                 Order::Unreadable(reason) => {
                     self.unreadable(reason);
+                    self.face.seen.send_replace(true);
                     self.pause(Duration::MAX).await;
                     continue;
                 }
@@ -212,6 +219,7 @@ impl Instance {
                 report.message = None;
                 report.progress = None;
             });
+            self.face.seen.send_replace(true);
             if !self.clear(&order).await {
                 self.pause(RETRY).await;
                 continue;
@@ -238,6 +246,7 @@ impl Instance {
         let observed = self.observe(spec).await;
         let step = plan::next(spec, &observed);
         self.report(spec, &observed, step);
+        self.face.seen.send_replace(true);
         match step {
             Step::Install => self.install(spec).await,
             Step::Start => self.start(spec).await,

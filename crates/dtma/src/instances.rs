@@ -3,6 +3,7 @@
 //! Nothing here waits for a machine, but [`Instances::remove`] and [`Instances::halt`], which say when it is done.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use domain::ids::InstanceId;
 use domain::spec::{DesiredState, InstanceSpec};
 use domain::status::{InstanceReport, InstanceStatus};
+use futures_util::FutureExt as _;
 use tokio::task::AbortHandle;
 
 use crate::instance::{self, End, Face, Order, Shared};
@@ -17,7 +19,9 @@ use crate::plan::Record;
 use crate::specs::{Found, Stored, WriteError};
 
 /// A removal that takes longer goes on, and the caller is told so.
-const REMOVE_LIMIT: Duration = Duration::from_secs(30);
+const REMOVE_LIMIT: Duration = Duration::from_secs(8);
+/// The pause after a fault of our own, so that one that repeats itself does not fill the log.
+const AFTER_FAULT: Duration = Duration::from_secs(5);
 /// How long the end of a DTMA may wait for its instances.
 pub(crate) const HALT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -102,7 +106,7 @@ impl Instances {
                     tracing::error!(instance = %id, reason, "an instance's spec is unreadable");
                     Order::Unreadable(reason)
                 }
-                Stored::Removing => Order::Remove(None),
+                Stored::Removing(spec) => Order::Remove(spec.map(Arc::from)),
             };
             instances.spawn(id, order, record);
         }
@@ -112,6 +116,21 @@ impl Instances {
     /// Every report, in the order of the ids.
     pub(crate) fn reports(&self) -> Vec<InstanceReport> {
         self.map().values().map(|handle| handle.face.report.borrow().clone()).collect()
+    }
+
+    /// Waits until every instance has been looked at once, at most `limit` long: until then a report says only what is
+    /// wanted, and a living instance must not be told as a starting one.
+    pub(crate) async fn seen(&self, limit: Duration) {
+        let faces: Vec<Arc<Face>> = self.map().values().map(|handle| Arc::clone(&handle.face)).collect();
+        let all = async {
+            for face in faces {
+                let mut seen = face.seen.subscribe();
+                // An error means that the face is gone: there is nothing to wait for.
+                let _ = seen.wait_for(|seen| *seen).await;
+            }
+        };
+        // At the limit the rest is told as it is known.
+        let _ = tokio::time::timeout(limit, all).await;
     }
 
     /// One instance's face.
@@ -249,7 +268,7 @@ impl Instances {
     fn spawn(&self, id: InstanceId, order: Order, record: Record) -> Arc<Face> {
         let face = Arc::new(Face::new(id, order));
         let (inner, told) = (Arc::downgrade(&self.inner), Arc::clone(&face));
-        let running = instance::run(Arc::clone(&self.inner.shared), Arc::clone(&face), id, record);
+        let running = keep(Arc::clone(&self.inner.shared), Arc::clone(&face), id, record);
         // The map is locked until the handle is in it, so that a task that ends at once finds it there.
         let mut map = self.map();
         let task = tokio::spawn(async move {
@@ -279,6 +298,27 @@ pub(crate) async fn ended(face: &Face) {
     let mut ended = face.ended.subscribe();
     // An error means that the face is gone, and so is the task.
     let _ = ended.wait_for(|ended| *ended).await;
+}
+
+/// As [`instance::run`], and over a fault of our own: it is told, and the instance is looked at anew.
+async fn keep(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, mut record: Record) -> End {
+    loop {
+        let running = instance::run(Arc::clone(&shared), Arc::clone(&face), id, record);
+        match AssertUnwindSafe(running).catch_unwind().await {
+            Ok(end) => return end,
+            Err(_panic) => {
+                tracing::error!(instance = %id, "looking after the instance failed by a fault of ours; it is looked at anew");
+                face.publish(&shared.changed, |report| {
+                    report.status = InstanceStatus::ErrorRuntime;
+                    report.message =
+                        Some("the DTMA failed by a fault of its own; its log has the reason".to_owned());
+                    report.since = instance::now();
+                });
+                tokio::time::sleep(AFTER_FAULT).await;
+                record = shared.specs.record(id);
+            }
+        }
+    }
 }
 
 async fn blocking(

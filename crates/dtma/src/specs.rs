@@ -20,7 +20,7 @@ use crate::seal::Seal;
 
 const SPEC: &str = "spec.json";
 const RECORD: &str = "record.json";
-/// Its presence says that the instance is being removed, also to a DTMA that starts in the middle of it.
+/// What the spec is called once the instance is being removed, so that a DTMA that starts in the middle of it goes on.
 const REMOVING: &str = "removing";
 
 /// The directory `{data}/instances`.
@@ -48,8 +48,8 @@ pub(crate) enum Stored {
     Spec(Box<InstanceSpec>),
     /// Not readable, and why.
     Corrupt(String),
-    /// The instance was being removed, or its first spec was never wholly written.
-    Removing,
+    /// The instance was being removed, or its first spec was never wholly written; the spec it had, if that is known.
+    Removing(Option<Box<InstanceSpec>>),
 }
 
 /// Why nothing was written.
@@ -132,20 +132,28 @@ impl Specs {
         replace(&path, &text)
     }
 
-    /// Notes that an instance is being removed. Takes no room that a full disk could refuse beyond an empty file.
+    /// The record of an instance. One that cannot be read costs a repeated install, so it is not worth an error.
+    pub(crate) fn record(&self, id: InstanceId) -> Record {
+        let record = read_json(&self.instance_dir(id).join(RECORD)).unwrap_or_else(|error| {
+            tracing::warn!(instance = %id, error, "the record of what was done is unreadable; starting anew");
+            None
+        });
+        record.unwrap_or_default()
+    }
+
+    /// Notes that an instance is being removed. It takes no room: a full disk must not keep anybody from removing.
     pub(crate) fn mark_removing(&self, id: InstanceId) -> Result<(), WriteError> {
         let dir = self.instance_dir(id);
-        let path = dir.join(REMOVING);
-        File::create(&path).and_then(|_| sync_dir(&dir)).map_err(|source| failed(&path, source))
+        ignore_missing(fs::rename(dir.join(SPEC), dir.join(REMOVING)))
+            .and_then(|()| sync_dir(&dir))
+            .map_err(|source| failed(&dir, source))
     }
 
     /// Removes all that the disk has of an instance.
     pub(crate) fn remove(&self, id: InstanceId) -> Result<(), WriteError> {
         let dir = self.instance_dir(id);
-        // The mark goes last: what is left of a removal that was cut short is still known as one.
-        for name in [SPEC, RECORD] {
-            ignore_missing(fs::remove_file(dir.join(name))).map_err(|source| failed(&dir, source))?;
-        }
+        // A directory without a spec is one that is being removed, so this may be cut short anywhere.
+        ignore_missing(fs::remove_file(dir.join(SPEC))).map_err(|source| failed(&dir, source))?;
         remove_tree(&dir)
     }
 
@@ -156,21 +164,14 @@ impl Specs {
 
     fn load_one(&self, id: InstanceId) -> Found {
         let dir = self.instance_dir(id);
-        // A record that cannot be read costs one repeated install, so it is not worth an error.
-        let record = read_json(&dir.join(RECORD)).unwrap_or_else(|error| {
-            tracing::warn!(instance = %id, error, "the record of what was done is unreadable; starting anew");
-            None
-        });
-        let spec = if dir.join(REMOVING).exists() {
-            Stored::Removing
-        } else {
-            match self.load_spec(id, &dir.join(SPEC)) {
-                Ok(Some(spec)) => Stored::Spec(Box::new(spec)),
-                Ok(None) => Stored::Removing,
-                Err(reason) => Stored::Corrupt(reason),
+        let spec = match self.load_spec(id, &dir.join(SPEC)) {
+            Ok(Some(spec)) => Stored::Spec(Box::new(spec)),
+            Ok(None) => {
+                Stored::Removing(self.load_spec(id, &dir.join(REMOVING)).ok().flatten().map(Box::new))
             }
+            Err(reason) => Stored::Corrupt(reason),
         };
-        Found { id, spec, record: record.unwrap_or_default() }
+        Found { id, spec, record: self.record(id) }
     }
 
     fn load_spec(&self, id: InstanceId, path: &Path) -> Result<Option<InstanceSpec>, String> {

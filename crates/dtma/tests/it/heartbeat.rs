@@ -85,6 +85,26 @@ async fn changes_are_told_at_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_living_instance_is_never_told_as_another() {
+    let (listener, address) = listen("127.0.0.1:0").await;
+    let control = Control::default();
+    control.serve(listener);
+    let mut host = Host::start().await;
+    let spec = host.deploy().await;
+    host.down().await;
+    host.control_url = Some(format!("http://{address}"));
+    host.up().await;
+    wait_until("a heartbeat", || !control.got.lock().unwrap().is_empty()).await;
+    let got = control.got.lock().unwrap();
+    let told: Vec<_> = got[0].instances.iter().map(|report| (report.id, report.status)).collect();
+    assert_eq!(
+        told,
+        [(spec.id, Running)],
+        "a DTMA that starts tells what it found, not what it has not looked at"
+    );
+}
+
+#[tokio::test]
 async fn a_host_goes_on_without_a_control_plane_and_finds_it_again() {
     let (listener, address) = listen("127.0.0.1:0").await;
     drop(listener);

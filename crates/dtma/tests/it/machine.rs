@@ -36,6 +36,8 @@ pub(crate) struct Machine {
     pub(crate) gate: Arc<Semaphore>,
     /// What the next installs fail with; absent: they succeed.
     pub(crate) install_error: Mutex<Option<fn() -> RuntimeError>>,
+    /// What the next starts fail with; absent: they succeed.
+    pub(crate) start_error: Mutex<Option<fn() -> RuntimeError>>,
     /// The server state that new shims say.
     pub(crate) server: Mutex<ServerState>,
     /// The secrets of the last start.
@@ -67,6 +69,7 @@ impl Machine {
             asked: Mutex::default(),
             gate: Arc::new(Semaphore::new(100)),
             install_error: Mutex::default(),
+            start_error: Mutex::default(),
             server: Mutex::new(running()),
             secrets: Mutex::default(),
         }
@@ -192,6 +195,9 @@ impl Runtime for Machine {
     ) -> BoxFuture<'a, Result<Shim, RuntimeError>> {
         Box::pin(async move {
             self.ask(format!("start {}", spec.generation));
+            if let Some(error) = *self.start_error.lock().unwrap() {
+                return Err(error());
+            }
             assert_eq!(self.pid(spec.id), None, "two shims of one instance");
             *self.secrets.lock().unwrap() = spec.secrets.clone();
             let ended = self.plant(spec);

@@ -155,6 +155,19 @@ async fn a_failing_server_is_told_in_its_own_words() {
 }
 
 #[tokio::test]
+async fn a_shim_that_cannot_be_started_is_told_and_tried_again() {
+    let host = Host::start().await;
+    *host.machine.start_error.lock().unwrap() = Some(|| RuntimeError::NoSandbox);
+    let spec = spec();
+    host.put(&spec).await;
+    let report = host.status(spec.id, 1, ErrorRuntime).await;
+    assert!(report.message.unwrap().contains("this host cannot isolate a server"));
+    wait_until("another try", || 3 <= host.machine.asked().len()).await;
+    *host.machine.start_error.lock().unwrap() = None;
+    assert_eq!(host.status(spec.id, 1, Running).await.message, None);
+}
+
+#[tokio::test]
 async fn a_removed_instance_leaves_nothing() {
     let host = Host::start().await;
     let (one, other) = (host.deploy().await, host.deploy().await);

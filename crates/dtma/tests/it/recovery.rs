@@ -84,7 +84,7 @@ async fn a_removal_that_was_cut_short_goes_on() {
     let mut host = Host::start().await;
     let spec = host.deploy().await;
     host.down().await;
-    std::fs::write(host.layout.instance_dir(spec.id).join("removing"), "").unwrap();
+    std::fs::rename(host.spec_file(spec.id), host.layout.instance_dir(spec.id).join("removing")).unwrap();
     host.up().await;
     wait_until("the removal", || !host.layout.instance_dir(spec.id).exists()).await;
     assert_eq!(host.machine.pid(spec.id), None);
