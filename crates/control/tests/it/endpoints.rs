@@ -1,0 +1,166 @@
+//! Every endpoint as everybody: one table, compared with the OpenAPI document, so that a new endpoint without a row here
+//! fails.
+
+use std::collections::BTreeSet;
+
+use api::users::Role;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::dtma::heartbeat;
+use crate::platform::{Life, Platform, nobody};
+
+/// What each caller gets: nobody, expired, revoked, a DTMA, another account's owner, viewer, member, admin.
+type Statuses = [u16; 8];
+
+struct Row {
+    method: Method,
+    template: &'static str,
+    path: String,
+    body: Option<Value>,
+    expected: Statuses,
+}
+
+fn row(
+    method: &Method,
+    template: &'static str,
+    concrete: &str,
+    body: Option<Value>,
+    expected: Statuses,
+) -> Row {
+    let path = template.replace("{name}", concrete).replace("{id}", concrete);
+    Row { method: method.clone(), template, path, body, expected }
+}
+
+#[tokio::test]
+async fn every_endpoint_as_everybody() {
+    // The host is away, so that nothing changes while the table runs.
+    let platform = Platform::start(nobody()).await;
+    let (expired, revoked) = (
+        platform.person("default", Role::Owner, Life::Expired).await,
+        platform.person("default", Role::Owner, Life::Revoked).await,
+    );
+    let stranger = platform.person("other", Role::Owner, Life::Good).await;
+    let viewer = platform.person("default", Role::Viewer, Life::Good).await;
+    let member = platform.person("default", Role::Member, Life::Good).await;
+    let admin = platform.person("default", Role::Admin, Life::Good).await;
+    let dtma = platform.local.dtma_token.expose();
+    let callers: [(&str, Option<&str>); 8] = [
+        ("nobody", None),
+        ("expired", Some(&expired)),
+        ("revoked", Some(&revoked)),
+        ("a DTMA", Some(dtma)),
+        ("a stranger", Some(&stranger)),
+        ("a viewer", Some(&viewer)),
+        ("a member", Some(&member)),
+        ("an admin", Some(&admin)),
+    ];
+    let spare = platform.post("/api/v1/tokens", json!({ "name": "spare" })).await.json();
+    let spare = spare["id"].as_str().unwrap();
+
+    let deploy = Some(json!({ "server": "welcome" }));
+    let beat = Some(heartbeat(&platform.local.id.to_string(), 1, &json!([])));
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    // The last row removes what the others need.
+    let table = [
+        row(&get, "/api/v1/whoami", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&get, "/api/v1/instances", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&post, "/api/v1/instances", "", deploy, [401, 401, 401, 401, 422, 403, 201, 201]),
+        row(&get, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 200, 200, 200]),
+        row(
+            &post,
+            "/api/v1/instances/{name}/start",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 403, 200, 200],
+        ),
+        row(
+            &post,
+            "/api/v1/instances/{name}/stop",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 403, 200, 200],
+        ),
+        row(
+            &post,
+            "/api/v1/instances/{name}/restart",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 403, 200, 200],
+        ),
+        row(&get, "/api/v1/instances/{name}/logs", "welcome", None, [401, 401, 401, 401, 404, 503, 503, 503]),
+        row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
+        row(&get, "/api/v1/catalog", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&get, "/api/v1/catalog/{name}", "time", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&get, "/api/v1/tokens", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(
+            &post,
+            "/api/v1/tokens",
+            "",
+            Some(json!({ "name": "x" })),
+            [401, 401, 401, 401, 201, 201, 201, 201],
+        ),
+        row(&delete, "/api/v1/tokens/{id}", spare, None, [401, 401, 401, 401, 404, 404, 404, 204]),
+        row(&get, "/api/v1/events", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&post, "/api/v1/dtma/heartbeat", "", beat, [401, 401, 401, 204, 401, 401, 401, 401]),
+        row(&delete, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 403, 202, 202]),
+    ];
+
+    for row in &table {
+        for ((who, token), expected) in callers.iter().zip(row.expected) {
+            let response = platform.open(*token, row.method.clone(), &row.path, row.body.clone()).await;
+            assert_eq!(response.status().as_u16(), expected, "{} {} as {who}", row.method, row.path);
+            let challenged = response.headers().contains_key("www-authenticate");
+            assert_eq!(challenged, expected == 401, "{} {} as {who}", row.method, row.path);
+        }
+    }
+
+    let tested: BTreeSet<String> =
+        table.iter().map(|row| format!("{} {}", row.method.as_str().to_lowercase(), row.template)).collect();
+    assert_eq!(tested, documented());
+    // What a stranger was given is their own and empty.
+    let list = platform.send(Some(&stranger), Method::GET, "/api/v1/instances", None).await;
+    assert_eq!(list.json(), json!([]));
+    platform.stop().await;
+}
+
+fn documented() -> BTreeSet<String> {
+    let document = serde_json::to_value(control::openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let methods = |path: &str, item: &Value| {
+        let path = path.to_owned();
+        item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(|(path, item)| methods(path, item)).collect()
+}
+
+#[tokio::test]
+async fn what_lies_beside_the_api() {
+    let platform = Platform::start(nobody()).await;
+    let rows = [
+        (Method::GET, "/", 200, "berth list"),
+        (Method::GET, "/healthz", 200, "ok"),
+        (Method::GET, "/readyz", 200, "\"ready\""),
+        (Method::GET, "/metrics", 200, "berth_instances{status=\"pending_deploy\"} 1"),
+        (Method::GET, "/api/openapi.json", 200, "/api/v1/instances/{name}/logs"),
+        (Method::GET, "/api/v1/nothing", 404, "\"not_found\""),
+        (Method::GET, "/mcp", 404, "\"not_found\""),
+        (Method::PUT, "/api/v1/instances", 405, "\"method_not_allowed\""),
+        (Method::POST, "/healthz", 405, "\"method_not_allowed\""),
+    ];
+    for (method, path, status, words) in rows {
+        let answer = platform.send(None, method.clone(), path, None).await;
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+        assert!(body.contains(words), "{method} {path}: {body}");
+    }
+    let metrics = platform.send(None, Method::GET, "/metrics", None).await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(
+        text.contains(r#"berth_http_requests_total{route="/healthz",method="GET",status="200"} 1"#),
+        "{text}"
+    );
+    assert!(!text.contains("welcome"), "no label names an instance");
+    platform.stop().await;
+}

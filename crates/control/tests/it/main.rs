@@ -1,0 +1,14 @@
+//! The control plane from outside: HTTP in front, a DTMA that the tests play behind, a real database below.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
+mod deploy;
+mod dtma;
+mod endpoints;
+mod events;
+mod gateway_path;
+mod heartbeats;
+mod platform;
+mod reconciler;
+mod start;
+mod tokens;

@@ -1,0 +1,227 @@
+//! A control plane in a directory of its own, on port 0, with people of every role in two accounts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use api::users::Role;
+use bytes::Bytes;
+use control::{Config, LocalEnvironment, LocalSetup, LocalWay};
+use domain::ids::{AccountId, TokenId, UserId};
+use domain::time::Timestamp;
+use hop::address::Address;
+use hop::pool::Pool;
+use hop::serve::Listener;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use store::accounts::{AccountRow, UserRow};
+use store::tokens::TokenRow;
+use store::{Database, Store};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take on a busy machine before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Platform {
+    pub(crate) address: SocketAddr,
+    pub(crate) dir: TempDir,
+    pub(crate) store: Store,
+    pub(crate) local: LocalSetup,
+    /// The admin's token of the first run.
+    pub(crate) owner: String,
+    stop: CancellationToken,
+    served: tokio::task::JoinHandle<()>,
+    pool: Pool<Full<Bytes>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", self.body))
+    }
+
+    /// Code, field, message and hint of an error, in one line.
+    pub(crate) fn error(&self) -> String {
+        let error = &self.json()["error"];
+        let part = |name: &str| error[name].as_str().unwrap_or("-").to_owned();
+        format!(
+            "{} {} | {} | {} | {}",
+            self.status.as_u16(),
+            part("code"),
+            part("field"),
+            part("message"),
+            part("hint")
+        )
+    }
+}
+
+pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Config {
+    Config {
+        data: dir.join("control"),
+        database: None,
+        public_url: url.to_owned(),
+        local: Some(LocalEnvironment { dtma, sockets: dir.join("sockets"), token: None }),
+        allowed_origins: Vec::new(),
+        local_way: LocalWay::Socket,
+    }
+}
+
+/// An address at which nobody listens.
+pub(crate) fn nobody() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Platform {
+    pub(crate) async fn start(dtma: SocketAddr) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = config(dir.path(), &format!("http://{address}"), dtma);
+        let setup = control::setup(&config).await.unwrap();
+        let store = Store::open(&Database::Sqlite(config.data.join("berth.db"))).await.unwrap();
+        let stop = CancellationToken::new();
+        let (until, served_config) = (stop.clone(), config.clone());
+        let served = tokio::spawn(async move {
+            control::run(served_config, Listener::Tcp(listener), until).await.unwrap();
+        });
+        let owner = setup.api_token.unwrap().expose().to_owned();
+        Self {
+            address,
+            dir,
+            store,
+            local: setup.environment.unwrap(),
+            owner,
+            stop,
+            served,
+            pool: Pool::new(),
+        }
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("control")
+    }
+
+    /// Stops it and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.served.await.unwrap();
+    }
+
+    pub(crate) async fn send(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let response = self.open(token, method, path, body).await;
+        let (parts, body) = response.into_parts();
+        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// As [`Platform::send`], without reading the body.
+    pub(crate) async fn open(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> http::Response<hop::pool::PooledBody<Full<Bytes>>> {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(Full::new(body)).unwrap();
+        let address = Address::Tcp(self.address);
+        let sent = self.pool.send(&address, request);
+        tokio::time::timeout(PATIENCE, sent).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Some(&self.owner), Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Some(&self.owner), Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn deploy(&self, name: &str) {
+        let body = serde_json::json!({ "server": "welcome", "name": name });
+        let answer = self.post("/api/v1/instances", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    }
+
+    /// Asks for an instance until it is as it should be.
+    pub(crate) async fn instance_until(&self, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let instance = self.get(&format!("/api/v1/instances/{name}")).await.json();
+            if is(&instance) {
+                return instance;
+            }
+            assert!(Instant::now() < deadline, "waited in vain, it is {instance:#}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A person of that role, in the account of that name (made when it is not there), and their token.
+    pub(crate) async fn person(&self, account: &str, role: Role, life: Life) -> String {
+        let at: Timestamp = SystemTime::now().into();
+        let found = store::accounts::account_by_name(&self.store, &account.parse().unwrap()).await.unwrap();
+        let (user, secret) = (UserId::generate(), format!("berth_{}", UserId::generate()));
+        let user_row = UserRow { id: user, name: format!("user {user}"), created_at: at };
+        let mut tx = self.store.begin().await.unwrap();
+        let account_id = match found {
+            Some(row) => {
+                store::accounts::create_user(&mut tx, &user_row).await.unwrap();
+                row.id
+            }
+            None => {
+                let id = AccountId::generate();
+                let row = AccountRow { id, name: account.parse().unwrap(), created_at: at };
+                store::accounts::create_account(&mut tx, &row, &user_row).await.unwrap();
+                id
+            }
+        };
+        store::accounts::add_member(&mut tx, account_id, user, role, at).await.unwrap();
+        let row = TokenRow {
+            id: TokenId::generate(),
+            account: account_id,
+            user,
+            name: "test".to_owned(),
+            prefix: "berth_x".to_owned(),
+            created_at: at,
+            expires_at: (life == Life::Expired).then_some(Timestamp(at.0 - 1)),
+            last_used_at: None,
+            revoked_at: (life == Life::Revoked).then_some(at),
+        };
+        let hash = Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        store::tokens::insert(&mut tx, &row, &hash).await.unwrap();
+        tx.commit().await.unwrap();
+        secret
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Good,
+    Expired,
+    Revoked,
+}
