@@ -35,8 +35,9 @@ pub(crate) struct Worker {
     pub(crate) arguments: Vec<OsString>,
     /// What it is told in its environment, because arguments can be read by everybody.
     pub(crate) environment: Vec<(&'static str, Secret)>,
-    /// Becomes its standard input.
-    pub(crate) listener: TcpListener,
+    /// Becomes its standard input. Closed when the worker has ended for good: a connection that nobody will ever
+    /// accept would keep the other side waiting.
+    pub(crate) listener: Option<TcpListener>,
     /// Where its standard error goes.
     pub(crate) log: PathBuf,
 }
@@ -143,7 +144,8 @@ impl Kept {
     }
 
     fn spawn(&mut self, program: &std::path::Path, output: Output) -> std::io::Result<()> {
-        let listener = OwnedFd::from(self.worker.listener.try_clone()?);
+        let Some(listener) = &self.worker.listener else { return Ok(()) };
+        let listener = OwnedFd::from(listener.try_clone()?);
         let mut child = Command::new(program)
             .args(&self.worker.arguments)
             .envs(self.worker.environment.iter().map(|(name, value)| (name, value.expose())))
@@ -172,6 +174,7 @@ impl Kept {
             self.ending = Ending::Yes;
         }
         if self.ending == Ending::Yes {
+            self.worker.listener = None;
             return;
         }
         self.failures = Backoff::OWN.failures_after(self.failures, self.started.elapsed());
@@ -237,9 +240,10 @@ fn obey(order: &Order, running: &mut [Kept]) {
             Order::End(name, signal) if name == kept.worker.name => {
                 kept.ending = Ending::Yes;
                 kept.due = None;
-                if let Some(pid) = kept.pid {
+                match kept.pid {
                     // It may have ended in this moment; then there is nothing to do.
-                    let _ = kill_process(pid, signal);
+                    Some(pid) => drop(kill_process(pid, signal)),
+                    None => kept.worker.listener = None,
                 }
             }
             _ => {}

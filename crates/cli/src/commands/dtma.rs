@@ -5,6 +5,8 @@ use std::sync::Arc;
 use domain::secret::Secret;
 use dtma::{Config, DtmaError, Enrolment};
 use hop::serve::Listener;
+use runtime::layout::Layout;
+use runtime::process::ProcessRuntime;
 
 use super::child;
 use crate::args::{Connection, DtmaArgs, RuntimeChoice};
@@ -16,7 +18,8 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     child::end_with_parent(&args.child)?;
     child::log()?;
     let stop = child::stop_on_signals()?;
-    let data = DataDir::or_default(connection.data.as_deref()).create()?;
+    // Nothing is made here: without the enrolment that `berth up` writes there is no DTMA.
+    let data = DataDir::or_default(connection.data.as_deref());
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     let runtime = match args.runtime {
@@ -24,8 +27,9 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
         RuntimeChoice::Auto | RuntimeChoice::Process => {
             let berth = std::env::current_exe()
                 .map_err(|e| CliError::because("cannot tell which program this is", e))?;
-            runtime::process::ProcessRuntime::new(&data.dtma(), berth)
-                .await
+            let layout = Layout::new(&data.dtma())
+                .map_err(|e| CliError::because("cannot tell where the data is", e))?;
+            ProcessRuntime::new(layout, &berth)
                 .map_err(|e| CliError::because("the runtime `process` cannot start", e))?
         }
     };

@@ -16,8 +16,8 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     child::end_with_parent(&args.child)?;
     child::log()?;
     let stop = child::stop_on_signals()?;
-    let data = DataDir::or_default(connection.data.as_deref()).create()?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
+    let data = DataDir::or_default(connection.data.as_deref()).create()?;
     let address =
         listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))?;
     let url = format!("http://{}", child::reachable(address));

@@ -167,14 +167,14 @@ fn workers(
             name: DTMA,
             arguments: dtma,
             environment: Vec::new(),
-            listener: dtma_listen,
+            listener: Some(dtma_listen),
             log: log(DTMA),
         },
         Worker {
             name: SERVER,
             arguments: server,
             environment: secret_environment,
-            listener: listen,
+            listener: Some(listen),
             log: log(SERVER),
         },
     ]

@@ -7,6 +7,7 @@ mod command_line;
 mod empty_root;
 mod faults;
 mod lifecycle;
+mod supervision;
 mod welcome;
 
 /// The binary under test.
