@@ -5,6 +5,7 @@
 //! which relies on byte order fails), and ends with the test process, however that ends.
 
 use std::fs;
+use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,25 @@ pub const SERVER_VARIABLE: &str = "BERTH_TEST_POSTGRES";
 
 /// How long a server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Makes a cluster and runs its server until the standard input ends. That is a pipe whose other end only the test process
+/// has, so it ends with that process, however that ends; then the server is ended and the directory removed.
+const KEEPER: &str = r#"
+home=$1; programs=$2; shift 2
+if "$@" "$programs/initdb" -D "$home/data" --auth=trust --username=postgres --encoding=UTF8 --no-sync \
+    --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US </dev/null
+then
+    "$@" "$programs/postgres" -D "$home/data" -k "$home" -p 5432 -c listen_addresses= -c fsync=off -c full_page_writes=off \
+        -c synchronous_commit=off -c max_connections=200 -c shared_buffers=16MB </dev/null &
+    server=$!
+    # A server that has no socket yet may not have its signal handlers either, and would not hear the end.
+    for _ in $(seq 600); do [ -S "$home/.s.PGSQL.5432" ] && break; sleep 0.05; done
+    read -r _
+    kill -QUIT $server
+    wait $server
+fi
+rm -rf "$home"
+"#;
 
 /// A fresh, empty database; its URL. Blocks while the process's server starts.
 ///
@@ -60,46 +80,23 @@ impl Server {
         let programs = programs()?;
         let home = tempfile::Builder::new().prefix("berth-postgres-").tempdir()?;
         let as_user = user(home.path())?;
-        let data = home.path().join("data");
-        let made = command(&as_user, &programs.join("initdb"))
-            .arg("-D")
-            .arg(&data)
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync"])
-            .args(["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"])
-            .current_dir(home.path())
-            .output()
-            .context("initdb cannot be started")?;
-        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-
-        // The keeper's standard input is a pipe whose other end only this process has: when it reads the end of it, this
-        // process is gone (or wants it so), and it ends the server and removes the directory.
-        let log = fs::File::create(home.path().join("log"))?;
+        let mut log = tempfile::tempfile()?;
         let mut keeper = Command::new("/bin/sh");
         keeper
-            .args([
-                "-c",
-                "home=$1; shift; \"$@\" </dev/null & read -r _; kill -QUIT $!; wait $!; rm -rf \"$home\"",
-                "sh",
-            ])
+            .args(["-c", KEEPER, "sh"])
             .arg(home.path())
-            .args(&as_user)
-            .arg(programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(home.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off"])
-            .args(["-c", "synchronous_commit=off", "-c", "max_connections=200", "-c", "shared_buffers=16MB"])
+            .arg(&programs)
+            .args(as_user)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
-            .stderr(log)
+            .stderr(log.try_clone()?)
             .current_dir(home.path())
             .process_group(0);
         let keeper = keeper.spawn().context("/bin/sh cannot be started")?;
         let home = home.keep();
-        let url = format!("postgres://postgres@localhost/postgres?host={}", home.display());
+        let url = format!("postgres://postgres@localhost:5432/postgres?host={}", home.display());
         let mut server = Self { url, keeper };
-        server.wait_until_it_answers(&programs, &home)?;
+        server.wait_until_it_answers(&programs, &mut log)?;
         Ok(server)
     }
 
@@ -115,16 +112,19 @@ impl Server {
         url
     }
 
-    fn wait_until_it_answers(&mut self, programs: &Path, home: &Path) -> Result<()> {
+    fn wait_until_it_answers(&mut self, programs: &Path, log: &mut fs::File) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let Err(error) = psql(programs, &self.url, "SELECT 1") else { return Ok(()) };
-            let log = || fs::read_to_string(home.join("log")).unwrap_or_default();
-            if let Some(status) = self.keeper.try_wait()? {
-                bail!("PostgreSQL ended with {status}: {}", log());
+            let ended = self.keeper.try_wait()?;
+            if ended.is_none() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(20));
+                continue;
             }
-            ensure!(Instant::now() < deadline, "PostgreSQL does not answer: {error:#}: {}", log());
-            thread::sleep(Duration::from_millis(20));
+            let mut said = String::new();
+            log.rewind()?;
+            log.read_to_string(&mut said)?;
+            bail!("PostgreSQL does not answer: {error:#}\n{said}");
         }
     }
 }
@@ -187,17 +187,6 @@ fn user(home: &Path) -> Result<Vec<String>> {
     chown(home, Some(uid), Some(gid))?;
     let user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"];
     Ok(user.map(str::to_owned).to_vec())
-}
-
-fn command(prefix: &[String], program: &Path) -> Command {
-    match prefix {
-        [] => Command::new(program),
-        [first, rest @ ..] => {
-            let mut command = Command::new(first);
-            command.args(rest).arg(program);
-            command
-        }
-    }
 }
 
 fn psql(programs: &Path, url: &str, statements: &str) -> Result<String> {
