@@ -5,9 +5,12 @@
 
 pub mod error;
 mod identity;
-
+mod interpreter;
 pub mod layout;
+mod leftovers;
+pub mod process;
 pub mod sandbox;
+mod store;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

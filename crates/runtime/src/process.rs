@@ -1,0 +1,296 @@
+//! The `process` runtime: instances as sandboxed processes of this host, without Docker.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use domain::ids::InstanceId;
+use domain::package::Package;
+use domain::shim::{Opening, ShimConfig};
+use domain::spec::InstanceSpec;
+use domain::status::Protection;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio::sync::{Mutex, oneshot};
+
+use crate::error::RuntimeError;
+use crate::layout::Layout;
+use crate::sandbox::policy::{Policy, ResourceLimits, system_paths};
+use crate::sandbox::probe::{self, Probe};
+use crate::store::Store;
+use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, identity, interpreter, leftovers};
+
+/// Calls in flight at one server, all clients together.
+const MAX_IN_FLIGHT: usize = 256;
+/// Seconds until a server must have answered `initialize`: the first start of a large package reads a lot.
+const STARTUP_SECONDS: u64 = 60;
+/// Processes and threads of one server; Node alone has eleven.
+const PROCESSES: u64 = 512;
+/// Open files of each process of a server.
+const OPEN_FILES: u64 = 4096;
+
+/// Runs instances as sandboxed processes.
+#[derive(Debug)]
+pub struct ProcessRuntime {
+    layout: Layout,
+    berth: PathBuf,
+    probe: Probe,
+    store: Store,
+    /// Users are chosen one at a time.
+    users: Mutex<()>,
+}
+
+impl ProcessRuntime {
+    /// Probes this host and opens the package store; removes what a killed install left. `berth` is the binary
+    /// whose `shim`, `__sandbox` and `__welcome` are started. Blocks for a fraction of a second.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Io`] when a directory cannot be made or the helper cannot be run, [`RuntimeError::NoSpace`].
+    pub fn new(layout: Layout, berth: &Path) -> Result<Self, RuntimeError> {
+        let berth = fs::canonicalize(berth).map_err(RuntimeError::io("find", berth))?;
+        let probe = probe::probe(&berth).map_err(RuntimeError::io("run the sandbox helper of", &berth))?;
+        for directory in [layout.instances(), layout.sockets(), layout.packages()] {
+            private_directory(&directory)?;
+        }
+        let store = Store::open(layout.packages(), berth.clone(), probe.enforce)?;
+        Ok(Self { layout, berth, probe, store, users: Mutex::new(()) })
+    }
+
+    /// Where this runtime's files lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    async fn prepare_package(
+        &self,
+        spec: &InstanceSpec,
+        progress: OnProgress<'_>,
+    ) -> Result<Prepared, RuntimeError> {
+        if !self.probe.enforce.hides_files() {
+            return Err(RuntimeError::NoSandbox);
+        }
+        let mut prepared = match &spec.package {
+            Package::Builtin { name } if name == "welcome" => Prepared {
+                version: None,
+                digest: None,
+                command: vec![text(&self.berth), "__welcome".to_owned()],
+                read: vec![self.berth.clone()],
+                env: BTreeMap::new(),
+            },
+            Package::Builtin { name } => return Err(RuntimeError::UnknownBuiltin { name: name.clone() }),
+            package => self.store.install(package, &spec.launch, progress).await?,
+        };
+        let mut directories = Vec::new();
+        for program in &spec.launch.programs {
+            let found = interpreter::program(program)?;
+            directories.extend(found.parent().map(text));
+            prepared.read.extend(interpreter::parts_of(&found));
+        }
+        let mut path = prepared.env.remove("PATH").into_iter().collect::<Vec<_>>();
+        path.extend(directories);
+        path.extend(["/usr/local/bin".to_owned(), "/usr/bin".to_owned(), "/bin".to_owned()]);
+        path.dedup();
+        prepared.env.insert("PATH".to_owned(), path.join(":"));
+        self.refuse_visible_data(&prepared)?;
+        Ok(prepared)
+    }
+
+    /// The allow-list never holds the data directory; what is misplaced is refused, not hidden.
+    fn refuse_visible_data(&self, prepared: &Prepared) -> Result<(), RuntimeError> {
+        let data =
+            fs::canonicalize(&self.layout.data).map_err(RuntimeError::io("find", &self.layout.data))?;
+        for path in system_paths().iter().chain(&prepared.read) {
+            let Ok(visible) = fs::canonicalize(path) else { continue };
+            if data.starts_with(&visible) {
+                return Err(RuntimeError::DataVisible { data, visible });
+            }
+        }
+        Ok(())
+    }
+
+    /// All the shim is told. The directories exist afterwards, with the right owners.
+    async fn shim_config(
+        &self,
+        spec: &InstanceSpec,
+        prepared: &Prepared,
+    ) -> Result<ShimConfig, RuntimeError> {
+        let (instance, work) = (self.layout.instance_dir(spec.id), self.layout.work_dir(spec.id));
+        for directory in [&instance, &self.layout.socket_dir(spec.id), &work] {
+            private_directory(directory)?;
+        }
+        let uid = if self.probe.enforce.own_uid {
+            let _one_at_a_time = self.users.lock().await;
+            let uid = identity::user_of(&self.layout, spec.id)?;
+            give(&work, uid)?;
+            Some(uid)
+        } else {
+            None
+        };
+        // Without a root of its own, a program would share the host's /tmp.
+        let temporary = if self.probe.enforce.mount_namespace {
+            "/tmp".to_owned()
+        } else {
+            let temporary = work.join(".tmp");
+            private_directory(&temporary)?;
+            text(&temporary)
+        };
+
+        let mut read = system_paths();
+        read.extend(prepared.read.iter().cloned());
+        let policy = Policy {
+            enforce: self.probe.enforce,
+            uid,
+            read,
+            write: vec![work.clone()],
+            copy: Vec::new(),
+            cwd: work.clone(),
+            limits: ResourceLimits {
+                processes: Some(spec.limits.processes.unwrap_or(PROCESSES)),
+                open_files: Some(spec.limits.open_files.unwrap_or(OPEN_FILES)),
+                data_bytes: spec.limits.memory_mib.map(|mib| mib.saturating_mul(1 << 20)),
+            },
+        };
+        let mut command = sandboxed(&self.berth, &policy)?;
+        command.extend(prepared.command.iter().cloned());
+        command.extend(spec.launch.args.iter().map(|arg| arg.replace("{work}", &text(&work))));
+
+        let mut env: BTreeMap<String, String> = [
+            ("HOME", text(&work)),
+            ("LANG", "C.UTF-8".to_owned()),
+            ("LOGNAME", "server".to_owned()),
+            ("TMPDIR", temporary),
+            ("USER", "server".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        env.extend(prepared.env.clone());
+        env.extend(
+            spec.env.iter().map(|(name, value)| (name.clone(), value.replace("{work}", &text(&work)))),
+        );
+        let dual = matches!(spec.package, Package::Builtin { .. });
+        Ok(ShimConfig {
+            instance: spec.id,
+            name: spec.name.clone(),
+            generation: spec.generation,
+            socket_dir: self.layout.socket_dir(spec.id),
+            log: self.layout.server_log(spec.id),
+            command,
+            cwd: PathBuf::from("/"),
+            env,
+            secrets: spec.secrets.clone(),
+            key: spec.key.clone(),
+            opening: if dual { Opening::Both } else { Opening::Legacy },
+            startup_ms: spec.limits.startup_seconds.unwrap_or(STARTUP_SECONDS).saturating_mul(1000),
+            max_in_flight: MAX_IN_FLIGHT,
+        })
+    }
+
+    async fn start(&self, spec: &InstanceSpec, prepared: &Prepared) -> Result<Shim, RuntimeError> {
+        let config = self.shim_config(spec, prepared).await?;
+        let document = serde_json::to_vec(&config)
+            .map_err(|e| RuntimeError::io("write the configuration of", &self.berth)(e.into()))?;
+        let log = self.layout.shim_log(spec.id);
+        let open = || {
+            fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&log)
+                .map_err(RuntimeError::io("open", &log))
+        };
+        let mut command = Command::new(&self.berth);
+        command
+            .arg("shim")
+            .env_clear()
+            .envs(["RUST_LOG", "RUST_BACKTRACE"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(open()?)
+            .stderr(open()?)
+            // Not killed with the DTMA, nor by a signal to its group.
+            .process_group(0);
+        let mut child = command.spawn().map_err(RuntimeError::io("start", &self.berth))?;
+        let pid = child.id().unwrap_or_default();
+        leftovers::record_shim(&self.layout, spec.id, pid)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let sent = stdin.write_all(&document).await;
+            // A shim that ended at once is told by how it ended, below, better than by a broken pipe.
+            sent.or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })
+                .map_err(RuntimeError::io("configure", &self.berth))?;
+        }
+        let (tell, ended) = oneshot::channel();
+        tokio::spawn(async move {
+            let how = child.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
+            // Nobody may be listening any more.
+            let _ = tell.send(how);
+        });
+        Ok(Shim { pid, ended })
+    }
+}
+
+impl Runtime for ProcessRuntime {
+    fn prepare<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
+        Box::pin(self.prepare_package(spec, progress))
+    }
+
+    fn spawn_shim<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        prepared: &'a Prepared,
+    ) -> BoxFuture<'a, Result<Shim, RuntimeError>> {
+        Box::pin(self.start(spec, prepared))
+    }
+
+    fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        let layout = self.layout.clone();
+        Box::pin(async move {
+            let path = layout.instance_dir(instance);
+            tokio::task::spawn_blocking(move || leftovers::kill(&layout, instance))
+                .await
+                .map_err(|e| RuntimeError::io("clear away what is left in", path)(e.into()))?
+        })
+    }
+
+    fn protections(&self) -> Vec<Protection> {
+        self.probe.protections.clone()
+    }
+}
+
+/// `berth __sandbox <policy> --`, to put in front of a program.
+pub(crate) fn sandboxed(berth: &Path, policy: &Policy) -> Result<Vec<String>, RuntimeError> {
+    let policy = serde_json::to_string(policy)
+        .map_err(|e| RuntimeError::io("write the policy for", berth)(e.into()))?;
+    Ok(vec![text(berth), "__sandbox".to_owned(), policy, "--".to_owned()])
+}
+
+/// Makes a directory that nobody but Berth's user enters, when it is not there yet.
+pub(crate) fn private_directory(path: &Path) -> Result<(), RuntimeError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(RuntimeError::io("create", path))
+}
+
+/// Makes `uid` the owner of a directory and of all in it, links as such. Nothing else writes there meanwhile.
+pub(crate) fn give(path: &Path, uid: u32) -> Result<(), RuntimeError> {
+    let metadata = fs::symlink_metadata(path).map_err(RuntimeError::io("read", path))?;
+    if metadata.uid() == uid {
+        return Ok(());
+    }
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).map_err(RuntimeError::io("read", path))? {
+            give(&entry.map_err(RuntimeError::io("read", path))?.path(), uid)?;
+        }
+    }
+    std::os::unix::fs::lchown(path, Some(uid), Some(uid))
+        .map_err(RuntimeError::io("change the owner of", path))
+}
+
+/// Paths of ours are UTF-8: they are made of a checked directory, ids and digests.
+pub(crate) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,194 @@
+//! Runs one installer in the sandbox, with the network, and tells what it says.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+use super::config::HostConfig;
+use crate::error::RuntimeError;
+use crate::identity;
+use crate::process::{give, sandboxed, text};
+use crate::sandbox::policy::{Enforce, Policy, ResourceLimits, system_paths};
+
+/// How long an install may take in all.
+const LONGEST: Duration = Duration::from_mins(10);
+/// The last lines that are kept, and the longest of them in bytes.
+const KEPT_LINES: usize = 200;
+const LONGEST_LINE: usize = 4096;
+/// What is shown of an installer's last words, in bytes.
+const SHOWN: usize = 800;
+
+/// Runs installers for one install.
+pub(super) struct Installer<'a> {
+    pub(super) berth: &'a Path,
+    pub(super) enforce: Enforce,
+    /// The only directory that an installer writes.
+    pub(super) staging: &'a Path,
+}
+
+/// One installer's run.
+pub(super) struct Run {
+    pub(super) program: Vec<String>,
+    pub(super) env: BTreeMap<String, String>,
+    /// What it reads beyond the system's directories.
+    pub(super) read: Vec<PathBuf>,
+}
+
+/// How an installer ended.
+pub(super) struct Outcome {
+    pub(super) succeeded: bool,
+    /// Its last lines on both streams.
+    lines: VecDeque<String>,
+}
+
+impl Installer<'_> {
+    /// Runs it to its end; `on_line` sees each line.
+    pub(super) async fn run(
+        &self,
+        package: &str,
+        run: Run,
+        config: HostConfig,
+        on_line: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Outcome, RuntimeError> {
+        let uid =
+            self.enforce.own_uid.then(|| identity::proposal(self.staging.as_os_str().as_encoded_bytes()));
+        if let Some(uid) = uid {
+            give(self.staging, uid)?;
+        }
+        let mut read = system_paths();
+        read.extend(run.read);
+        read.extend(config.read);
+        let policy = Policy {
+            enforce: self.enforce,
+            uid,
+            read,
+            write: vec![self.staging.to_owned()],
+            copy: config.copy,
+            cwd: self.staging.join("tree"),
+            limits: ResourceLimits { processes: Some(1024), open_files: Some(65_536), data_bytes: None },
+        };
+        let mut command = sandboxed(self.berth, &policy)?;
+        command.extend(run.program);
+        let (program, args) = command.split_first().unwrap_or_else(|| unreachable!("a helper is in front"));
+        let mut env = config.env;
+        env.extend(run.env);
+        env.insert("TMPDIR".to_owned(), text(&self.staging.join("tmp")));
+        env.insert("LANG".to_owned(), "C.UTF-8".to_owned());
+        let mut child = Command::new(program)
+            .args(args)
+            .env_clear()
+            .envs(env)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            // The helper's death is the death of all it started.
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(RuntimeError::io("start", self.berth))?;
+
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let lines = std::sync::Mutex::new(VecDeque::new());
+        let keep = |line: &str| {
+            on_line(line);
+            let mut lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if lines.len() == KEPT_LINES {
+                lines.pop_front();
+            }
+            lines.push_back(line.to_owned());
+        };
+        let ended = tokio::time::timeout(LONGEST, async {
+            let (status, (), ()) =
+                tokio::join!(child.wait(), each_line(stdout, &keep), each_line(stderr, &keep));
+            status
+        })
+        .await;
+        let outcome = |succeeded| Outcome {
+            succeeded,
+            lines: lines.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+        };
+        match ended {
+            Ok(Ok(status)) => {
+                let outcome = outcome(status.success());
+                if !outcome.succeeded && outcome.says(&["ENOSPC", "EDQUOT", "No space left on device"]) {
+                    return Err(RuntimeError::NoSpace { path: self.staging.to_owned() });
+                }
+                Ok(outcome)
+            }
+            Ok(Err(error)) => Err(RuntimeError::io("wait for", self.berth)(error)),
+            Err(_) => {
+                // It is gone before its directory is.
+                if let Err(error) = child.kill().await {
+                    tracing::warn!(%error, package, "an installer could not be killed");
+                }
+                Err(RuntimeError::TimedOut {
+                    package: package.to_owned(),
+                    minutes: LONGEST.as_secs() / 60,
+                    detail: outcome(false).last_words(""),
+                })
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether any line holds any of the texts.
+    pub(super) fn says(&self, any: &[&str]) -> bool {
+        self.find(any).is_some()
+    }
+
+    /// The first line that holds any of the texts.
+    pub(super) fn find(&self, any: &[&str]) -> Option<&str> {
+        self.lines.iter().map(String::as_str).find(|line| any.iter().any(|text| line.contains(text)))
+    }
+
+    /// The last lines that begin with `prefix`, without it, or all when none does; bounded.
+    pub(super) fn last_words(&self, prefix: &str) -> String {
+        let marked = |line: &&String| line.starts_with(prefix);
+        let any = self.lines.iter().any(|line| marked(&line));
+        let lines = self.lines.iter().filter(|line| !any || marked(line));
+        let mut words: Vec<&str> = Vec::new();
+        let mut size = 0;
+        for line in lines.rev() {
+            let line = line.strip_prefix(prefix).unwrap_or(line).trim();
+            size += line.len();
+            if SHOWN < size && !words.is_empty() {
+                break;
+            }
+            if !line.is_empty() {
+                words.push(line);
+            }
+        }
+        words.reverse();
+        let text = words.join("; ");
+        if text.is_empty() { "it said nothing".to_owned() } else { text.chars().take(SHOWN * 2).collect() }
+    }
+}
+
+/// Calls `keep` with each line; a line that never ends is cut, and a stream that cannot be read has ended.
+async fn each_line(stream: Option<impl AsyncRead + Unpin>, keep: &(dyn Fn(&str) + Send + Sync)) {
+    let Some(mut stream) = stream else { return };
+    let mut chunk = vec![0; 8192];
+    let mut line: Vec<u8> = Vec::new();
+    let flush = |line: &mut Vec<u8>| {
+        if !line.is_empty() {
+            keep(&String::from_utf8_lossy(line));
+            line.clear();
+        }
+    };
+    while let Ok(length @ 1..) = stream.read(&mut chunk).await {
+        for &byte in &chunk[..length] {
+            if matches!(byte, b'\n' | b'\r') {
+                flush(&mut line);
+            } else if line.len() < LONGEST_LINE {
+                line.push(byte);
+            }
+        }
+    }
+    flush(&mut line);
+}
