@@ -20,7 +20,9 @@ use crate::system::Meter;
 /// The longest time between two heartbeats.
 const PERIOD: Duration = Duration::from_secs(15);
 /// Changes that come together go out together.
-const DEBOUNCE: Duration = Duration::from_millis(50);
+const DEBOUNCE: Duration = Duration::from_millis(20);
+/// The shortest time between two heartbeats that tell no more than how far an install is.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(500);
 /// The first heartbeat waits so long for instances that were not looked at yet; a shim that hangs takes 5 s.
 const FIRST_LOOK: Duration = Duration::from_secs(6);
 /// A control plane that has not answered by then did not get it.
@@ -82,9 +84,15 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
                     tracing::info!(failures, "the control plane takes heartbeats again");
                 }
                 failures = 0;
+                let changes = &instances.shared().changes;
+                let progressed = async {
+                    changes.progress.notified().await;
+                    tokio::time::sleep_until(sent_at + PROGRESS_PERIOD).await;
+                };
                 tokio::select! {
                     () = tokio::time::sleep_until(sent_at + PERIOD) => {}
-                    () = instances.shared().changed.notified() => tokio::time::sleep(DEBOUNCE).await,
+                    () = progressed => {}
+                    () = changes.urgent.notified() => tokio::time::sleep(DEBOUNCE).await,
                 }
             }
             Err(error) => {

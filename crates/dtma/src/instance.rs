@@ -12,15 +12,16 @@ use domain::backoff::Backoff;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{ServerState, ShimStatus};
-use domain::spec::{DesiredState, InstanceSpec};
+use domain::spec::InstanceSpec;
 use domain::status::{InstanceReport, InstanceStatus, Progress};
 use domain::time::Timestamp;
 use hop::address::Address;
 use hop::pool::Pool;
 use runtime::{Prepared, Runtime};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use crate::face::{Changes, Face, Order};
 use crate::life::Life;
 use crate::metrics::{InstallLabels, Metrics, Truth};
 use crate::plan::{self, FailedInstall, Install, Installed, Mark, Observed, Record, Shim, Step};
@@ -31,30 +32,6 @@ use crate::specs::Specs;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
 /// The pause before something that the host refused (a kill, a removal) is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// What is wanted of an instance.
-#[derive(Debug, Clone)]
-pub(crate) enum Order {
-    /// To be as its spec says.
-    Keep(Arc<InstanceSpec>),
-    /// Nothing: its spec cannot be read, for this reason. What runs of it is left alone until a spec comes.
-    Unreadable(String),
-    /// To stop and be forgotten.
-    Remove(Option<Arc<InstanceSpec>>),
-    /// To stop with its desired state unchanged, because the DTMA ends.
-    Halt(Option<Arc<InstanceSpec>>),
-}
-
-impl Order {
-    /// The spec, when there is one.
-    pub(crate) fn spec(&self) -> Option<&Arc<InstanceSpec>> {
-        match self {
-            Self::Keep(spec) => Some(spec),
-            Self::Unreadable(_) => None,
-            Self::Remove(spec) | Self::Halt(spec) => spec.as_ref(),
-        }
-    }
-}
 
 /// What all instances share.
 #[derive(Debug)]
@@ -70,7 +47,7 @@ pub(crate) struct Shared {
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Told of every change of a report.
-    pub(crate) changed: Notify,
+    pub(crate) changes: Changes,
     /// Installs at a time: they are heavy, and a host that starts with twenty instances has few cores.
     pub(crate) installs: Semaphore,
 }
@@ -79,65 +56,6 @@ impl Shared {
     /// Where the shim of an instance listens.
     pub(crate) fn address(&self, id: InstanceId) -> Address {
         shim_client::address(&self.sockets.join(id.to_string()))
-    }
-}
-
-/// What others see of an instance and tell it.
-#[derive(Debug)]
-pub(crate) struct Face {
-    /// What is wanted.
-    pub(crate) order: watch::Sender<Order>,
-    /// What is.
-    pub(crate) report: watch::Sender<InstanceReport>,
-    /// Whether it was looked at since this DTMA started.
-    pub(crate) seen: watch::Sender<bool>,
-    /// Whether its task is over.
-    pub(crate) ended: watch::Sender<bool>,
-    /// Look now: something about the shim was noticed.
-    pub(crate) nudge: Notify,
-}
-
-impl Face {
-    /// The face of an instance of which nothing is known yet.
-    pub(crate) fn new(id: InstanceId, order: Order) -> Self {
-        let report = InstanceReport {
-            id,
-            generation: order.spec().map_or(0, |spec| spec.generation),
-            status: match order.spec().map(|spec| spec.desired) {
-                Some(DesiredState::Running) => InstanceStatus::Starting,
-                Some(DesiredState::Stopped) | None => InstanceStatus::Stopping,
-            },
-            message: None,
-            progress: None,
-            version: None,
-            digest: None,
-            server_name: None,
-            protocol_version: None,
-            restarts: 0,
-            since: now(),
-        };
-        Self {
-            order: watch::Sender::new(order),
-            report: watch::Sender::new(report),
-            seen: watch::Sender::new(false),
-            ended: watch::Sender::new(false),
-            nudge: Notify::new(),
-        }
-    }
-
-    /// Changes the report; tells `changed` when anything but `since` became different.
-    pub(crate) fn publish(&self, changed: &Notify, change: impl FnOnce(&mut InstanceReport)) {
-        let different = self.report.send_if_modified(|report| {
-            let before = report.clone();
-            change(report);
-            if report.status == before.status {
-                report.since = before.since;
-            }
-            *report != before
-        });
-        if different {
-            changed.notify_one();
-        }
     }
 }
 
@@ -214,7 +132,7 @@ impl Instance {
                 Order::Remove(_) => InstanceStatus::Deleting,
                 Order::Halt(_) => InstanceStatus::Stopping,
             };
-            self.say(&order, |report| {
+            self.say(order.generation(), |report| {
                 report.status = stopping;
                 report.message = None;
                 report.progress = None;
@@ -225,14 +143,14 @@ impl Instance {
                 continue;
             }
             if let Order::Halt(_) = order {
-                self.say(&order, |report| report.status = InstanceStatus::Stopped);
+                self.say(order.generation(), |report| report.status = InstanceStatus::Stopped);
                 return End::Halted;
             }
             match self.forget().await {
                 Ok(()) => return End::Removed,
                 Err(error) => {
                     tracing::warn!(instance = %self.id, error, "the instance's files cannot be removed; trying again");
-                    self.say(&order, |report| {
+                    self.say(order.generation(), |report| {
                         report.message = Some(format!("its files cannot be removed: {error}"));
                     });
                     self.pause(RETRY).await;
@@ -318,6 +236,7 @@ impl Instance {
             install,
             failures: self.failures,
             wait: self.not_before.saturating_duration_since(Instant::now()),
+            now: now(),
         }
     }
 
@@ -352,7 +271,7 @@ impl Instance {
             self.say_progress(Progress { step: "waiting for its turn to install".to_owned(), percent: None });
         }
         let (face, shared) = (Arc::clone(&self.face), Arc::clone(&self.shared));
-        let on_progress = move |progress| publish_progress(&face, &shared.changed, progress);
+        let on_progress = move |progress| publish_progress(&face, &shared.changes, progress);
         let shared = Arc::clone(&self.shared);
         let installing = async {
             // The semaphore is never closed, so there is no error to speak of.
@@ -493,8 +412,7 @@ impl Instance {
             _ => None,
         };
         let present = self.status.as_ref().map_or(0, |status| status.restarts);
-        let order = Order::Keep(Arc::new(spec.clone()));
-        self.say(&order, |report| {
+        self.say(Some(spec.generation), |report| {
             report.since = server.map_or_else(now, |(since, ..)| since);
             report.generation = spec.generation;
             if !(step == Step::Install && report.status == InstanceStatus::Installing) {
@@ -515,24 +433,21 @@ impl Instance {
     }
 
     fn say_progress(&self, progress: Progress) {
-        publish_progress(&self.face, &self.shared.changed, progress);
+        publish_progress(&self.face, &self.shared.changes, progress);
     }
 
     fn unreadable(&self, reason: &str) {
-        self.face.publish(&self.shared.changed, |report| {
+        self.face.publish(&self.shared.changes, |report| {
             report.status = InstanceStatus::ErrorRuntime;
             report.message = Some(format!("its spec on this host is unreadable, deploy it again: {reason}"));
             report.since = now();
         });
     }
 
-    /// Publishes, unless something newer than `order` is wanted already: a report must not go back a generation.
-    fn say(&self, order: &Order, change: impl FnOnce(&mut InstanceReport)) {
-        let generation = |order: &Order| order.spec().map(|spec| spec.generation);
-        if generation(&self.face.order.borrow()) == generation(order) {
-            self.face.publish(&self.shared.changed, |report| {
-                change(report);
-            });
+    /// Publishes, unless another generation is wanted already: a report must not go back.
+    fn say(&self, generation: Option<u64>, change: impl FnOnce(&mut InstanceReport)) {
+        if self.face.order.borrow().generation() == generation {
+            self.face.publish(&self.shared.changes, change);
         }
     }
 
@@ -550,8 +465,8 @@ impl Instance {
     }
 }
 
-fn publish_progress(face: &Face, changed: &Notify, progress: Progress) {
-    face.publish(changed, |report| {
+fn publish_progress(face: &Face, changes: &Changes, progress: Progress) {
+    face.publish(changes, |report| {
         report.status = InstanceStatus::Installing;
         report.message = None;
         report.progress = Some(progress);

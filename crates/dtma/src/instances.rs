@@ -14,7 +14,8 @@ use domain::status::{InstanceReport, InstanceStatus};
 use futures_util::FutureExt as _;
 use tokio::task::AbortHandle;
 
-use crate::instance::{self, End, Face, Order, Shared};
+use crate::face::{Face, Order};
+use crate::instance::{self, End, Shared};
 use crate::plan::Record;
 use crate::specs::{Found, Stored, WriteError};
 
@@ -244,7 +245,7 @@ impl Instances {
     async fn keep(&self, face: &Face, spec: InstanceSpec) -> Result<InstanceReport, ChangeError> {
         let spec = self.write(spec).await?;
         face.order.send_replace(Order::Keep(Arc::clone(&spec)));
-        face.publish(&self.inner.shared.changed, |report| {
+        face.publish(&self.inner.shared.changes, |report| {
             report.generation = spec.generation;
             report.status = match spec.desired {
                 DesiredState::Running => InstanceStatus::Starting,
@@ -279,12 +280,12 @@ impl Instances {
                     inner.map.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
                 }
                 told.ended.send_replace(true);
-                inner.shared.changed.notify_one();
+                inner.shared.changes.urgent.notify_one();
             }
         });
         map.insert(id, Handle { face: Arc::clone(&face), task: task.abort_handle() });
         drop(map);
-        self.inner.shared.changed.notify_one();
+        self.inner.shared.changes.urgent.notify_one();
         face
     }
 
@@ -308,7 +309,7 @@ async fn keep(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, mut record: 
             Ok(end) => return end,
             Err(_panic) => {
                 tracing::error!(instance = %id, "looking after the instance failed by a fault of ours; it is looked at anew");
-                face.publish(&shared.changed, |report| {
+                face.publish(&shared.changes, |report| {
                     report.status = InstanceStatus::ErrorRuntime;
                     report.message =
                         Some("the DTMA failed by a fault of its own; its log has the reason".to_owned());

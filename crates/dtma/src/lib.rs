@@ -5,6 +5,7 @@
 //! database and reads no MCP. Shims outlive it: a DTMA that starts finds the living ones and keeps them.
 
 mod config;
+mod face;
 mod heartbeat;
 mod http;
 mod instance;
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex};
 use ::runtime::Runtime;
 use ::runtime::layout::Layout;
 use hop::serve::Listener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Enrolment, enrol};
@@ -118,7 +119,7 @@ pub async fn run(
         specs,
         sockets: layout.sockets(),
         metrics: Metrics::default(),
-        changed: Notify::new(),
+        changes: face::Changes::default(),
         installs: Semaphore::new(INSTALLS),
     });
     let instances = Instances::start(shared, found);

@@ -9,6 +9,7 @@ use domain::backoff::Backoff;
 use domain::shim::{ServerState, ShimStatus};
 use domain::spec::{DesiredState, InstanceSpec};
 use domain::status::InstanceStatus;
+use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A shim that has not bound its socket by then, or has lost it for so long, is killed.
@@ -77,6 +78,8 @@ pub(crate) struct Observed {
     pub(crate) failures: u32,
     /// How long the next start must still wait.
     pub(crate) wait: Duration,
+    /// When it was seen.
+    pub(crate) now: Timestamp,
 }
 
 /// What was seen of a shim.
@@ -152,7 +155,7 @@ fn towards_running(mark: Mark, observed: &Observed) -> Step {
     let current = observed.started == Some(mark);
     match &observed.shim {
         Shim::Answers(status) if current && status.generation == mark.generation => {
-            Step::Watch(look_again(&status.server))
+            Step::Watch(look_again(&status.server, observed.now))
         }
         // The new package is fetched while the old server still serves.
         Shim::Answers(_) if observed.install == Install::Unknown => Step::Install,
@@ -175,11 +178,12 @@ fn towards_running(mark: Mark, observed: &Observed) -> Step {
 }
 
 /// How long a server in this state may go without being looked at. The end of its shim is noticed at once anyhow.
-fn look_again(server: &ServerState) -> Duration {
+fn look_again(server: &ServerState, now: Timestamp) -> Duration {
     Duration::from_millis(match server {
-        ServerState::Starting { .. } => 20,
+        // Most are up within a second or two, and somebody waits; those that are not may take a minute.
+        ServerState::Starting { since } if now.micros_since(*since) < 2_000_000 => 20,
+        ServerState::Starting { .. } | ServerState::Failed { .. } => 200,
         ServerState::Stopping { .. } => 100,
-        ServerState::Failed { .. } => 200,
         ServerState::Running { .. } => 1000,
     })
 }

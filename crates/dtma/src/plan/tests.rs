@@ -2,7 +2,6 @@
 
 use domain::ids::InstanceId;
 use domain::secret::Secret;
-use domain::time::Timestamp;
 
 use super::*;
 
@@ -28,6 +27,7 @@ fn spec(desired: DesiredState) -> InstanceSpec {
 }
 
 const SINCE: Timestamp = Timestamp(1);
+const NOW: Timestamp = Timestamp(1_000_000);
 
 fn answers(generation: u64, server: ServerState) -> Shim {
     let instance = InstanceId::generate();
@@ -65,7 +65,7 @@ fn check(
     expected: (Step, InstanceStatus, Option<&str>),
 ) {
     let spec = spec(desired);
-    let observed = Observed { shim, started, install, failures: 0, wait: Duration::ZERO };
+    let observed = Observed { shim, started, install, failures: 0, wait: Duration::ZERO, now: NOW };
     let step = next(&spec, &observed);
     let (status, message) = status(&spec, &observed, step);
     assert_eq!((step, status, message.as_deref()), expected);
@@ -98,6 +98,8 @@ fn towards_running() {
     row(unclean, Some(MARK), install_failed(), (Kill, Starting, None));
     // A shim of this mark is watched, whatever is known of the install: it runs.
     row(answers(3, ServerState::Starting { since: SINCE }), Some(MARK), Unknown, (watch(20), Starting, None));
+    let late = Timestamp(NOW.0 - 2_000_000);
+    row(answers(3, ServerState::Starting { since: late }), Some(MARK), Done, (watch(200), Starting, None));
     row(running(3), Some(MARK), Unknown, (watch(1000), Running, None));
     row(running(3), Some(MARK), install_failed(), (watch(1000), Running, None));
     row(failed(false), Some(MARK), Done, (watch(200), ErrorRuntime, Some("exit status: 1")));
@@ -156,8 +158,14 @@ fn a_shim_that_keeps_ending_waits_and_says_so() {
     let spec = spec(DesiredState::Running);
     let (shim, started, install) = (Shim::Absent { clean: true }, Some(MARK), Install::Done);
     let wait = Duration::from_secs(5);
-    let observed =
-        |failures| Observed { shim: shim.clone(), started, install: install.clone(), failures, wait };
+    let observed = |failures| Observed {
+        shim: shim.clone(),
+        started,
+        install: install.clone(),
+        failures,
+        wait,
+        now: NOW,
+    };
     for (failures, expected) in [(1, InstanceStatus::Starting), (10, InstanceStatus::ErrorRuntime)] {
         let step = next(&spec, &observed(failures));
         assert_eq!(step, Step::Watch(wait));
