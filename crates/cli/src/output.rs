@@ -161,14 +161,6 @@ impl Steps {
         step.clone_into(&mut self.last);
     }
 
-    /// Says a line that stays.
-    pub(crate) fn keep(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.output.say(line)),
-            None => self.output.say(line),
-        }
-    }
-
     /// Takes the living line away.
     pub(crate) fn end(self) {
         if let Some(bar) = self.bar {

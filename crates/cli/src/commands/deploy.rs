@@ -173,7 +173,7 @@ fn about(name: &str, event: &str, data: &str) -> Told {
     }
 }
 
-/// A crash is retried, so only a crash loop or a message that came to stay ends the wait; an install is not.
+/// Nothing more is worth waiting for. A crashed server is started again, but whoever waits wants to know.
 fn is_settled(instance: &Instance) -> bool {
     matches!(
         instance.status,

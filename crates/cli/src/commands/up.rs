@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use api::dtma::ShutdownRequest;
+use api::dtma::{Protection, ShutdownRequest};
+use api::environments::Environment;
 use api::instances::Instance;
 use domain::secret::Secret;
 use domain::status::InstanceStatus;
@@ -61,7 +62,14 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     let client = Client::new(settings)?;
     tokio::select! {
         welcome = welcome(&client, output) => {
-            summary(&data, &place, &supervisor, welcome.as_ref(), connection, output)?;
+            let protections = protections(&client).await;
+            summary(&data, &place, &supervisor, welcome.as_ref(), &protections, connection, output)?;
+            for missing in protections.iter().filter(|protection| !protection.granted) {
+                output.warn(&format!(
+                    "this machine does not protect servers with {}: {}",
+                    missing.name, missing.detail
+                ));
+            }
             signals.recv().await;
         }
         _ = signals.recv() => {}
@@ -215,11 +223,18 @@ async fn welcome(client: &Client, output: Output) -> Option<Instance> {
     last
 }
 
+/// What servers run under on this machine; empty while its DTMA has not reported.
+async fn protections(client: &Client) -> Vec<Protection> {
+    let local: Result<Environment, CliError> = client.get("/environments/local").await;
+    local.map(|environment| environment.protections).unwrap_or_default()
+}
+
 fn summary(
     data: &DataDir,
     place: &Place,
     supervisor: &Supervisor,
     welcome: Option<&Instance>,
+    protections: &[Protection],
     connection: &Connection,
     output: Output,
 ) -> Result<(), CliError> {
@@ -235,6 +250,7 @@ fn summary(
             "data": data.path(),
             "pid": std::process::id(),
             "welcome": welcome,
+            "protections": protections,
         }));
     }
     let mut text = format!(
@@ -246,6 +262,11 @@ fn summary(
         pid(DTMA),
         place.dtma,
     );
+    let granted: Vec<&str> =
+        protections.iter().filter(|protection| protection.granted).map(|p| p.name.as_str()).collect();
+    if !granted.is_empty() {
+        text.push_str(&format!("  sandbox  {}\n", granted.join(", ")));
+    }
     let berth = this_command(connection);
     if let Some(instance) = welcome {
         let line = format!("  {:<8} {}, MCP address {}\n", instance.name, instance.status, instance.url);
