@@ -92,7 +92,7 @@ impl Metrics {
         }
     }
 
-    /// Everything, in the OpenMetrics text format.
+    /// Everything, in Prometheus's text format.
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.

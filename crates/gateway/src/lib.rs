@@ -167,7 +167,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// The value of `WWW-Authenticate` for a refused token (RFC 6750 §3: no error code when no token was shown).
 pub fn challenge(error: AuthError) -> HeaderValue {
     HeaderValue::from_static(match error {
-        AuthError::Missing => r#"Bearer realm="berth""#,
+        AuthError::Missing | AuthError::Unavailable => r#"Bearer realm="berth""#,
         AuthError::Wrong => {
             r#"Bearer realm="berth", error="invalid_token", error_description="the token is not known""#
         }
@@ -177,7 +177,6 @@ pub fn challenge(error: AuthError) -> HeaderValue {
         AuthError::Revoked => {
             r#"Bearer realm="berth", error="invalid_token", error_description="the token was revoked""#
         }
-        AuthError::Unavailable => r#"Bearer realm="berth""#,
     })
 }
 

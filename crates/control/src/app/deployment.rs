@@ -69,7 +69,7 @@ pub(crate) struct Deployment {
 /// The first thing that is wrong, with its field and what to do.
 pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<Deployment, Problem> {
     check_sizes(request)?;
-    let name = request.name.as_deref().map(|text| check_name(text)).transpose()?;
+    let name = request.name.as_deref().map(check_name).transpose()?;
     let (entry, package) = resolve(request, catalog)?;
     let mut launch = entry.map(|entry| entry.launch.clone()).unwrap_or_default();
     let (env, secrets, mut arguments) = match entry {
@@ -355,12 +355,14 @@ fn listed<'a>(inputs: impl Iterator<Item = &'a Input>) -> String {
 
 /// `everything` from `@modelcontextprotocol/server-everything`: the last part, without the words that all share.
 fn name_base(entry: Option<&CatalogEntry>, package: &Package) -> Result<InstanceName, Problem> {
-    let text = match entry {
-        Some(entry) => entry.name.as_str(),
-        None => {
-            let last = package.name().rsplit('/').next().unwrap_or_default();
-            ["mcp-server-", "server-", "mcp-"].iter().find_map(|p| last.strip_prefix(p)).unwrap_or(last)
-        }
+    let text = if let Some(entry) = entry {
+        entry.name.as_str()
+    } else {
+        let last = package.name().rsplit('/').next().unwrap_or_default();
+        ["mcp-server-", "server-", "mcp-"].iter().find_map(|p| last.strip_prefix(p)).unwrap_or(last)
     };
     slug(text).parse().map_err(|error| Problem::invalid("name", error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub(crate) async fn events(State(app): State<Arc<App>>, By(caller): By) -> impl 
     let account = caller.account;
     let stop = app.stop.clone();
     let changes = stream::unfold(receiver, move |mut receiver| async move {
-        next_of(&mut receiver, account).await.map(|event| (render(&event), receiver))
+        next_of(&mut receiver, account).await.map(|event| (Ok::<_, Infallible>(render(&event)), receiver))
     });
     let changes = changes.take_until(async move { stop.cancelled().await });
     let opened = stream::once(async { Ok(sse::Event::default().comment("connected")) });
@@ -41,8 +41,8 @@ pub(crate) async fn events(State(app): State<Arc<App>>, By(caller): By) -> impl 
     ([UNBUFFERED, (header::CACHE_CONTROL, "no-cache")], body)
 }
 
-fn render(event: &Event) -> Result<sse::Event, Infallible> {
+fn render(event: &Event) -> sse::Event {
     let value = serde_json::to_value(event).unwrap_or_default();
     let name = value["event"].as_str().unwrap_or("lagged");
-    Ok(sse::Event::default().event(name).data(value["data"].to_string()))
+    sse::Event::default().event(name).data(value["data"].to_string())
 }

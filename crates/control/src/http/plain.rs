@@ -15,6 +15,8 @@ use crate::app::{App, Problem};
 use crate::http::refused::Refused;
 use crate::tasks::StatusView;
 
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(home))
@@ -70,6 +72,5 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Ready>, Refused> {
 
 async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
     app.metrics.instances(app.directory.picture().counts());
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, OPEN_METRICS)], app.metrics.text())
 }

@@ -96,7 +96,7 @@ impl Deployer {
             let paused = self.hosts.get(&environment.id).is_some_and(|pause| pause.holds(now, environment));
             let rows: Vec<InstanceRow> =
                 rows.into_iter().filter(|row| !paused && !self.is_paused(row.id, now)).collect();
-            (!rows.is_empty()).then(|| async move { (environment, serve(app, environment, rows).await) })
+            (!rows.is_empty()).then_some(async move { (environment, serve(app, environment, rows).await) })
         });
         let results = join_all(work.collect::<Vec<_>>()).await;
 

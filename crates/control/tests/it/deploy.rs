@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::platform::{Platform, nobody};
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// Sends a request that must be refused, and leaves nothing behind.
 async fn refused(platform: &Platform, body: Value) -> String {
     let before = names(platform).await;
@@ -112,7 +114,7 @@ async fn bad_input_names_the_field_and_the_fix() {
 async fn bodies_that_are_no_json_are_400() {
     let platform = Platform::start(nobody()).await;
     let uri = format!("http://{}/api/v1/instances", platform.address);
-    let rows: [(&str, &[(&str, &str)], u16, &str); 3] = [
+    let rows: [(&str, Headers, u16, &str); 3] = [
         ("{", &[("content-type", "application/json")], 400, "not JSON"),
         ("{}", &[], 400, "Content-Type"),
         ("", &[("content-type", "application/json")], 400, "not JSON"),

@@ -16,8 +16,8 @@ use crate::platform::{Life, Platform};
 
 const ADDRESS: &str = "/mcp/default/welcome";
 
-fn call() -> Option<serde_json::Value> {
-    Some(json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }))
+fn call() -> serde_json::Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" })
 }
 
 /// A shim that tells which key and principal it was shown.
@@ -40,7 +40,7 @@ async fn an_instance_is_served_from_the_moment_it_runs_until_it_is_stopped() {
     let (address, _) = dtma.listen(None).await;
     let platform = Platform::start(address).await;
     let reason = async || {
-        let answer = platform.send(Some(&platform.owner), Method::POST, ADDRESS, call()).await;
+        let answer = platform.send(Some(&platform.owner), Method::POST, ADDRESS, Some(call())).await;
         (answer.status.as_u16(), answer.json()["error"]["data"]["reason"].as_str().unwrap_or("-").to_owned())
     };
     assert_eq!(reason().await, (503, "starting".to_owned()));
@@ -50,7 +50,7 @@ async fn an_instance_is_served_from_the_moment_it_runs_until_it_is_stopped() {
 
     let spec = dtma.spec("welcome").unwrap();
     serve_shim(&platform, &spec.id.to_string());
-    let answer = platform.send(Some(&platform.owner), Method::POST, ADDRESS, call()).await;
+    let answer = platform.send(Some(&platform.owner), Method::POST, ADDRESS, Some(call())).await;
     assert_eq!(answer.status, StatusCode::OK);
     let who = platform.get("/api/v1/whoami").await.json();
     let expected = format!("/mcp {} user:{}", spec.key.expose(), who["user"].as_str().unwrap());
@@ -65,7 +65,7 @@ async fn an_instance_is_served_from_the_moment_it_runs_until_it_is_stopped() {
         (Some(platform.local.dtma_token.expose()), 401),
         (None, 401),
     ] {
-        let answer = platform.send(token, Method::POST, ADDRESS, call()).await;
+        let answer = platform.send(token, Method::POST, ADDRESS, Some(call())).await;
         assert_eq!(answer.status.as_u16(), status);
     }
 

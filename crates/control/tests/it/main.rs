@@ -1,6 +1,6 @@
 //! The control plane from outside: HTTP in front, a DTMA that the tests play behind, a real database below.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod deploy;
 mod dtma;
@@ -8,6 +8,7 @@ mod endpoints;
 mod events;
 mod gateway_path;
 mod heartbeats;
+mod openapi;
 mod platform;
 mod reconciler;
 mod start;

@@ -188,17 +188,14 @@ impl Platform {
         let (user, secret) = (UserId::generate(), format!("berth_{}", UserId::generate()));
         let user_row = UserRow { id: user, name: format!("user {user}"), created_at: at };
         let mut tx = self.store.begin().await.unwrap();
-        let account_id = match found {
-            Some(row) => {
-                store::accounts::create_user(&mut tx, &user_row).await.unwrap();
-                row.id
-            }
-            None => {
-                let id = AccountId::generate();
-                let row = AccountRow { id, name: account.parse().unwrap(), created_at: at };
-                store::accounts::create_account(&mut tx, &row, &user_row).await.unwrap();
-                id
-            }
+        let account_id = if let Some(row) = found {
+            store::accounts::create_user(&mut tx, &user_row).await.unwrap();
+            row.id
+        } else {
+            let id = AccountId::generate();
+            let row = AccountRow { id, name: account.parse().unwrap(), created_at: at };
+            store::accounts::create_account(&mut tx, &row, &user_row).await.unwrap();
+            id
         };
         store::accounts::add_member(&mut tx, account_id, user, role, at).await.unwrap();
         let row = TokenRow {
@@ -212,8 +209,9 @@ impl Platform {
             last_used_at: None,
             revoked_at: (life == Life::Revoked).then_some(at),
         };
-        let hash = Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
-        store::tokens::insert(&mut tx, &row, &hash).await.unwrap();
+        let hash: Vec<String> =
+            Sha256::digest(secret.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        store::tokens::insert(&mut tx, &row, &hash.concat()).await.unwrap();
         tx.commit().await.unwrap();
         secret
     }

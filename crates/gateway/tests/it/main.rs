@@ -1,5 +1,7 @@
 //! The gateway before a shim that the tests play themselves: a real socket on each side, real HTTP between.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
+
 mod calls;
 mod platform;
 mod refusals;

@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::platform::{OTHER_ORIGIN, OWN_ORIGIN, Platform, Shim, answering};
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const CALL: &str = r#"{"jsonrpc":"2.0","id":"abc-1","method":"tools/list"}"#;
 
 #[tokio::test]
@@ -76,7 +78,7 @@ async fn a_shim_that_is_gone_is_503_and_one_that_dies_is_502() {
 #[tokio::test]
 async fn tokens_are_required_and_told_apart() {
     let platform = Platform::start(answering("{}")).await;
-    let rows: [(&[(&str, &str)], u16, &str, &str); 8] = [
+    let rows: [(Headers, u16, &str, &str); 8] = [
         (&[], 401, r#"Bearer realm="berth""#, "is required"),
         (&[("authorization", "Basic YTpi")], 401, r#"Bearer realm="berth""#, "is required"),
         (&[("authorization", "Bearer ")], 401, r#"Bearer realm="berth""#, "is required"),

@@ -1,0 +1,115 @@
+use std::collections::BTreeMap;
+
+use api::catalog::Transport;
+use domain::secret::Secret;
+use proptest::prelude::*;
+
+use super::*;
+
+fn request(server: &str) -> DeployRequest {
+    serde_json::from_value(serde_json::json!({ "server": server })).expect("a request")
+}
+
+/// An entry with one input of each kind.
+fn entry() -> CatalogEntry {
+    let input = |name: &str, target, required, secret| Input {
+        name: name.to_owned(),
+        description: String::new(),
+        target,
+        format: InputFormat::String,
+        required,
+        secret,
+        default: None,
+    };
+    let env = |variable: &str| InputTarget::Env { variable: variable.to_owned() };
+    CatalogEntry {
+        id: CatalogEntryId::generate(),
+        name: "issues".to_owned(),
+        title: String::new(),
+        description: String::new(),
+        category: String::new(),
+        transport: Transport::Stdio,
+        package: "npm:issues@1.0.0".parse().expect("a package"),
+        launch: Launch { args: vec!["stdio".to_owned()], ..Launch::default() },
+        inputs: vec![
+            input("key", env("ISSUES_KEY"), true, true),
+            input("site", env("ISSUES_SITE"), true, false),
+            input("project", InputTarget::Argument { flag: Some("--project".to_owned()) }, false, false),
+        ],
+        documentation_url: None,
+    }
+}
+
+#[track_caller]
+fn refused(request: &DeployRequest, field: &str, words: &str) {
+    let Err(Problem::Refused(detail)) = plan(request, &[entry()]) else { panic!("it is not refused") };
+    assert_eq!(detail.field.as_deref(), Some(field));
+    let said = format!("{} {}", detail.message, detail.hint.unwrap_or_default());
+    assert!(said.contains(words), "{said}");
+}
+
+#[test]
+fn everything_that_is_missing_is_named_at_once() {
+    let mut request = request("issues");
+    refused(&request, "secrets.key", "`key` (a secret), `site`");
+    refused(&request, "secrets.key", "give --secret key=… --set site=…");
+    request.settings.insert("key".to_owned(), "hunter2".to_owned());
+    refused(&request, "settings.key", "--secret key=…");
+    request.settings = BTreeMap::from([("sit".to_owned(), "x".to_owned())]);
+    refused(&request, "settings.sit", "did you mean `site`?");
+}
+
+#[test]
+fn values_go_where_the_entry_says() {
+    let mut request = request("issues");
+    request.secrets.insert("key".to_owned(), Secret::new("hunter2"));
+    request.settings =
+        BTreeMap::from([("site".to_owned(), "acme".to_owned()), ("project".to_owned(), "P".to_owned())]);
+    request.args = vec!["-v".to_owned()];
+    request.version = Some("1.1.0".to_owned());
+    let plan = plan(&request, &[entry()]).expect("a deployment");
+    assert_eq!(plan.package.to_string(), "npm:issues@1.1.0");
+    assert_eq!(plan.launch.args, ["stdio", "--project", "P", "-v"]);
+    assert_eq!(plan.env, BTreeMap::from([("ISSUES_SITE".to_owned(), "acme".to_owned())]));
+    assert_eq!(plan.secrets["ISSUES_KEY"].expose(), "hunter2");
+    assert_eq!(plan.secret_names, ["key"]);
+    assert_eq!(plan.name_base.as_str(), "issues");
+}
+
+proptest! {
+    /// Whatever comes in, what comes out can be started: or it is refused with the field that is wrong.
+    #[test]
+    fn a_deployment_is_sound_or_refused_with_its_field(
+        server in prop_oneof!["issues", "(npm|pypi|oci|gem):[@a-zA-Z/._-]{0,12}(@[0-9x^.]{0,4})?", ".{0,12}"],
+        name in proptest::option::of(".{0,45}"),
+        version in proptest::option::of("[0-9.x^a ]{0,6}"),
+        keys in proptest::collection::vec(("[A-Za-z0-9_ =]{0,12}", ".{0,8}", any::<bool>()), 0..4),
+        args in proptest::collection::vec(".{0,8}", 0..3),
+    ) {
+        let mut request = request(&server);
+        request.name = name;
+        request.version = version;
+        request.args = args;
+        for (key, value, secret) in keys {
+            if secret {
+                request.secrets.insert(key, Secret::new(value));
+            } else {
+                request.settings.insert(key, value);
+            }
+        }
+        match plan(&request, &[entry()]) {
+            Ok(plan) => {
+                let all = plan.env.keys().chain(plan.secrets.keys());
+                for variable in all {
+                    prop_assert!(!variable.is_empty() && !variable.contains(['=', '\0', ' ']));
+                    prop_assert!(!variable.starts_with("LD_") && !variable.starts_with("BERTH_"));
+                    prop_assert_ne!(variable.as_str(), "PATH");
+                }
+                prop_assert!(plan.launch.args.iter().all(|arg| !arg.contains('\0')));
+                prop_assert!(plan.env.values().all(|value| !value.contains('\0')));
+            }
+            Err(Problem::Refused(detail)) => prop_assert!(detail.field.is_some(), "{}", detail.message),
+            Err(problem) => prop_assert!(false, "{problem}"),
+        }
+    }
+}
