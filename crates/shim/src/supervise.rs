@@ -15,6 +15,7 @@ use mcp::opening::{self, Opened, Reply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -124,17 +125,24 @@ async fn life(config: &ShimConfig, shared: &Arc<Shared>, stopping: &Cancellation
     }
     writer.abort();
     // Dropping the writer closes the pipe; an aborted task is dropped by the time it is joined.
-    let _ = (&mut writer).await;
+    join(&mut writer).await;
     let end = finish(shared, &mut process, why).await;
     process.kill_group();
     let last = async {
-        let _ = (&mut reader).await;
+        join(&mut reader).await;
         log.await
     };
     if tokio::time::timeout(LAST_OUTPUT, last).await.is_err() {
         reader.abort();
     }
     end
+}
+
+/// Waits for a task that may have been joined already. That it was aborted is no error here.
+async fn join(task: &mut JoinHandle<()>) {
+    if !task.is_finished() {
+        let _ = task.await;
+    }
 }
 
 /// What ended a life.
