@@ -1,0 +1,89 @@
+"""A server that misbehaves on request. The first argument is a mode for its start; afterwards each request with the
+method `script` says what to print and how to end, so that a test reads on one page."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+mode = sys.argv[1]
+out = sys.stdout.buffer
+
+
+def say(text):
+    out.write(text.encode() if isinstance(text, str) else text)
+    out.flush()
+
+
+def answer(id, result):
+    say(json.dumps({"jsonrpc": "2.0", "id": id, "result": result}, ensure_ascii=False) + "\n")
+
+
+if mode == "exit":
+    sys.stderr.write("first words\nno such database\n")
+    sys.exit(3)
+if mode == "garbage":
+    say("Welcome to my server!\nlistening\n")
+    time.sleep(3600)
+if mode == "chatty":
+    say("Welcome to my server!\n")
+if mode == "exit-once" and not os.path.exists("started"):
+    open("started", "w").close()
+    sys.exit(3)
+if mode == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id, params = message.get("method"), message.get("id"), message.get("params") or {}
+    if method == "initialize":
+        if mode == "silent":
+            continue
+        if mode == "refuse":
+            say(json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": -32603, "message": "not today"}}) + "\n")
+            continue
+        version = "2024-11-05" if mode == "old" else "2025-11-25"
+        info = {"name": "scripted", "version": "1"}
+        answer(id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+    elif method == "echo":
+        answer(id, params)
+    elif method == "seen":
+        # What the process has been sent since the last question, the question itself left out.
+        answer(id, seen)
+        seen = []
+        continue
+    elif method == "environment":
+        answer(id, dict(os.environ))
+    elif method == "script":
+        token = json.dumps((params.get("_meta") or {}).get("progressToken"))
+        for text in params.get("lines", []):
+            say(text.replace("$ID", json.dumps(id)).replace("$TOKEN", token))
+        for size in params.get("sizes", []):
+            say('{"jsonrpc":"2.0","id":%s,"result":"%s"}\n' % (json.dumps(id), "x" * size))
+        for part in params.get("bytes", []):
+            say(bytes(part))
+            time.sleep(0.02)
+        for text in params.get("stderr", []):
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        for _ in range(params.get("flood", 0)):
+            sys.stderr.write("flood " + "x" * 1000 + "\n")
+        if params.get("spawn"):
+            if os.fork() == 0:
+                time.sleep(3600)
+        if "exit" in params:
+            os._exit(params["exit"])
+        if "kill" in params:
+            os.kill(os.getpid(), params["kill"])
+        if params.get("close"):
+            os.close(1)
+            time.sleep(3600)
+    if method != "initialize":
+        try:
+            seen.append(message)
+        except NameError:
+            seen = [message]
+
+if mode == "stubborn":
+    time.sleep(3600)
