@@ -106,7 +106,7 @@ fn databases_are_read_as_people_write_them() {
     check_parse("sqlite:berth.db", "berth.db");
     check_parse("sqlite:///var/berth.db", "/var/berth.db");
     check_parse("postgres://me:hunter2@db.example:5433/berth", "postgres://me@db.example:5433/berth");
-    check_parse("postgresql://me:hunter2@db/berth?sslmode=require", "postgres://me@db:5432/berth");
+    check_parse("postgresql://me:hunter2@db:5432/berth?sslmode=require", "postgres://me@db:5432/berth");
     check_parse("postgres://me:hunter2@db:x/berth", "database is not a PostgreSQL URL");
     check_parse("mysql://me:hunter2@db/berth", "database is of an unknown kind");
     check_parse("", "database names no file");
