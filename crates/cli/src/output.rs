@@ -4,6 +4,7 @@
 //! stream is no terminal.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 use domain::status::InstanceStatus;
@@ -128,10 +129,10 @@ impl Output {
         let bar = self.live.then(|| {
             let bar = ProgressBar::new(100).with_style(style("{spinner} {msg}"));
             bar.set_draw_target(ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(std::time::Duration::from_millis(120));
+            bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Steps { output: self, bar, last: String::new() }
+        Steps { output: self, bar, last: String::new(), said: None }
     }
 }
 
@@ -141,7 +142,11 @@ pub(crate) struct Steps {
     output: Output,
     bar: Option<ProgressBar>,
     last: String,
+    said: Option<Instant>,
 }
+
+/// Where every step is a line, the details of one are not said more often than this.
+const DETAIL_EVERY: Duration = Duration::from_secs(3);
 
 impl Steps {
     /// Shows a step; one that is shown already is not repeated.
@@ -159,6 +164,14 @@ impl Steps {
             self.output.say(step);
         }
         step.clone_into(&mut self.last);
+        self.said = Some(Instant::now());
+    }
+
+    /// Shows how far the step is. Where nothing lives, most of it is left out: a log is read later.
+    pub(crate) fn detail(&mut self, step: &str, percent: Option<u8>) {
+        if self.bar.is_some() || self.said.is_none_or(|said| DETAIL_EVERY <= said.elapsed()) {
+            self.show(step, percent);
+        }
     }
 
     /// Takes the living line away.

@@ -124,8 +124,7 @@ async fn follow(
 ) -> Result<Instance, CliError> {
     let mut events = Some(events);
     loop {
-        let (step, percent) = step(&instance);
-        steps.show(&step, percent);
+        show(&instance, steps);
         if is_settled(&instance) {
             return Ok(instance);
         }
@@ -185,15 +184,14 @@ fn is_settled(instance: &Instance) -> bool {
     )
 }
 
-fn step(instance: &Instance) -> (String, Option<u8>) {
+fn show(instance: &Instance, steps: &mut Steps) {
     let name = &instance.name;
     match (&instance.progress, instance.status) {
         (Some(progress), InstanceStatus::Installing) => {
-            (format!("{name}: installing: {}", progress.step), progress.percent)
+            steps.detail(&format!("{name}: installing: {}", progress.step), progress.percent);
         }
-        (_, InstanceStatus::PendingDeploy) => (format!("{name}: waiting for its host"), None),
-        (_, InstanceStatus::Starting) => (format!("{name}: starting"), None),
-        (_, status) => (format!("{name}: {status}"), None),
+        (_, InstanceStatus::PendingDeploy) => steps.show(&format!("{name}: waiting for its host"), None),
+        (_, status) => steps.show(&format!("{name}: {status}"), None),
     }
 }
 

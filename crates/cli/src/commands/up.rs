@@ -64,12 +64,6 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
         welcome = welcome(&client, output) => {
             let protections = protections(&client).await;
             summary(&data, &place, &supervisor, welcome.as_ref(), &protections, connection, output)?;
-            for missing in protections.iter().filter(|protection| !protection.granted) {
-                output.warn(&format!(
-                    "this machine does not protect servers with {}: {}",
-                    missing.name, missing.detail
-                ));
-            }
             signals.recv().await;
         }
         _ = signals.recv() => {}
@@ -266,6 +260,9 @@ fn summary(
         protections.iter().filter(|protection| protection.granted).map(|p| p.name.as_str()).collect();
     if !granted.is_empty() {
         text.push_str(&format!("  sandbox  {}\n", granted.join(", ")));
+    }
+    for missing in protections.iter().filter(|protection| !protection.granted) {
+        text.push_str(&format!("           no {}: {}\n", missing.name, missing.detail));
     }
     let berth = this_command(connection);
     if let Some(instance) = welcome {
