@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use testkit::postgres::{SERVER_VARIABLE, Server};
 
 use crate::{parts, run};
 
@@ -23,11 +24,13 @@ pub(crate) fn test(full: bool, filter: Option<&str>) -> anyhow::Result<()> {
     let mut rows = vec![];
     let parts = timed(&mut rows, "parts", 180, parts::install)?;
 
+    // One PostgreSQL for all tests; each makes databases of its own in it.
+    let postgres = timed(&mut rows, "PostgreSQL", 30, Server::start)?;
     let mut nextest = run::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
     if std::env::var_os("CI").is_some() {
-        nextest.args(["--cargo-profile", "ci", "--profile", "ci"]);
+        nextest.args(["--profile", "ci"]);
     }
-    nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no");
+    nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no").env(SERVER_VARIABLE, postgres.url());
     if let Some(filter) = filter {
         nextest.arg(filter);
         return run::run(nextest);

@@ -95,7 +95,16 @@ fn lengths() -> anyhow::Result<Vec<String>> {
 
 /// What is linked counts, not what Cargo.lock lists: it names optional dependencies that no feature turns on.
 fn banned() -> anyhow::Result<Vec<String>> {
-    let mut tree = run::cargo(&["tree", "--workspace", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
+    let mut tree = run::cargo(&[
+        "tree",
+        "--workspace",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]);
     let output = tree.output().context("`cargo tree` could not be started")?;
     if !output.status.success() {
         bail!("`cargo tree` failed: {}", String::from_utf8_lossy(&output.stderr));

@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
 
+#[cfg(feature = "http")]
 pub mod mcp;
 pub mod platform;
 pub mod postgres;
