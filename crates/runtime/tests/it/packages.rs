@@ -1,0 +1,156 @@
+//! Packages from the real registries, installed and started.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use domain::spec::Launch;
+use domain::status::Progress;
+use runtime::Runtime as _;
+
+use crate::support::{Host, Server, policy, spec};
+
+fn launch(args: &[&str], constraints: &[&str]) -> Launch {
+    let list = |items: &[&str]| items.iter().map(|&item| item.to_owned()).collect();
+    Launch { args: list(args), constraints: list(constraints), ..Launch::default() }
+}
+
+/// Installs, starts, initialises; installs again without the registry; and the store holds one tree.
+#[track_caller]
+fn check_runs(package: &str, launch: Launch, args: &[&str], name: &str) {
+    let host = Host::new();
+    let spec = spec(package, launch);
+    let steps = Mutex::new(Vec::new());
+    let on_progress = |progress: Progress| steps.lock().unwrap().push(progress.step);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let prepared = runtime.block_on(host.runtime.prepare(&spec, &on_progress)).unwrap();
+    assert!(prepared.digest.as_ref().unwrap().starts_with("sha256:"));
+    let steps = steps.into_inner().unwrap();
+    assert!(steps.iter().any(|step| step.starts_with("resolving")), "{steps:?}");
+    assert!(steps.iter().any(|step| step.starts_with("downloading")), "{steps:?}");
+
+    let work = host.data.path().join("work");
+    let policy = policy(&work, &prepared);
+    let answer = Server::start(&policy, &prepared, args).initialize();
+    let server = answer["result"]["serverInfo"]["name"].as_str();
+    assert_eq!(server, Some(name), "{answer}");
+
+    let before = Instant::now();
+    let again = runtime.block_on(host.runtime.prepare(&spec, &|step| panic!("{step:?}"))).unwrap();
+    assert_eq!(again, prepared);
+    assert!(before.elapsed().as_millis() < 500, "a recorded install asks nobody");
+    let packages = host.data.path().join("dtma/packages");
+    let trees: Vec<_> =
+        std::fs::read_dir(packages).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(trees.len(), 2, "one tree and the requests: {trees:?}");
+}
+
+#[test]
+fn an_npm_server_runs() {
+    let package = "npm:@modelcontextprotocol/server-everything@2026.8.31";
+    check_runs(package, launch(&[], &[]), &["stdio"], "mcp-servers/everything");
+}
+
+#[test]
+fn a_pypi_server_runs() {
+    check_runs("pypi:mcp-server-time", launch(&[], &[]), &["--local-timezone", "UTC"], "mcp-time");
+}
+
+#[track_caller]
+fn check_refused(package: &str, launch: Launch, words: &str) {
+    let host = Host::new();
+    let spec = spec(package, launch);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(host.runtime.prepare(&spec, &|_| ())).expect_err("refused");
+    let text = error.to_string();
+    assert!(text.contains(words), "{text}: {error:?}");
+    let packages = host.data.path().join("dtma/packages");
+    let left: Vec<_> = std::fs::read_dir(packages).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["requests"], "nothing is left half done");
+}
+
+#[test]
+fn unknown_npm_package() {
+    check_refused("npm:berth-has-no-such-package", launch(&[], &[]), "npm has no package `berth-has-no");
+}
+
+#[test]
+fn unknown_npm_version() {
+    let package = "npm:@modelcontextprotocol/server-memory@99.9.9";
+    check_refused(package, launch(&[], &[]), "has no version 99.9.9 on npm");
+}
+
+#[test]
+fn unsatisfiable_npm_override() {
+    let package = "npm:@modelcontextprotocol/server-memory";
+    check_refused(package, launch(&[], &["zod@999.0.0"]), "no versions satisfy");
+}
+
+#[test]
+fn unknown_pypi_project() {
+    check_refused("pypi:berth-has-no-such-project", launch(&[], &[]), "PyPI has no package");
+}
+
+#[test]
+fn unknown_pypi_version() {
+    check_refused("pypi:mcp-server-time@99.9", launch(&[], &[]), "has no version 99.9 on PyPI");
+}
+
+#[test]
+fn unsatisfiable_pypi_constraint() {
+    check_refused("pypi:mcp-server-time", launch(&[], &["mcp<0.1"]), "no versions satisfy");
+}
+
+#[test]
+fn constraints_that_cannot_be_read() {
+    for bad in ["mcp", "mcp<2\n--index-url=http://x", "-r /etc/passwd", "mcp @ file:///etc", "mcp<"] {
+        check_refused("pypi:mcp-server-time", launch(&[], &[bad]), "cannot be used");
+    }
+    for bad in ["zod", "zod@file:../x", "zod@", "@modelcontextprotocol/server-memory@1.0.0"] {
+        check_refused("npm:@modelcontextprotocol/server-memory", launch(&[], &[bad]), "cannot be used");
+    }
+}
+
+#[test]
+fn missing_programs_are_named() {
+    let launch = Launch { programs: vec!["no-such-program-of-ours".to_owned()], ..Launch::default() };
+    check_refused("builtin:welcome", launch, "apt-get install no-such-program-of-ours");
+}
+
+#[test]
+fn a_library_is_no_server() {
+    check_refused_installed("npm:left-pad@1.3.0", Launch::default(), "`left-pad` has no executable");
+}
+
+#[test]
+fn an_unknown_executable_lists_those_there_are() {
+    let launch = Launch { executable: Some("nope".to_owned()), ..Launch::default() };
+    check_refused_installed("npm:semver@7.6.0", launch, "has no executable `nope`, it has: semver");
+}
+
+/// The package itself is fine and stays; what is asked of it is not.
+#[track_caller]
+fn check_refused_installed(package: &str, launch: Launch, words: &str) {
+    let host = Host::new();
+    let spec = spec(package, launch);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(host.runtime.prepare(&spec, &|_| ())).expect_err("refused").to_string();
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
+fn two_installs_of_one_request_run_once() {
+    let host = Host::new();
+    let spec = spec("npm:semver@7.6.0", Launch::default());
+    let resolved = Mutex::new(0);
+    let on_progress = |progress: Progress| {
+        if progress.step.starts_with("resolving") {
+            *resolved.lock().unwrap() += 1;
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = runtime.block_on(async {
+        tokio::join!(host.runtime.prepare(&spec, &on_progress), host.runtime.prepare(&spec, &on_progress))
+    });
+    assert_eq!(first.unwrap(), second.unwrap());
+    assert_eq!(resolved.into_inner().unwrap(), 1);
+}
