@@ -27,8 +27,9 @@ enum Command {
         /// Also the suites that take too long for every change.
         #[arg(long)]
         full: bool,
-        /// Only the tests whose name contains this; no formatting, no lints.
-        filter: Option<String>,
+        /// Handed to `cargo nextest run`: only these tests, no formatting, no lints. Such as `faults` or `-p store`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        only: Vec<String>,
     },
     /// Installs what the tests need and nothing else.
     Parts,
@@ -45,7 +46,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Test { full, filter } => suites::test(full, filter.as_deref()),
+        Command::Test { full, only } => suites::test(full, &only),
         Command::Parts => parts::install().map(drop),
         Command::Tidy => tidy::report(),
         Command::Openapi => openapi::write(),

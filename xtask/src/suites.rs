@@ -19,22 +19,23 @@ struct Suite {
 }
 
 /// Runs everything in order and stops at the first failure.
-pub(crate) fn test(full: bool, filter: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut rows = vec![];
     let parts = timed(&mut rows, "parts", 180, parts::install)?;
 
     // One PostgreSQL for all tests; each makes databases of its own in it.
     let postgres = timed(&mut rows, "PostgreSQL", 30, Server::start)?;
-    let mut nextest = run::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+    let mut nextest = run::cargo(&["nextest", "run", "--no-fail-fast"]);
     if std::env::var_os("CI").is_some() {
         nextest.args(["--profile", "ci"]);
     }
     nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no").env(SERVER_VARIABLE, postgres.url());
-    if let Some(filter) = filter {
-        nextest.arg(filter);
+    if !only.is_empty() {
+        nextest.args(only);
         return run::run(nextest);
     }
+    nextest.arg("--workspace");
     let mut suites = vec![
         Suite { name: "formatting", budget: 15, command: run::cargo(&["fmt", "--all", "--check"]) },
         Suite {
