@@ -86,7 +86,9 @@ impl EnvelopeError {
     /// The JSON-RPC error code: -32700 for what is no JSON, -32600 for what is no message (JSON-RPC 2.0 §5.1).
     pub fn code(&self) -> i64 {
         match self {
-            Self::NotUtf8 { .. } | Self::NotJson { .. } | Self::TooDeep | Self::TooLong => errors::PARSE_ERROR,
+            Self::NotUtf8 { .. } | Self::NotJson { .. } | Self::TooDeep | Self::TooLong => {
+                errors::PARSE_ERROR
+            }
             Self::Batch
             | Self::NotObject
             | Self::RepeatedKey { .. }
@@ -267,7 +269,11 @@ impl Found {
         } else {
             scanner.value()?
         };
-        if is_params { fill(&mut self.params, "params", span) } else { fill(&mut self.result, "result", span) }
+        if is_params {
+            fill(&mut self.params, "params", span)
+        } else {
+            fill(&mut self.result, "result", span)
+        }
     }
 
     fn envelope(self, text: &str, line_breaks: bool) -> Result<Envelope<'_>, EnvelopeError> {

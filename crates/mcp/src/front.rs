@@ -131,19 +131,16 @@ fn modern(
         return Err(mismatch("MCP-Protocol-Version", "`_meta` protocol version"));
     }
     if !serves_modern || version != Revision::V2026_07_28.text() {
-        let supported = list(serves_modern, |text| errors::quote(text));
-        let message =
-            format!("revision `{version}` is not served here; served are {}", names(serves_modern));
+        let supported = list(serves_modern, errors::quote);
+        let message = format!("revision `{version}` is not served here; served are {}", names(serves_modern));
         return Err(Refusal {
-            data: Some(format!(
-                r#"{{"supported":[{supported}],"requested":{}}}"#,
-                errors::quote(&version)
-            )),
+            data: Some(format!(r#"{{"supported":[{supported}],"requested":{}}}"#, errors::quote(&version))),
             ..Refusal::new(400, errors::UNSUPPORTED_PROTOCOL_VERSION, message)
         });
     }
     let is_request = envelope.kind() == Kind::Request;
-    if is_request && envelope.marks.meta_capabilities.is_none_or(|span| !envelope.raw(span).starts_with('{')) {
+    if is_request && envelope.marks.meta_capabilities.is_none_or(|span| !envelope.raw(span).starts_with('{'))
+    {
         return Err(missing_meta("clientCapabilities"));
     }
     match fields.method {

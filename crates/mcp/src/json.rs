@@ -264,7 +264,10 @@ impl<'a> Scanner<'a> {
         ScanError::Syntax { at: self.at, expected }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the envelope refuses text longer than u32::MAX bytes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the envelope refuses text longer than u32::MAX bytes"
+    )]
     fn span_from(&self, start: usize) -> Span {
         Span { start: start as u32, end: self.at as u32 }
     }

@@ -144,7 +144,9 @@ mod tests {
         }
         lines.room()[0] = b'\n';
         let mut seen = 0;
-        lines.filled(1, |line| seen += usize::from(matches!(line, Line::Whole(line) if line.len() == 900_000)));
+        lines.filled(1, |line| {
+            seen += usize::from(matches!(line, Line::Whole(line) if line.len() == 900_000));
+        });
         assert_eq!(seen, 1);
         assert!(lines.buffer.capacity() <= KEPT);
     }

@@ -20,7 +20,7 @@ use crate::revision::Era;
 use crate::session::SessionId;
 
 /// A call whose caller has left is waited for that long, then cancelled, so that its slot is not held for ever.
-const ABANDONED_AFTER: Duration = Duration::from_secs(300);
+const ABANDONED_AFTER: Duration = Duration::from_mins(5);
 
 /// Names a call in flight: its id on the server's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

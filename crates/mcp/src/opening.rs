@@ -143,8 +143,14 @@ mod tests {
     #[test]
     fn refusals_say_what_the_server_said() {
         for (line, expected) in [
-            (r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"no"}}"#, "it refused `initialize`: no (-32600)"),
-            (r#"{"jsonrpc":"2.0","id":0,"result":{}}"#, "its answer to `initialize` has no `protocolVersion`"),
+            (
+                r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"no"}}"#,
+                "it refused `initialize`: no (-32600)",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":0,"result":{}}"#,
+                "its answer to `initialize` has no `protocolVersion`",
+            ),
             (
                 r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"1"}}"#,
                 "it speaks the MCP revision `1`, which is not known here",
@@ -152,7 +158,11 @@ mod tests {
         ] {
             assert!(matches!(reply(line.as_bytes()), Reply::Refused(text) if text == expected), "{line}");
         }
-        for line in ["garbage", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#] {
+        for line in [
+            "garbage",
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#,
+        ] {
             assert!(matches!(reply(line.as_bytes()), Reply::Other), "{line}");
         }
     }

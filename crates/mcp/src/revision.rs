@@ -92,9 +92,13 @@ mod tests {
 
     #[test]
     fn versions_are_dates() {
-        for (text, modern) in
-            [("2026-07-28", true), ("2027-01-01", true), ("2025-11-25", false), ("9", false), ("zzzz-zz-zz", false)]
-        {
+        for (text, modern) in [
+            ("2026-07-28", true),
+            ("2027-01-01", true),
+            ("2025-11-25", false),
+            ("9", false),
+            ("zzzz-zz-zz", false),
+        ] {
             assert_eq!(is_modern(text), modern, "{text}");
         }
         for revision in Revision::ALL {

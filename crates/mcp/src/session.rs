@@ -21,8 +21,7 @@ impl SessionId {
 
     /// Of a header's value; `None` for anything that was not made here.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_ours =
-            text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_ours = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if is_ours { u128::from_str_radix(text, 16).ok().map(Self) } else { None }
     }
 }
@@ -45,7 +44,7 @@ struct Session {
 /// The sessions of one shim; at most so many, the one unused for longest goes first.
 #[derive(Debug)]
 pub struct Sessions {
-    sessions: HashMap<SessionId, Session>,
+    by_id: HashMap<SessionId, Session>,
     uses: u64,
     limit: usize,
 }
@@ -53,24 +52,24 @@ pub struct Sessions {
 impl Sessions {
     /// None yet, at most `limit` ever.
     pub fn new(limit: usize) -> Self {
-        Self { sessions: HashMap::new(), uses: 0, limit }
+        Self { by_id: HashMap::new(), uses: 0, limit }
     }
 
     /// Begins one.
     pub fn begin(&mut self, id: SessionId, principal: &str, revision: Revision) {
-        if self.limit <= self.sessions.len() {
-            let unused = self.sessions.iter().min_by_key(|(_, session)| session.used).map(|(id, _)| *id);
+        if self.limit <= self.by_id.len() {
+            let unused = self.by_id.iter().min_by_key(|(_, session)| session.used).map(|(id, _)| *id);
             if let Some(unused) = unused {
-                self.sessions.remove(&unused);
+                self.by_id.remove(&unused);
             }
         }
         self.uses += 1;
-        self.sessions.insert(id, Session { principal: principal.into(), revision, used: self.uses });
+        self.by_id.insert(id, Session { principal: principal.into(), revision, used: self.uses });
     }
 
     /// The revision of a principal's session, and marks it used. `None`: unknown, ended, or somebody else's.
     pub fn touch(&mut self, id: SessionId, principal: &str) -> Option<Revision> {
-        let session = self.sessions.get_mut(&id).filter(|session| *session.principal == *principal)?;
+        let session = self.by_id.get_mut(&id).filter(|session| *session.principal == *principal)?;
         self.uses += 1;
         session.used = self.uses;
         Some(session.revision)
@@ -80,7 +79,7 @@ impl Sessions {
     pub fn end(&mut self, id: SessionId, principal: &str) -> bool {
         let is_theirs = self.touch(id, principal).is_some();
         if is_theirs {
-            self.sessions.remove(&id);
+            self.by_id.remove(&id);
         }
         is_theirs
     }
@@ -116,7 +115,13 @@ mod tests {
 
     #[test]
     fn foreign_ids_are_no_ids() {
-        for text in ["", "x", "G0000000000000000000000000000000", "0000000000000000000000000000000A", "+000000000000000000000000000000a"] {
+        for text in [
+            "",
+            "x",
+            "G0000000000000000000000000000000",
+            "0000000000000000000000000000000A",
+            "+000000000000000000000000000000a",
+        ] {
             assert_eq!(SessionId::parse(text), None, "{text}");
         }
     }

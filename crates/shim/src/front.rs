@@ -72,7 +72,10 @@ impl Service<Request<Incoming>> for Front {
 
 async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     if !has_key(shared, request.headers()) {
-        return refused(None, &Refusal::new(401, errors::TRANSPORT, "the instance's key is missing or wrong"));
+        return refused(
+            None,
+            &Refusal::new(401, errors::TRANSPORT, "the instance's key is missing or wrong"),
+        );
     }
     match (request.uri().path(), request.method()) {
         (MCP_PATH, &Method::POST) => match post(shared, request).await {
@@ -101,8 +104,8 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     let no_id = |refusal| (None, refusal);
     let accepts = Accepts::of(&head.headers).map_err(no_id)?;
     let bytes = whole_body(&head.headers, body).await.map_err(no_id)?;
-    let message = envelope::scan(&bytes)
-        .map_err(|error| no_id(Refusal::new(400, error.code(), error.to_string())))?;
+    let message =
+        envelope::scan(&bytes).map_err(|error| no_id(Refusal::new(400, error.code(), error.to_string())))?;
     let with_id = |refusal| (message.raw_id().map(Box::from), refusal);
     let fields = Fields {
         version: field(&head.headers, &VERSION),
@@ -317,9 +320,11 @@ fn has_key(shared: &Shared, headers: &HeaderMap) -> bool {
 fn principal(headers: &HeaderMap) -> Result<&str, Refusal> {
     match field(headers, &HeaderName::from_static(PRINCIPAL_HEADER)) {
         Field::One(principal) if !principal.is_empty() => Ok(principal),
-        _ => {
-            Err(Refusal::new(400, errors::TRANSPORT, "the header berth-principal must be sent once, not empty"))
-        }
+        _ => Err(Refusal::new(
+            400,
+            errors::TRANSPORT,
+            "the header berth-principal must be sent once, not empty",
+        )),
     }
 }
 

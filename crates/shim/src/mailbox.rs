@@ -38,7 +38,8 @@ impl Mailbox {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Letter::Between(message) = &letter {
             let bytes = state.between_bytes + message.len();
-            if MAX_WAITING <= state.letters.len() || (MAX_WAITING_BYTES < bytes && !state.letters.is_empty()) {
+            if MAX_WAITING <= state.letters.len() || (MAX_WAITING_BYTES < bytes && !state.letters.is_empty())
+            {
                 return;
             }
             state.between_bytes = bytes;
@@ -53,18 +54,14 @@ impl Mailbox {
 
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Letter> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.letters.pop_front() {
-            Some(letter) => {
-                if let Letter::Between(message) = &letter {
-                    state.between_bytes -= message.len();
-                }
-                Poll::Ready(letter)
-            }
-            None => {
-                state.reader = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        let Some(letter) = state.letters.pop_front() else {
+            state.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        if let Letter::Between(message) = &letter {
+            state.between_bytes -= message.len();
         }
+        Poll::Ready(letter)
     }
 
     pub(crate) async fn next(&self) -> Letter {

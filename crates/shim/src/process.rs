@@ -2,8 +2,8 @@
 //! first. That it dies with its shim is the sandbox helper's work, which asks the kernel for it.
 
 use std::io;
-use std::process::{ExitStatus, Stdio};
 use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use domain::shim::ShimConfig;

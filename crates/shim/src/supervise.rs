@@ -24,7 +24,7 @@ use crate::process::{self, Process, Spawned};
 use crate::shared::{Failure, Garbage, Phase, Shared, now};
 
 /// How often calls of callers who have left are looked over.
-const TICK: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_mins(1);
 /// After a process has ended, what it wrote before may still be in the pipe for so long. A grandchild that holds the
 /// pipe open must not hold the restart up.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
@@ -247,11 +247,7 @@ async fn write(shared: Arc<Shared>, mut stdin: ChildStdin) {
 }
 
 /// Takes the server's lines to the end of its standard output.
-async fn read(
-    shared: Arc<Shared>,
-    mut stdout: ChildStdout,
-    reply: oneshot::Sender<Result<Opened, String>>,
-) {
+async fn read(shared: Arc<Shared>, mut stdout: ChildStdout, reply: oneshot::Sender<Result<Opened, String>>) {
     let mut lines = Lines::new(MAX_MESSAGE);
     let mut reply = Some(reply);
     loop {

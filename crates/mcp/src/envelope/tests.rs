@@ -3,8 +3,8 @@
 use super::*;
 
 #[track_caller]
-fn check_refused(message: &str, expected: EnvelopeError) {
-    assert_eq!(scan(message.as_bytes()).expect_err(message), expected);
+fn check_refused(message: &str, expected: &EnvelopeError) {
+    assert_eq!(scan(message.as_bytes()).as_ref().expect_err(message), expected);
 }
 
 #[test]
@@ -16,41 +16,44 @@ fn refuses_what_is_no_message() {
             _ => "1",
         };
         let message = format!(r#"{{"jsonrpc":"2.0","{key}":{value},"{key}":{value}}}"#);
-        check_refused(&message, EnvelopeError::RepeatedKey { key });
+        check_refused(&message, &EnvelopeError::RepeatedKey { key });
     }
     check_refused(
         r#"{"jsonrpc":"2.0","\u0069d":1,"method":"x"}"#,
-        EnvelopeError::EscapedKey { key: "(envelope)" },
+        &EnvelopeError::EscapedKey { key: "(envelope)" },
     );
     check_refused(
         r#"{"jsonrpc":"2.0","method":"x","params":{"\u005fmeta":{}}}"#,
-        EnvelopeError::EscapedKey { key: "_meta" },
+        &EnvelopeError::EscapedKey { key: "_meta" },
     );
     check_refused(
         r#"{"jsonrpc":"2.0","method":"x","params":{"_meta":{"progress\u0054oken":1}}}"#,
-        EnvelopeError::EscapedKey { key: "progressToken" },
+        &EnvelopeError::EscapedKey { key: "progressToken" },
     );
     check_refused(
         r#"{"jsonrpc":"2.0","method":"x","params":{"name":"a","name":"b"}}"#,
-        EnvelopeError::RepeatedKey { key: "name" },
+        &EnvelopeError::RepeatedKey { key: "name" },
     );
-    check_refused(r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, EnvelopeError::Id);
-    check_refused(r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, EnvelopeError::Id);
-    check_refused(r#"{"jsonrpc":"2.0","id":true,"result":1}"#, EnvelopeError::Id);
-    check_refused(r#"{"jsonrpc":"2.0","result":1}"#, EnvelopeError::Id);
-    check_refused(r#"{"jsonrpc":"2.0","id":1,"method":2}"#, EnvelopeError::Method);
-    check_refused(r#"{"jsonrpc":"2.0","id":1}"#, EnvelopeError::Shape);
-    check_refused(r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#, EnvelopeError::Shape);
-    check_refused(r#"{"jsonrpc":"2.0","id":1,"method":"x","result":1}"#, EnvelopeError::Shape);
-    check_refused(r#"{"jsonrpc":"2.0","id":1,"params":{},"result":1}"#, EnvelopeError::Shape);
-    check_refused(r#"{"id":1,"method":"x"}"#, EnvelopeError::Version);
-    check_refused(r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#, EnvelopeError::Version);
-    check_refused("[]", EnvelopeError::Batch);
-    check_refused("17", EnvelopeError::NotObject);
-    check_refused("", EnvelopeError::NotJson { at: 0, expected: "a value" });
-    check_refused("{} x", EnvelopeError::NotJson { at: 3, expected: "the end of the message" });
-    check_refused("{\"a\":\"x\ny\"}", EnvelopeError::NotJson { at: 7, expected: "no control character within a string" });
-    check_refused(&"[".repeat(200_000), EnvelopeError::TooDeep);
+    check_refused(r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#, &EnvelopeError::Id);
+    check_refused(r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, &EnvelopeError::Id);
+    check_refused(r#"{"jsonrpc":"2.0","id":true,"result":1}"#, &EnvelopeError::Id);
+    check_refused(r#"{"jsonrpc":"2.0","result":1}"#, &EnvelopeError::Id);
+    check_refused(r#"{"jsonrpc":"2.0","id":1,"method":2}"#, &EnvelopeError::Method);
+    check_refused(r#"{"jsonrpc":"2.0","id":1}"#, &EnvelopeError::Shape);
+    check_refused(r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#, &EnvelopeError::Shape);
+    check_refused(r#"{"jsonrpc":"2.0","id":1,"method":"x","result":1}"#, &EnvelopeError::Shape);
+    check_refused(r#"{"jsonrpc":"2.0","id":1,"params":{},"result":1}"#, &EnvelopeError::Shape);
+    check_refused(r#"{"id":1,"method":"x"}"#, &EnvelopeError::Version);
+    check_refused(r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#, &EnvelopeError::Version);
+    check_refused("[]", &EnvelopeError::Batch);
+    check_refused("17", &EnvelopeError::NotObject);
+    check_refused("", &EnvelopeError::NotJson { at: 0, expected: "a value" });
+    check_refused("{} x", &EnvelopeError::NotJson { at: 3, expected: "the end of the message" });
+    check_refused(
+        "{\"a\":\"x\ny\"}",
+        &EnvelopeError::NotJson { at: 7, expected: "no control character within a string" },
+    );
+    check_refused(&"[".repeat(200_000), &EnvelopeError::TooDeep);
     assert_eq!(scan(b"{\"\xff\"}").unwrap_err(), EnvelopeError::NotUtf8 { at: 2 });
 }
 
@@ -94,8 +97,31 @@ fn line_breaks_between_tokens_become_spaces() {
 #[test]
 fn agrees_with_another_parser_on_what_is_json() {
     let pieces = [
-        "{", "}", "[", "]", ",", ":", "\"a\"", "\"\\u12aF\"", "\"\\x\"", "1", "-", "0", "01", "1.5", "1.", "1e5", "1e",
-        "true", "nul", "null", " ", "\n", "\"ünïcode 😀 long enough for words of eight\"", "\"\\\\\"", "\"open",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"a\"",
+        "\"\\u12aF\"",
+        "\"\\x\"",
+        "1",
+        "-",
+        "0",
+        "01",
+        "1.5",
+        "1.",
+        "1e5",
+        "1e",
+        "true",
+        "nul",
+        "null",
+        " ",
+        "\n",
+        "\"ünïcode 😀 long enough for words of eight\"",
+        "\"\\\\\"",
+        "\"open",
     ];
     // A fixed linear congruential sequence: many short texts, the same in every run.
     let mut seed: u64 = 7;

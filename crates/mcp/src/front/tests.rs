@@ -26,7 +26,8 @@ fn check(message: &str, headers: (&str, &str, &str), serves_modern: bool, expect
 #[test]
 fn the_era_of_a_message() {
     let v = "2026-07-28";
-    let init = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2026-07-28",META}}"#;
+    let init =
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2026-07-28",META}}"#;
     check(init, (v, "", ""), false, Ok(Era::Legacy));
     check(init, ("", "", ""), true, Ok(Era::Legacy));
     let init_modern = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{META}}"#;

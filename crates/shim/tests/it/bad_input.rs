@@ -5,20 +5,33 @@ use http::Method;
 
 use crate::harness::{KEY, Shim, proper};
 
+/// A name, a header that differs, the body, the status, the code.
+type Case<'a> = (&'a str, Option<(&'a str, &'a str)>, &'a str, u16, i64);
+
 const ECHO: &str = r#"{"jsonrpc":"2.0","id":"i","method":"echo"}"#;
 
 #[tokio::test]
 async fn each_fault_has_its_status_and_code() {
     let (shim, session) = Shim::with_session("normal").await;
-    let deep = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let deep = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
     // What differs from a proper request: a header (an empty value removes it), or the body.
-    let cases: &[(&str, Option<(&str, &str)>, &str, u16, i64)] = &[
+    let cases: &[Case<'_>] = &[
         ("no key", Some((KEY_HEADER, "")), ECHO, 401, -32000),
         ("a wrong key", Some((KEY_HEADER, "the-keys")), ECHO, 401, -32000),
         ("no principal", Some((PRINCIPAL_HEADER, "")), ECHO, 400, -32000),
         ("no content type", Some(("content-type", "")), ECHO, 415, -32000),
         ("a wrong content type", Some(("content-type", "text/plain")), ECHO, 415, -32000),
-        ("a content type with a charset", Some(("content-type", "Application/JSON; charset=utf-8")), ECHO, 200, 0),
+        (
+            "a content type with a charset",
+            Some(("content-type", "Application/JSON; charset=utf-8")),
+            ECHO,
+            200,
+            0,
+        ),
         ("nothing acceptable", Some(("accept", "text/html")), ECHO, 406, -32000),
         ("anything acceptable", Some(("accept", "*/*")), ECHO, 200, 0),
         ("an unknown revision", Some(("mcp-protocol-version", "1999-01-01")), ECHO, 400, -32000),
@@ -26,7 +39,13 @@ async fn each_fault_has_its_status_and_code() {
         ("a modern revision without _meta", Some(("mcp-protocol-version", "2026-07-28")), ECHO, 400, -32602),
         ("no session", Some(("mcp-session-id", "")), ECHO, 400, -32000),
         ("a foreign session", Some(("mcp-session-id", "nonsense")), ECHO, 404, -32000),
-        ("an unknown session", Some(("mcp-session-id", "00000000000000000000000000000000")), ECHO, 404, -32000),
+        (
+            "an unknown session",
+            Some(("mcp-session-id", "00000000000000000000000000000000")),
+            ECHO,
+            404,
+            -32000,
+        ),
         ("no body", None, "", 400, -32700),
         ("no JSON", None, "{\"jsonrpc\":", 400, -32700),
         ("too deep", None, &deep, 400, -32700),
@@ -40,7 +59,13 @@ async fn each_fault_has_its_status_and_code() {
         ("an escaped key", None, r#"{"jsonrpc":"2.0","\u0069d":1,"method":"echo"}"#, 400, -32600),
         ("a number as method", None, r#"{"jsonrpc":"2.0","id":1,"method":1}"#, 400, -32600),
         ("neither request nor answer", None, r#"{"jsonrpc":"2.0","id":1}"#, 400, -32600),
-        ("initialize without a version", None, r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#, 400, -32602),
+        (
+            "initialize without a version",
+            None,
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#,
+            400,
+            -32602,
+        ),
         (
             "initialize with a number as version",
             None,
@@ -48,7 +73,13 @@ async fn each_fault_has_its_status_and_code() {
             400,
             -32602,
         ),
-        ("discover without _meta", None, r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#, 400, -32602),
+        (
+            "discover without _meta",
+            None,
+            r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#,
+            400,
+            -32602,
+        ),
         ("a notification", None, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, 202, 0),
         ("an answer", None, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, 202, 0),
         ("proper", None, ECHO, 200, 0),

@@ -19,7 +19,10 @@ async fn an_answer_comes_back_byte_for_byte() {
         .post(&session, r#"{"jsonrpc":"2.0","id":1.50,"method":"script","params":{"lines":["{\"id\":$ID,\"jsonrpc\":\"2.0\",  \"result\":{\"n\":123456789012345678901234,\"é😀\":1.0}}\n"]}}"#)
         .await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
-    assert_eq!(answer.text, r#"{"id":1.50,"jsonrpc":"2.0",  "result":{"n":123456789012345678901234,"é😀":1.0}}"#);
+    assert_eq!(
+        answer.text,
+        r#"{"id":1.50,"jsonrpc":"2.0",  "result":{"n":123456789012345678901234,"é😀":1.0}}"#
+    );
     shim.stop().await;
 }
 
@@ -43,13 +46,17 @@ async fn progress_before_the_answer_makes_a_stream() {
     });
     let answer = shim.post(&session, script(&params)).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream"));
-    let expected = [progress.replace("$TOKEN", "\"tok\""), r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()];
+    let expected =
+        [progress.replace("$TOKEN", "\"tok\""), r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()];
     assert_eq!(events(&answer.text), expected);
 
     let mut json_only = proper(&session);
     json_only[3].1 = "application/json";
     let answer = shim.ask(Method::POST, "/mcp", &json_only, script(&params)).await;
-    assert_eq!((answer.header("content-type"), answer.text.as_str()), ("application/json", expected[1].as_str()));
+    assert_eq!(
+        (answer.header("content-type"), answer.text.as_str()),
+        ("application/json", expected[1].as_str())
+    );
 
     let mut events_only = proper(&session);
     events_only[3].1 = "text/event-stream";
@@ -92,9 +99,12 @@ async fn calls_at_once_get_their_own_answers() {
         async move {
             for round in 0..20 {
                 let id = format!("\"{n}-{round}\"");
-                let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"echo","params":{{"n":{n},"r":{round}}}}}"#);
+                let body = format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"method":"echo","params":{{"n":{n},"r":{round}}}}}"#
+                );
                 let answer = shim.post(session, body).await;
-                let expected = json!({"jsonrpc": "2.0", "id": format!("{n}-{round}"), "result": {"n": n, "r": round}});
+                let expected =
+                    json!({"jsonrpc": "2.0", "id": format!("{n}-{round}"), "result": {"n": n, "r": round}});
                 assert_eq!(answer.json(), expected);
             }
         }
@@ -119,15 +129,27 @@ async fn servers_that_answer_wrongly_harm_nobody() {
     let good = "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":\"good\"}\n";
     let cases: &[(&str, serde_json::Value)] = &[
         ("an answer to nobody", json!({"lines": ["{\"jsonrpc\":\"2.0\",\"id\":9999,\"result\":0}\n", good]})),
-        ("an id of another type", json!({"lines": ["{\"jsonrpc\":\"2.0\",\"id\":\"$ID\",\"result\":0}\n", good]})),
+        (
+            "an id of another type",
+            json!({"lines": ["{\"jsonrpc\":\"2.0\",\"id\":\"$ID\",\"result\":0}\n", good]}),
+        ),
         ("two answers", json!({"lines": [good, "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":\"second\"}\n"]})),
         ("garbage before", json!({"lines": ["oops\n", "{\"half\":\n", "\n", good]})),
         ("not UTF-8", json!({"bytes": [[0xff, 0xfe, 0x0a]], "lines": [good]})),
         ("a batch", json!({"lines": ["[{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":0}]\n", good]})),
-        ("a repeated id", json!({"lines": ["{\"jsonrpc\":\"2.0\",\"id\":$ID,\"id\":$ID,\"result\":0}\n", good]})),
+        (
+            "a repeated id",
+            json!({"lines": ["{\"jsonrpc\":\"2.0\",\"id\":$ID,\"id\":$ID,\"result\":0}\n", good]}),
+        ),
         ("CRLF", json!({"lines": [good.replace('\n', "\r\n")]})),
-        ("a request to the client", json!({"lines": ["{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n", good]})),
-        ("pieces within a character", json!({"bytes": [b"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{\"\xc3".to_vec(), b"\xa9\":1}}\n".to_vec()], "lines": [good]})),
+        (
+            "a request to the client",
+            json!({"lines": ["{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"roots/list\"}\n", good]}),
+        ),
+        (
+            "pieces within a character",
+            json!({"bytes": [b"{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{\"\xc3".to_vec(), b"\xa9\":1}}\n".to_vec()], "lines": [good]}),
+        ),
     ];
     for (name, params) in cases {
         let answer = shim.post(&session, script(params)).await;
@@ -213,7 +235,8 @@ async fn a_modern_request_never_reaches_a_legacy_server() {
         json!({"supported": ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"], "requested": "2026-07-28"})
     );
     let seen = shim.post(&session, r#"{"jsonrpc":"2.0","id":9,"method":"seen"}"#).await;
-    let methods: Vec<_> = seen.json()["result"].as_array().unwrap().iter().map(|m| m["method"].clone()).collect();
+    let methods: Vec<_> =
+        seen.json()["result"].as_array().unwrap().iter().map(|m| m["method"].clone()).collect();
     assert_eq!(methods, ["notifications/initialized"]);
     shim.stop().await;
 }
@@ -224,8 +247,11 @@ async fn a_modern_request_passes_where_the_server_serves_both() {
     let answer = shim.ask(Method::POST, "/mcp", &modern(), MODERN_CALL).await;
     assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some("m")));
     assert_eq!(answer.header("mcp-session-id"), "");
-    for (code, status) in [(-32601, 404), (-32602, 200), (-32020, 400), (-32021, 400), (-32022, 400), (-32603, 200)] {
-        let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":{{\"code\":{code},\"message\":\"m\"}}}}\n");
+    for (code, status) in
+        [(-32601, 404), (-32602, 200), (-32020, 400), (-32021, 400), (-32022, 400), (-32603, 200)]
+    {
+        let line =
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":{{\"code\":{code},\"message\":\"m\"}}}}\n");
         let mut message: serde_json::Value = serde_json::from_str(MODERN_CALL).unwrap();
         message["method"] = "script".into();
         message["params"]["lines"] = json!([line]);

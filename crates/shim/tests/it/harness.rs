@@ -55,7 +55,8 @@ impl Answer {
 }
 
 pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
-    let sockets = dir.path().join("a-directory-whose-name-alone-is-longer-than-what-a-socket-path-may-be".repeat(2));
+    let sockets =
+        dir.path().join("a-directory-whose-name-alone-is-longer-than-what-a-socket-path-may-be".repeat(2));
     let work = dir.path().join("work");
     std::fs::create_dir_all(&sockets).unwrap();
     std::fs::create_dir_all(&work).unwrap();
@@ -79,8 +80,10 @@ pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
 
 /// The interpreter itself: what `PATH` names may be a wrapper that changes the environment.
 fn python() -> String {
-    let output =
-        std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().unwrap();
+    let output = std::process::Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 

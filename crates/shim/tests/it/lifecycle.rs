@@ -75,7 +75,10 @@ async fn garbage_instead_of_an_opening_is_shown() {
 async fn a_missing_program_is_named() {
     let shim = Shim::start_with("normal", |config| config.command = vec!["/nonexistent/program".into()]);
     let message = shim.failure().await;
-    assert!(message.starts_with("the server could not be started: /nonexistent/program: No such file"), "{message}");
+    assert!(
+        message.starts_with("the server could not be started: /nonexistent/program: No such file"),
+        "{message}"
+    );
     shim.stop().await;
 }
 
@@ -174,12 +177,16 @@ async fn what_the_server_spawned_ends_with_it() {
     let (shim, session) = Shim::with_session("normal").await;
     let work = shim.dir.path().join("work");
     let in_work = || {
-        std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|entry| {
-            std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == work)
-        })
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(Result::ok)
+            .any(|entry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == work))
     };
     assert!(in_work(), "the server runs in its directory");
-    let answer = shim.post(&session, script(&json!({"spawn": true, "lines": ["{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":1}\n"]})));
+    let answer = shim.post(
+        &session,
+        script(&json!({"spawn": true, "lines": ["{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":1}\n"]})),
+    );
     assert_eq!(answer.await.status, 200);
     let dir = shim.stop().await;
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -212,10 +219,11 @@ async fn a_second_shim_on_one_directory_is_told_so() {
     again.await.unwrap();
 }
 
+type Change = fn(&mut domain::shim::ShimConfig);
+
 #[tokio::test]
 async fn settings_that_cannot_work_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    type Change = fn(&mut domain::shim::ShimConfig);
     let cases: [(&str, Change); 4] = [
         ("command", |config| config.command.clear()),
         ("key", |config| config.key = domain::secret::Secret::new("")),
@@ -226,10 +234,27 @@ async fn settings_that_cannot_work_are_named() {
         let mut config = config(&dir, "normal");
         change(&mut config);
         let error = shim::run(config, std::future::pending()).await.unwrap_err();
-        assert!(matches!(error, ShimError::Setting { field, .. } if field == expected), "{expected}: {error}");
+        assert!(
+            matches!(error, ShimError::Setting { field, .. } if field == expected),
+            "{expected}: {error}"
+        );
     }
     let error = shim::read_config(&b"{\"key\": \"hunter2\", \"x\": 1}"[..]).unwrap_err().to_string();
-    assert!(error.contains("a missing, unknown or wrong field at line 1") && !error.contains("hunter2"), "{error}");
+    assert!(
+        error.contains("a missing, unknown or wrong field at line 1") && !error.contains("hunter2"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_nothing() {
+    let shim = Shim::start_with("normal", |config| config.log = "/dev/full".into());
+    let session = shim.session("user:a").await;
+    let done = "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":1}\n";
+    let params = json!({"stderr": ["one\n"], "lines": [done], "flood": 1000});
+    assert_eq!(shim.post(&session, script(&params)).await.status, 200);
+    assert_eq!(shim.post(&session, r#"{"jsonrpc":"2.0","id":1,"method":"echo"}"#).await.status, 200);
+    shim.stop().await;
 }
 
 #[tokio::test]
