@@ -228,6 +228,8 @@ impl Instance {
         let install = match (&self.prepared, &self.record.failed) {
             (Some((of, _)), _) if *of == mark => Install::Done,
             (_, Some(failed)) if failed.mark == mark => Install::Failed(failed.message.clone()),
+            // What is part of the binary is always there.
+            _ if self.record.installed.is_none() && !is_builtin(spec) => Install::Never,
             _ => Install::Unknown,
         };
         Observed {
@@ -266,16 +268,21 @@ impl Instance {
 
     async fn install(&mut self, spec: &Arc<InstanceSpec>) {
         let mark = Mark::of(spec);
-        let unseen = self.record.installed.is_none() && !matches!(spec.package, Package::Builtin { .. });
-        if unseen {
-            self.say_progress(Progress { step: "waiting for its turn to install".to_owned(), percent: None });
-        }
         let (face, shared) = (Arc::clone(&self.face), Arc::clone(&self.shared));
         let on_progress = move |progress| publish_progress(&face, &shared.changes, progress);
         let shared = Arc::clone(&self.shared);
         let installing = async {
-            // The semaphore is never closed, so there is no error to speak of.
-            let _turn = shared.installs.acquire().await;
+            let _turn = match shared.installs.try_acquire() {
+                Ok(turn) => Some(turn),
+                // Only downloads are worth a queue: what is installed is found at once.
+                Err(_) if self.record.installed.is_some() || is_builtin(spec) => None,
+                Err(_) => {
+                    let step = "waiting for other installs".to_owned();
+                    on_progress(Progress { step, percent: None });
+                    // The semaphore is never closed, so there is no error to speak of.
+                    shared.installs.acquire().await.ok()
+                }
+            };
             shared.runtime.prepare(spec, &on_progress).await
         };
         let outcome = tokio::select! {
@@ -432,10 +439,6 @@ impl Instance {
         });
     }
 
-    fn say_progress(&self, progress: Progress) {
-        publish_progress(&self.face, &self.shared.changes, progress);
-    }
-
     fn unreadable(&self, reason: &str) {
         self.face.publish(&self.shared.changes, |report| {
             report.status = InstanceStatus::ErrorRuntime;
@@ -463,6 +466,10 @@ impl Instance {
             tracing::warn!(instance = %self.id, error = chain(&error), "the record of what was done cannot be written");
         }
     }
+}
+
+fn is_builtin(spec: &InstanceSpec) -> bool {
+    matches!(spec.package, Package::Builtin { .. })
 }
 
 fn publish_progress(face: &Face, changes: &Changes, progress: Progress) {

@@ -109,6 +109,8 @@ pub(crate) enum Shim {
 /// What is known of the install for the wanted mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Install {
+    /// Nothing was ever installed for this instance.
+    Never,
     /// Not looked at since this DTMA started, or for another mark.
     Unknown,
     /// The package is there.
@@ -158,7 +160,7 @@ fn towards_running(mark: Mark, observed: &Observed) -> Step {
             Step::Watch(look_again(&status.server, observed.now))
         }
         // The new package is fetched while the old server still serves.
-        Shim::Answers(_) if observed.install == Install::Unknown => Step::Install,
+        Shim::Answers(_) if matches!(observed.install, Install::Unknown | Install::Never) => Step::Install,
         Shim::Answers(_) => Step::ShutDown,
         Shim::Deaf { since } if current && *since < BOOT_LIMIT => {
             let quick = *since < Duration::from_millis(500);
@@ -169,7 +171,7 @@ fn towards_running(mark: Mark, observed: &Observed) -> Step {
         }
         Shim::Deaf { .. } | Shim::Silent { .. } | Shim::Foreign | Shim::Absent { clean: false } => Step::Kill,
         Shim::Absent { clean: true } => match observed.install {
-            Install::Unknown => Step::Install,
+            Install::Unknown | Install::Never => Step::Install,
             Install::Failed(_) => Step::Rest,
             Install::Done if observed.wait.is_zero() => Step::Start,
             Install::Done => Step::Watch(observed.wait),
@@ -188,7 +190,8 @@ fn look_again(server: &ServerState, now: Timestamp) -> Duration {
     })
 }
 
-/// The status to report while `step` is taken, with its reason when there is one. An install reports its own.
+/// The status to report while `step` is taken, with its reason when there is one. An install that takes its time reports
+/// its own.
 pub(crate) fn status(
     spec: &InstanceSpec,
     observed: &Observed,
@@ -198,8 +201,12 @@ pub(crate) fn status(
         let status = if step == Step::Rest { InstanceStatus::Stopped } else { InstanceStatus::Stopping };
         return (status, None);
     }
-    if let (Install::Failed(message), Step::Rest) = (&observed.install, step) {
-        return (InstanceStatus::ErrorInstall, Some(message.clone()));
+    match (&observed.install, step) {
+        (Install::Failed(message), Step::Rest) => {
+            return (InstanceStatus::ErrorInstall, Some(message.clone()));
+        }
+        (Install::Never, Step::Install) => return (InstanceStatus::Installing, None),
+        _ => {}
     }
     match (&observed.shim, step) {
         (Shim::Answers(status), Step::Watch(_)) => of_server(&status.server),

@@ -74,7 +74,7 @@ fn check(
 #[test]
 fn towards_running() {
     use Install::{Done, Unknown};
-    use InstanceStatus::{ErrorInstall, ErrorRuntime, Running, Starting, Stopping};
+    use InstanceStatus::{ErrorInstall, ErrorRuntime, Installing, Running, Starting, Stopping};
     use Step::{Install as Get, Kill, Rest, ShutDown, Start};
     #[track_caller]
     fn row(
@@ -89,6 +89,7 @@ fn towards_running() {
 
     // From nothing to a started shim.
     row(unclean.clone(), None, Unknown, (Kill, Starting, None));
+    row(clean.clone(), None, Install::Never, (Get, Installing, None));
     row(clean.clone(), None, Unknown, (Get, Starting, None));
     row(clean.clone(), None, Done, (Start, Starting, None));
     row(clean.clone(), Some(MARK), Done, (Start, Starting, None));

@@ -106,6 +106,29 @@ async fn a_stop_while_installing_ends_the_install() {
 }
 
 #[tokio::test]
+async fn two_install_at_a_time_and_the_others_say_that_they_wait() {
+    let host = Host::start().await;
+    let all = host.machine.gate.acquire_many(100).await.unwrap();
+    let specs = [spec(), spec(), spec()];
+    let waits = |report: &api::dtma::InstanceReport| {
+        report.progress.as_ref().is_some_and(|progress| progress.step == "waiting for other installs")
+    };
+    for spec in &specs {
+        host.put(spec).await;
+        host.until(spec.id, "installing", |report| report.progress.is_some()).await;
+    }
+    host.until(specs[2].id, "waiting", waits).await;
+    assert_eq!(host.machine.asked(), ["install 1", "install 1"]);
+    // One that leaves makes room.
+    host.wish(specs[0].id, "stop").await;
+    host.until(specs[2].id, "installing", |report| report.progress.is_some() && !waits(report)).await;
+    drop(all);
+    for spec in &specs[1..] {
+        host.status(spec.id, 1, Running).await;
+    }
+}
+
+#[tokio::test]
 async fn a_failed_install_is_tried_again_only_when_asked() {
     let mut host = Host::start().await;
     let spec = spec();
