@@ -93,7 +93,7 @@ fn check(platform: &Platform, part: &str, pid: impl Fn(&Platform) -> u32) {
 fn each_part_comes_back_and_others_do_not_notice() {
     let platform = Platform::start(BERTH);
     platform.ok(&["deploy", "everything", "--name", "victim", "--wait"]);
-    let word = "mcp-server-everything";
+    let word = "server-everything/dist/index.js";
     check(&platform, "server", |platform| platform.server(word));
     check(&platform, "shim", |platform| platform.shim(word));
     check(&platform, "DTMA", |platform| platform.own("dtma"));

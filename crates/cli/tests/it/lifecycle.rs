@@ -68,7 +68,7 @@ fn packages_of_npm_and_pypi() {
 
     platform.ok(&["start", "everything"]);
     platform.wait_for("everything", "running");
-    let server = platform.server("mcp-server-everything");
+    let server = platform.server("server-everything/dist/index.js");
     platform.ok(&["restart", "everything"]);
     wait::until("another process", || {
         (!processes::is_alive(server) && platform.instance("everything")?["status"] == "running")
