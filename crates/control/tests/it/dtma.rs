@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use domain::ids::InstanceId;
 use domain::spec::InstanceSpec;
 use domain::status::{InstanceReport, InstanceStatus};
@@ -43,6 +43,7 @@ impl FakeDtma {
         let router = Router::new()
             .route("/v1/instances/{id}", put(take).delete(remove))
             .route("/v1/instances/{id}/logs", get(logs))
+            .route("/v1/instances/{id}/mcp", post(mcp))
             .with_state(Arc::clone(self));
         let stop = CancellationToken::new();
         let until = stop.clone();
@@ -136,6 +137,12 @@ async fn remove(State(dtma): State<Arc<FakeDtma>>, Path(id): Path<InstanceId>) -
     }
     let body = json!({ "error": { "code": "not_found", "message": "no such instance" } });
     (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+/// What the instance's shim would be shown, and the DTMA itself.
+async fn mcp(Path(id): Path<InstanceId>, headers: HeaderMap) -> String {
+    let shown = |name: &str| headers.get(name).map_or("", |v| v.to_str().unwrap()).to_owned();
+    format!("{id} {} {} {}", shown("authorization"), shown("berth-key"), shown("berth-principal"))
 }
 
 async fn logs(Path(id): Path<InstanceId>, axum::extract::RawQuery(query): axum::extract::RawQuery) -> String {

@@ -80,3 +80,44 @@ async fn an_instance_is_served_from_the_moment_it_runs_until_it_is_stopped() {
     assert_eq!(reason().await, (404, "unknown".to_owned()));
     platform.stop().await;
 }
+
+#[tokio::test]
+async fn another_host_is_reached_through_its_dtma() {
+    let dtma = Arc::new(FakeDtma::default());
+    let (address, _) = dtma.listen(None).await;
+    let platform = Platform::start_with(address, |config| config.local_way = control::LocalWay::Dtma).await;
+    platform.instance_until("welcome", |instance| instance["status"] == "installing").await;
+    dtma.report(&platform, |_| (InstanceStatus::Running, None)).await;
+    let answer = platform.send(Some(&platform.owner), Method::POST, ADDRESS, Some(call())).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let (spec, who) = (dtma.spec("welcome").unwrap(), platform.get("/api/v1/whoami").await.json());
+    let (token, user) = (platform.local.dtma_token.expose(), who["user"].as_str().unwrap());
+    assert_eq!(answer.body, format!("{} Bearer {token} {} user:{user}", spec.id, spec.key.expose()));
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn all_of_it_on_postgresql() {
+    let dtma = Arc::new(FakeDtma::default());
+    let (address, _) = dtma.listen(None).await;
+    let database = testkit::postgres::database();
+    let platform = Platform::start_with(address, |config| config.database = Some(database)).await;
+    platform.instance_until("welcome", |instance| instance["status"] == "installing").await;
+    dtma.report(&platform, |_| (InstanceStatus::Running, None)).await;
+    serve_shim(&platform, &dtma.spec("welcome").unwrap().id.to_string());
+    let answer = platform.send(Some(&platform.owner), Method::POST, ADDRESS, Some(call())).await;
+    assert_eq!(answer.status, StatusCode::OK);
+
+    platform.deploy("second").await;
+    let taken = json!({ "server": "welcome", "name": "second" });
+    let taken = platform.post("/api/v1/instances", taken).await;
+    assert!(taken.error().contains("`second-2` is free"), "{}", taken.error());
+    platform.instance_until("second", |instance| instance["status"] == "installing").await;
+    platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/instances/second", None).await;
+    let deadline = std::time::Instant::now() + crate::platform::PATIENCE;
+    while platform.get("/api/v1/instances/second").await.status != StatusCode::NOT_FOUND {
+        assert!(std::time::Instant::now() < deadline, "it is still there");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    platform.stop().await;
+}

@@ -82,12 +82,22 @@ pub(crate) fn nobody() -> SocketAddr {
 
 impl Platform {
     pub(crate) async fn start(dtma: SocketAddr) -> Self {
+        Self::start_with(dtma, |_| {}).await
+    }
+
+    /// As [`Platform::start`], with what `change` makes of the configuration.
+    pub(crate) async fn start_with(dtma: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let config = config(dir.path(), &format!("http://{address}"), dtma);
+        let mut config = config(dir.path(), &format!("http://{address}"), dtma);
+        change(&mut config);
         let setup = control::setup(&config).await.unwrap();
-        let store = Store::open(&Database::Sqlite(config.data.join("berth.db"))).await.unwrap();
+        let database = match &config.database {
+            Some(text) => Database::parse(text).unwrap(),
+            None => Database::Sqlite(config.data.join("berth.db")),
+        };
+        let store = Store::open(&database).await.unwrap();
         let stop = CancellationToken::new();
         let (until, served_config) = (stop.clone(), config.clone());
         let served = tokio::spawn(async move {
