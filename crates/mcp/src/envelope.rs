@@ -13,6 +13,9 @@ use crate::errors;
 pub use crate::json::Span;
 use crate::json::{ScanError, Scanner, Text};
 
+/// The longest id, as written, in bytes. Ids are kept and repeated, so a message must not be able to be mostly id.
+const MAX_ID: usize = 1024;
+
 /// The prefix of the specification's own `_meta` keys.
 pub const META_PREFIX: &str = "io.modelcontextprotocol/";
 
@@ -71,8 +74,8 @@ pub enum EnvelopeError {
     /// `jsonrpc` is absent or not `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]
     Version,
-    /// The id is neither a string nor a number.
-    #[error("`id` must be a string or a number")]
+    /// The id is neither a string nor a number, or longer than anybody needs.
+    #[error("`id` must be a string or a number, of at most 1024 bytes")]
     Id,
     /// The method is not a string.
     #[error("`method` must be a string")]
@@ -282,7 +285,9 @@ impl Found {
         }
         let first_of = |span: Span| text.as_bytes()[span.range().start];
         let id_is_null = self.id.is_some_and(|id| first_of(id) == b'n');
-        if self.id.is_some_and(|id| !matches!(first_of(id), b'"' | b'-' | b'0'..=b'9' | b'n')) {
+        let is_id =
+            |id: Span| id.range().len() <= MAX_ID && matches!(first_of(id), b'"' | b'-' | b'0'..=b'9' | b'n');
+        if self.id.is_some_and(|id| !is_id(id)) {
             return Err(EnvelopeError::Id);
         }
         let kind = match (self.method, self.result, self.error) {

@@ -88,23 +88,29 @@ impl Process {
     }
 }
 
-/// How a process ended, for people: `ended with exit code 3`.
+/// How a process ended, for people: `ended with exit code 3`. The sandbox helper, like a shell, ends with 128 and the
+/// number of the signal that ended the server.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => {
-            let name = match signal {
-                4 => " (SIGILL)",
-                6 => " (SIGABRT)",
-                7 => " (SIGBUS)",
-                9 => " (SIGKILL)",
-                11 => " (SIGSEGV)",
-                15 => " (SIGTERM)",
-                31 => " (SIGSYS)",
-                _ => "",
-            };
-            format!("was killed by signal {signal}{name}")
+        (Some(code @ 129..=192), _) => {
+            format!("ended with exit code {code}, as after signal {}", signal_words(code - 128))
         }
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was killed by signal {}", signal_words(signal)),
         (None, None) => "ended".to_owned(),
     }
+}
+
+fn signal_words(signal: i32) -> String {
+    let name = match signal {
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        9 => " (SIGKILL)",
+        11 => " (SIGSEGV)",
+        15 => " (SIGTERM)",
+        31 => " (SIGSYS)",
+        _ => "",
+    };
+    format!("{signal}{name}")
 }

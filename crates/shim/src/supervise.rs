@@ -28,6 +28,8 @@ const TICK: Duration = Duration::from_mins(1);
 /// After a process has ended, what it wrote before may still be in the pipe for so long. A grandchild that holds the
 /// pipe open must not hold the restart up.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
+/// A process that closed a pipe and goes on for longer than this cannot be served any more.
+const EXIT_AFTER_CLOSE: Duration = Duration::from_millis(200);
 /// Of a line that is no message, so many characters go into the log.
 const GARBAGE_CHARS: usize = 200;
 /// Lines that are no message are logged one by one up to this many, then at each doubling.
@@ -172,12 +174,13 @@ async fn finish(shared: &Shared, process: &mut Process, why: Option<Why>) -> End
         Some(Why::Exit(Err(error))) => End::Failed(format!("the server was lost: {error}")),
         Some(Why::Closed(pipe)) => {
             // A process that is ending closes its pipes first; then how it ended says more.
-            match process.stop().await {
-                Ok(status) => {
-                    End::Failed(format!("the server {}{before}{garbage}", process::describe(status)))
-                }
-                Err(error) => End::Failed(format!("the server closed its {pipe} and was lost: {error}")),
+            if let Ok(Ok(status)) = tokio::time::timeout(EXIT_AFTER_CLOSE, process.wait()).await {
+                return End::Failed(format!("the server {}{before}{garbage}", process::describe(status)));
             }
+            let words = format!("the server closed its {pipe}{before}{garbage}");
+            end_calls(shared, &words);
+            let _ = process.stop().await;
+            End::Failed(words)
         }
     }
 }

@@ -38,6 +38,8 @@ fn refuses_what_is_no_message() {
     check_refused(r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, &EnvelopeError::Id);
     check_refused(r#"{"jsonrpc":"2.0","id":true,"result":1}"#, &EnvelopeError::Id);
     check_refused(r#"{"jsonrpc":"2.0","result":1}"#, &EnvelopeError::Id);
+    let long = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#, "i".repeat(1023));
+    check_refused(&long, &EnvelopeError::Id);
     check_refused(r#"{"jsonrpc":"2.0","id":1,"method":2}"#, &EnvelopeError::Method);
     check_refused(r#"{"jsonrpc":"2.0","id":1}"#, &EnvelopeError::Shape);
     check_refused(r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#, &EnvelopeError::Shape);

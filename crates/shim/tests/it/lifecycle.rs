@@ -117,6 +117,7 @@ async fn a_crash_ends_calls_at_once_and_the_session_goes_on() {
     let hang = r#"{"jsonrpc":"2.0","id":"h","method":"script"}"#;
     for (params, how) in [
         (json!({"exit": 3}), "ended with exit code 3"),
+        (json!({"exit": 139}), "ended with exit code 139, as after signal 11 (SIGSEGV)"),
         (json!({"kill": 9}), "was killed by signal 9 (SIGKILL)"),
     ] {
         let before = shim.status().await.restarts;
@@ -165,6 +166,7 @@ async fn a_server_that_closes_its_output_is_replaced() {
     let (shim, session) = Shim::with_session("normal").await;
     let answer = shim.post(&session, script(&json!({"close": true}))).await;
     assert_eq!((answer.status, answer.code()), (200, -32603));
+    assert_eq!(answer.json()["error"]["message"], "the server closed its standard output");
     shim.until("running again", |status| {
         status.restarts == 1 && matches!(status.server, ServerState::Running { .. })
     })
