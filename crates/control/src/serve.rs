@@ -30,35 +30,18 @@ use crate::tasks::{self, Statuses};
 /// # Errors
 /// Any [`StartError`], before anything is served.
 pub async fn run(config: Config, listener: Listener, stop: CancellationToken) -> Result<(), StartError> {
-    let (store, keys) = open(&config).await?;
-    fill_catalog(&store).await?;
-    let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way));
-    directory.refresh().await.map_err(StartError::Store)?;
-
-    let public_url = config.public_url.trim_end_matches('/').to_owned();
+    let app = assemble(&config, stop.clone()).await?;
     let gateway_config = gateway::Config {
-        own_origins: own_origins(&public_url),
+        own_origins: own_origins(&app.public_url),
         allowed_origins: config.allowed_origins.clone(),
     };
-    let gateway = Gateway::new(Arc::clone(&directory) as Arc<dyn gateway::Directory>, &gateway_config);
-    let app = Arc::new(App {
-        store: store.clone(),
-        keys,
-        directory,
-        events: Hub::default(),
-        dtma: DtmaClient::default(),
-        metrics: Metrics::default(),
-        public_url,
-        local: config.local_way,
-        deploy: Notify::new(),
-        statuses: Statuses::default(),
-        stop: stop.clone(),
-    });
+    let gateway = Gateway::new(Arc::clone(&app.directory) as Arc<dyn gateway::Directory>, &gateway_config);
     let front = Front {
         router: crate::http::router(Arc::clone(&app)),
         gateway: Arc::new(gateway),
         app: Arc::clone(&app),
     };
+    let store = app.store.clone();
     let reconcilers = tokio::spawn(tasks::run(app));
     hop::serve::serve(listener, front, async move { stop.cancelled().await }).await;
     if let Err(error) = reconcilers.await {
@@ -66,6 +49,30 @@ pub async fn run(config: Config, listener: Listener, stop: CancellationToken) ->
     }
     store.close().await;
     Ok(())
+}
+
+/// Everything but the listener and the reconcilers.
+///
+/// # Errors
+/// Any [`StartError`].
+pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result<Arc<App>, StartError> {
+    let (store, keys) = open(config).await?;
+    fill_catalog(&store).await?;
+    let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way));
+    directory.refresh().await.map_err(StartError::Store)?;
+    Ok(Arc::new(App {
+        store,
+        keys,
+        directory,
+        events: Hub::default(),
+        dtma: DtmaClient::default(),
+        metrics: Metrics::default(),
+        public_url: config.public_url.trim_end_matches('/').to_owned(),
+        local: config.local_way,
+        deploy: Notify::new(),
+        statuses: Statuses::default(),
+        stop,
+    }))
 }
 
 /// MCP addresses go to the gateway without passing a router: theirs is the path that must be short.

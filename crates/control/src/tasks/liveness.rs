@@ -53,3 +53,6 @@ async fn silence(app: &App, up: Duration) -> Outcome<usize> {
     }
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests;
