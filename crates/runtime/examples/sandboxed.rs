@@ -1,10 +1,29 @@
-//! The sandbox helper alone, for this crate's tests: what `berth __sandbox …` is in the binary.
+//! The parts of the binary that this crate's tests start: the sandbox helper, and as a shim the least that starts
+//! a server and waits for it.
+
+use std::io::Read as _;
+use std::process::Command;
+
+use domain::shim::ShimConfig;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
-    // The runtime starts `<binary> __sandbox …`, as it does with the real one.
-    if args.next().is_some_and(|first| first == "__sandbox") {
+    let first = args.next().unwrap_or_default();
+    if first == "__sandbox" {
         runtime::sandbox::run(args);
     }
-    std::process::exit(2);
+    assert_eq!(first, "shim");
+    let mut document = Vec::new();
+    std::io::stdin().read_to_end(&mut document).unwrap();
+    let config: ShimConfig = serde_json::from_slice(&document).unwrap();
+    let secrets = config.secrets.iter().map(|(name, secret)| (name, secret.expose()));
+    let status = Command::new(&config.command[0])
+        .args(&config.command[1..])
+        .current_dir(&config.cwd)
+        .env_clear()
+        .envs(&config.env)
+        .envs(secrets)
+        .status()
+        .unwrap();
+    std::process::exit(status.code().unwrap_or(1));
 }

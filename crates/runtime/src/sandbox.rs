@@ -24,7 +24,7 @@ use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use self::policy::Policy;
 use self::sys::Fork;
@@ -203,7 +203,8 @@ fn init(policy: &Policy, program: &[OsString], alive: &OwnedFd) -> Result<i32, F
         Fork::Child => become_server(policy, program),
         Fork::Parent(server) => {
             release_standard_streams()?;
-            confine::drop_capabilities()?;
+            // A server with a user of its own could not be signalled without this one.
+            confine::drop_capabilities(CapabilitySet::KILL)?;
             rustix::thread::set_no_new_privs(true).map_err(Failure::of("set no_new_privs"))?;
             let code = tend(server, &signals, alive)?;
             if !policy.enforce.pid_namespace {
@@ -226,7 +227,10 @@ fn tend(server: Pid, signals: &OwnedFd, alive: &OwnedFd) -> Result<i32, Failure>
                 && let Some(signal) = Signal::from_named_raw(signal)
             {
                 // The server's group as a whole; it may have ended meanwhile.
-                let _ = rustix::process::kill_process_group(server, signal);
+                match rustix::process::kill_process_group(server, signal) {
+                    Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                    Err(error) => report(&Failure::new("pass a signal on to the server", error.into())),
+                }
             }
         }
         while let Some((pid, status)) = wait(None, WaitOptions::NOHANG)? {

@@ -28,7 +28,7 @@ pub(super) fn confine(policy: &Policy) -> Result<(), Failure> {
         })?;
         become_user(uid)?;
     }
-    drop_capabilities()?;
+    drop_capabilities(CapabilitySet::empty())?;
     rustix::thread::set_no_new_privs(true).map_err(Failure::of("set no_new_privs"))?;
     if policy.enforce.landlock {
         landlock(policy)?;
@@ -89,15 +89,16 @@ fn lock_capabilities() -> Result<(), Failure> {
     rustix::thread::set_capabilities_secure_bits(bits).map_err(Failure::of("make user 0 an ordinary one"))
 }
 
-/// Drops every capability of this process, for good once `no_new_privs` is set.
-pub(super) fn drop_capabilities() -> Result<(), Failure> {
-    let none = CapabilitySet::empty();
+/// Drops every capability of this process but `keep`, for good once `no_new_privs` is set.
+pub(super) fn drop_capabilities(keep: CapabilitySet) -> Result<(), Failure> {
+    let held = rustix::thread::capabilities(None).map_err(Failure::of("read the capabilities"))?;
+    let kept = held.permitted & keep;
     rustix::thread::clear_ambient_capability_set().map_err(Failure::of("clear the ambient set"))?;
     rustix::thread::set_capabilities(
         None,
-        CapabilitySets { effective: none, permitted: none, inheritable: none },
+        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
     )
-    .map_err(Failure::of("drop all capabilities"))
+    .map_err(Failure::of("drop the capabilities"))
 }
 
 /// Puts the policy's allow-list on this process and all its children, for good.

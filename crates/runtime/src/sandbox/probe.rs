@@ -139,7 +139,7 @@ fn find() -> Probe {
 
     let privileges = attempt(|| {
         rustix::thread::set_no_new_privs(true).map_err(Failure::of("set no_new_privs"))?;
-        confine::drop_capabilities()
+        confine::drop_capabilities(rustix::thread::CapabilitySet::empty())
     });
     say("no new privileges", privileges.is_ok(), describe(&privileges, "and no capabilities"));
 
