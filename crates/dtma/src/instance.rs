@@ -85,6 +85,7 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         deaf_since: None,
         silences: 0,
         clean: false,
+        killed: false,
         failures: 0,
         not_before: Instant::now(),
         trouble: None,
@@ -108,6 +109,8 @@ struct Instance {
     deaf_since: Option<Instant>,
     silences: u32,
     clean: bool,
+    /// Whether the last step was a kill too.
+    killed: bool,
     failures: u32,
     not_before: Instant,
     /// What the host refused last; cleared by the next success.
@@ -163,17 +166,17 @@ impl Instance {
     async fn round(&mut self, spec: &Arc<InstanceSpec>) {
         let observed = self.observe(spec).await;
         let step = plan::next(spec, &observed);
+        if let (Shim::Answers(_), Step::Watch(_)) = (&observed.shim, step) {
+            self.trouble = None;
+        }
         self.report(spec, &observed, step);
         self.face.seen.send_replace(true);
+        self.killed &= step == Step::Kill;
         match step {
             Step::Install => self.install(spec).await,
             Step::Start => self.start(spec).await,
             Step::ShutDown => self.shut_down(spec).await,
-            Step::Kill => {
-                if !self.kill().await {
-                    self.pause(RETRY).await;
-                }
-            }
+            Step::Kill => self.kill_again().await,
             Step::Watch(time) => self.pause(time).await,
             Step::Rest => self.pause(Duration::MAX).await,
         }
@@ -198,7 +201,7 @@ impl Instance {
                 self.silences = 0;
                 self.deaf_since = None;
                 self.clean = false;
-                if self.life.is_none() {
+                if self.life.is_none() && self.status.as_ref().is_none_or(|known| known.pid != status.pid) {
                     self.adopt(spec, &status);
                 }
                 self.status = Some(status.clone());
@@ -220,7 +223,13 @@ impl Instance {
                         self.died(&how);
                         Shim::Absent { clean: self.clean }
                     }
-                    None => Shim::Absent { clean: self.clean },
+                    None => {
+                        // It answered before, on a host that gives no descriptor of a process.
+                        if self.status.is_some() {
+                            self.died("unknown");
+                        }
+                        Shim::Absent { clean: self.clean }
+                    }
                 }
             }
         };
@@ -237,7 +246,12 @@ impl Instance {
             started: self.record.started,
             install,
             failures: self.failures,
-            wait: self.not_before.saturating_duration_since(Instant::now()),
+            // Something new is tried at once.
+            wait: if self.record.started == Some(mark) {
+                self.not_before.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            },
             now: now(),
         }
     }
@@ -348,6 +362,20 @@ impl Instance {
         }
     }
 
+    /// As [`Self::kill`], with a pause when it did not help the last time either.
+    async fn kill_again(&mut self) {
+        let again = std::mem::replace(&mut self.killed, true);
+        if !self.kill().await {
+            self.pause(RETRY).await;
+        } else if again {
+            let trouble =
+                format!("something that is not its shim answers at {}: end that process", self.address);
+            tracing::warn!(instance = %self.id, error = trouble, "there is nothing of ours to kill; trying again");
+            self.trouble = Some(trouble);
+            self.pause(RETRY).await;
+        }
+    }
+
     /// Kills all that may be left of a shim; false when the host refused.
     async fn kill(&mut self) -> bool {
         match self.shared.runtime.kill_leftovers(self.id).await {
@@ -407,9 +435,10 @@ impl Instance {
     }
 
     fn report(&self, spec: &InstanceSpec, observed: &Observed, step: Step) {
-        let (status, message) = match (&self.trouble, plan::status(spec, observed, step)) {
-            (Some(trouble), (_, None)) => (InstanceStatus::ErrorRuntime, Some(trouble.clone())),
-            (_, planned) => planned,
+        // What the host refuses explains the rest.
+        let (status, message) = match &self.trouble {
+            Some(trouble) => (InstanceStatus::ErrorRuntime, Some(trouble.clone())),
+            None => plan::status(spec, observed, step),
         };
         let server = match &observed.shim {
             Shim::Answers(ShimStatus {

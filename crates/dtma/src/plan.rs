@@ -216,14 +216,15 @@ pub(crate) fn status(
                 "its shim has not answered {times} times in a row; it is killed and started again after {SILENCE_LIMIT}"
             )),
         ),
-        (Shim::Absent { .. }, _) if Backoff::OWN.is_crash_loop(observed.failures) => (
-            InstanceStatus::ErrorRuntime,
-            Some(format!(
-                "its shim ended {} times in a row and is started again every {} s; `shim.log` in the instance's directory has its last words",
+        (Shim::Absent { .. }, _) if 0 < observed.failures => {
+            let crash_loop = Backoff::OWN.is_crash_loop(observed.failures);
+            let status = if crash_loop { InstanceStatus::ErrorRuntime } else { InstanceStatus::Starting };
+            let message = format!(
+                "its shim ended by itself, {} in a row, and is started again; `shim.log` in the instance's directory has its last words",
                 observed.failures,
-                Backoff::OWN.longest.as_secs(),
-            )),
-        ),
+            );
+            (status, Some(message))
+        }
         (Shim::Absent { .. } | Shim::Answers(_) | Shim::Deaf { .. } | Shim::Foreign, _) => {
             (InstanceStatus::Starting, None)
         }

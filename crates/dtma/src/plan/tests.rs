@@ -170,6 +170,8 @@ fn a_shim_that_keeps_ending_waits_and_says_so() {
     for (failures, expected) in [(1, InstanceStatus::Starting), (10, InstanceStatus::ErrorRuntime)] {
         let step = next(&spec, &observed(failures));
         assert_eq!(step, Step::Watch(wait));
-        assert_eq!(status(&spec, &observed(failures), step).0, expected, "{failures} failures");
+        let (status, message) = status(&spec, &observed(failures), step);
+        assert_eq!(status, expected, "{failures} failures");
+        assert!(message.unwrap().contains(&format!("{failures} in a row")));
     }
 }

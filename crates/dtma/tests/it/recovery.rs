@@ -198,3 +198,22 @@ fn enrolment() {
     }
     read().unwrap();
 }
+
+#[tokio::test]
+async fn a_stranger_at_the_socket_is_told_and_outlasted() {
+    let host = Host::start().await;
+    let spec = spec();
+    let dir = host.layout.socket_dir(spec.id);
+    std::fs::create_dir_all(&dir).unwrap();
+    let listener = hop::address::bind_unix(&dir, domain::shim::SOCKET).unwrap();
+    let refuse = axum::Router::new().fallback(async || axum::http::StatusCode::UNAUTHORIZED);
+    let gone = tokio_util::sync::CancellationToken::new();
+    let strange = hop::serve::serve_router(Listener::Unix(listener), refuse, gone.clone().cancelled_owned());
+    let strange = tokio::spawn(strange);
+    host.put(&spec).await;
+    let report = host.status(spec.id, 1, ErrorRuntime).await;
+    assert!(report.message.unwrap().contains(dir.to_str().unwrap()), "it says where");
+    gone.cancel();
+    strange.await.unwrap();
+    host.status(spec.id, 1, Running).await;
+}
