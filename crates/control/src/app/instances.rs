@@ -337,7 +337,14 @@ async fn environment_of(store: &Store, caller: &Caller, name: Option<&str>) -> O
 
 async fn taken(app: &App, caller: &Caller, name: &InstanceName) -> Result<Problem, StoreError> {
     let free = store::instances::next_free_name(&app.store, caller.account, name).await?;
-    let problem =
-        Problem::refused(ErrorCode::Conflict, format!("an instance `{name}` exists already")).field("name");
-    Ok(problem.hint(format!("`{free}` is free")))
+    let holder = store::instances::by_name(&app.store, caller.account, name).await?;
+    let (message, hint) = if holder.is_some_and(|row| row.deleting) {
+        (
+            format!("the instance `{name}` is still being removed"),
+            format!("wait for it, or take `{free}`, which is free"),
+        )
+    } else {
+        (format!("an instance `{name}` exists already"), format!("`{free}` is free"))
+    };
+    Ok(Problem::refused(ErrorCode::Conflict, message).field("name").hint(hint))
 }

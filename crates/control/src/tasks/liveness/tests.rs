@@ -9,7 +9,7 @@ use super::*;
 use crate::app::instances::render;
 use crate::config::{Config, LocalEnvironment, LocalWay};
 
-const LONG_UP: Duration = Duration::from_secs(3600);
+const LONG_UP: Duration = Duration::from_hours(1);
 
 async fn heard(app: &App, row: &EnvironmentRow, at: Timestamp, sequence: u64) {
     let system = SystemMetrics {
@@ -56,7 +56,7 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
     let row = local(&app).await;
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "one that never reported is awaited, not silent");
 
-    heard(&app, &row, before(now(), SILENCE - Duration::from_secs(5)), 1).await;
+    heard(&app, &row, before(now(), SILENCE / 2), 1).await;
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "two missed are not three");
 
     heard(&app, &row, before(now(), SILENCE + Duration::from_secs(1)), 2).await;
