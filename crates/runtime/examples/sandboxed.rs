@@ -6,7 +6,7 @@ use std::process::Command;
 
 use domain::shim::ShimConfig;
 
-fn main() {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
     let first = args.next().unwrap_or_default();
     if first == "__sandbox" {
@@ -14,8 +14,8 @@ fn main() {
     }
     assert_eq!(first, "shim");
     let mut document = Vec::new();
-    std::io::stdin().read_to_end(&mut document).unwrap();
-    let config: ShimConfig = serde_json::from_slice(&document).unwrap();
+    std::io::stdin().read_to_end(&mut document)?;
+    let config: ShimConfig = serde_json::from_slice(&document)?;
     let secrets = config.secrets.iter().map(|(name, secret)| (name, secret.expose()));
     let status = Command::new(&config.command[0])
         .args(&config.command[1..])
@@ -23,7 +23,6 @@ fn main() {
         .env_clear()
         .envs(&config.env)
         .envs(secrets)
-        .status()
-        .unwrap();
+        .status()?;
     std::process::exit(status.code().unwrap_or(1));
 }

@@ -88,7 +88,7 @@ fn processes() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Clock ticks between the host's start and the process's (field 22 of proc_pid_stat(5)). A zombie has ended.
+/// Clock ticks between the host's start and the process's (field 22 of `/proc/PID/stat`). A zombie has ended.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, in parentheses, is the program's name and may hold anything.

@@ -161,10 +161,10 @@ impl Store {
     ) -> Result<Record, RuntimeError> {
         progress(Progress { step: format!("resolving {}", request.package), percent: None });
         let staging = Staging::make(&self.directory, name)?;
-        let installer = install::Installer { berth: &self.berth, enforce: self.enforce, staging: &staging.0 };
+        let sandbox = install::Installer { berth: &self.berth, enforce: self.enforce, staging: &staging.0 };
         let installed = match interpreter {
-            Interpreter::Node(node) => npm::install(&installer, node, &request, progress).await?,
-            Interpreter::Python(python) => pypi::install(&installer, python, &request, progress).await?,
+            Interpreter::Node(node) => npm::install(&sandbox, node, &request, progress).await?,
+            Interpreter::Python(python) => pypi::install(&sandbox, python, &request, progress).await?,
         };
         progress(Progress { step: "finishing".to_owned(), percent: None });
 
