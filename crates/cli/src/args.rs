@@ -319,10 +319,12 @@ pub(crate) enum TokenCommand {
     /// Revoke a token; from then on it opens nothing
     Revoke {
         /// Its id, its prefix or its name, as `berth token list` shows them
-        token: String,
+        #[arg(value_name = "TOKEN")]
+        which: String,
     },
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what clap calls may fail")]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }

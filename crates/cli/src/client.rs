@@ -183,7 +183,10 @@ pub(crate) fn path_part(text: &str) -> String {
             out.push(char::from(byte));
         } else {
             // A lone dot too: `.` and `..` would be taken out of the path on the way.
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.extend(char::from_digit(digit.into(), 16).map(|c| c.to_ascii_uppercase()));
+            }
         }
     }
     out

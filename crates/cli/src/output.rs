@@ -19,9 +19,9 @@ pub(crate) struct Output {
     json: bool,
     colour_out: bool,
     colour_err: bool,
-    live: bool,
 }
 
+#[expect(clippy::unused_self, reason = "only who was handed the writer prints")]
 impl Output {
     /// Looks at the two streams and the environment once.
     pub(crate) fn new(json: bool) -> Self {
@@ -29,7 +29,7 @@ impl Output {
             || std::env::var_os("TERM").is_some_and(|v| v == "dumb");
         let out = std::io::stdout().is_terminal();
         let err = std::io::stderr().is_terminal();
-        Self { json, colour_out: out && !plain, colour_err: err && !plain, live: err && !plain }
+        Self { json, colour_out: out && !plain, colour_err: err && !plain }
     }
 
     /// Whether programs read what is printed.
@@ -126,7 +126,7 @@ impl Output {
 
     /// Steps of something that takes a while: one living line on a terminal, one line per step elsewhere.
     pub(crate) fn steps(self) -> Steps {
-        let bar = self.live.then(|| {
+        let bar = self.colour_err.then(|| {
             let bar = ProgressBar::new(100).with_style(style("{spinner} {msg}"));
             bar.set_draw_target(ProgressDrawTarget::stderr());
             bar.enable_steady_tick(Duration::from_millis(120));

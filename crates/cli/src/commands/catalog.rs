@@ -63,12 +63,11 @@ async fn show(name: &str, client: &Client, output: Output) -> Result<(), CliErro
     if output.json() {
         return output.document(&entry);
     }
-    let mut text = format!("{} ({})\n{}\n\n", entry.title, entry.name, entry.description);
-    text.push_str(&format!("package   {}\ncategory  {}\n", entry.package, entry.category));
+    output.data(&format!("{} ({})\n{}\n", entry.title, entry.name, entry.description))?;
+    output.data(&format!("package   {}\ncategory  {}", entry.package, entry.category))?;
     if let Some(url) = &entry.documentation_url {
-        text.push_str(&format!("read more {url}\n"));
+        output.data(&format!("read more {url}"))?;
     }
-    output.data(&text)?;
     let rows: Vec<[Cell; 4]> = entry.inputs.iter().map(input_row).collect();
     if !rows.is_empty() {
         output.data("")?;
@@ -99,12 +98,9 @@ fn input_row(input: &Input) -> [Cell; 4] {
 }
 
 fn required(inputs: &[Input]) -> String {
-    inputs
-        .iter()
-        .filter(|input| input.required && input.default.is_none())
-        .map(|input| {
-            let (flag, value) = if input.secret { ("--secret", "@FILE") } else { ("--set", "…") };
-            format!(" {flag} {}={value}", input.name)
-        })
-        .collect()
+    let flags = inputs.iter().filter(|input| input.required && input.default.is_none()).map(|input| {
+        let (flag, value) = if input.secret { ("--secret", "@FILE") } else { ("--set", "…") };
+        format!(" {flag} {}={value}", input.name)
+    });
+    flags.collect::<Vec<_>>().concat()
 }

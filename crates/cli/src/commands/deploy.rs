@@ -129,19 +129,20 @@ async fn follow(
             return Ok(instance);
         }
         let name = instance.name.as_str();
-        let told = match &mut events {
-            Some(stream) => tokio::select! {
-                event = stream.next() => match event {
-                    Ok(Some(event)) => about(name, &event.event, &event.data),
+        let told = if let Some(stream) = &mut events {
+            tokio::select! {
+                event = stream.next() => if let Ok(Some(event)) = event {
+                    about(name, &event.event, &event.data)
+                } else {
                     // Asking alone goes on.
-                    Ok(None) | Err(_) => { events = None; Told::Ask }
+                    events = None;
+                    Told::Ask
                 },
                 () = tokio::time::sleep(ASK_EVERY) => Told::Ask,
-            },
-            None => {
-                tokio::time::sleep(ASK_EVERY).await;
-                Told::Ask
             }
+        } else {
+            tokio::time::sleep(ASK_EVERY).await;
+            Told::Ask
         };
         match told {
             Told::Instance(now) => instance = *now,

@@ -14,7 +14,7 @@ pub(crate) async fn run(command: TokenCommand, client: &Client, output: Output) 
     match command {
         TokenCommand::Create { name, expires } => create(name, expires, client, output).await,
         TokenCommand::List => list(client, output).await,
-        TokenCommand::Revoke { token } => revoke(&token, client, output).await,
+        TokenCommand::Revoke { which } => revoke(&which, client, output).await,
     }
 }
 

@@ -247,36 +247,37 @@ fn summary(
             "protections": protections,
         }));
     }
-    let mut text = format!(
-        "Berth is running.\n\n  address  {}\n  data     {}\n  server   process {} on {}\n  dtma     process {} on {}\n",
-        place.url,
-        data.path().display(),
-        pid(SERVER),
-        place.listen,
-        pid(DTMA),
-        place.dtma,
-    );
+    let mut lines = vec![
+        "Berth is running.".to_owned(),
+        String::new(),
+        format!("  address  {}", place.url),
+        format!("  data     {}", data.path().display()),
+        format!("  server   process {} on {}", pid(SERVER), place.listen),
+        format!("  dtma     process {} on {}", pid(DTMA), place.dtma),
+    ];
     let granted: Vec<&str> =
         protections.iter().filter(|protection| protection.granted).map(|p| p.name.as_str()).collect();
     if !granted.is_empty() {
-        text.push_str(&format!("  sandbox  {}\n", granted.join(", ")));
+        lines.push(format!("  sandbox  {}", granted.join(", ")));
     }
-    for missing in protections.iter().filter(|protection| !protection.granted) {
-        text.push_str(&format!("           no {}: {}\n", missing.name, missing.detail));
-    }
+    let missing = protections.iter().filter(|protection| !protection.granted);
+    lines.extend(missing.map(|missing| format!("           no {}: {}", missing.name, missing.detail)));
     let berth = this_command(connection);
+    let mut step = |what: &str, command: &str| {
+        lines.extend([String::new(), what.to_owned(), String::new(), format!("  {berth} {command}")]);
+    };
     if let Some(instance) = welcome {
-        let line = format!("  {:<8} {}, MCP address {}\n", instance.name, instance.status, instance.url);
-        text.push_str(&line);
-        text.push_str(&format!(
-            "\nCall a tool, in a second terminal:\n\n  {berth} call {WELCOME} echo '{{\"message\":\"hi\"}}'\n"
-        ));
-        text.push_str(&format!("\nConnect an MCP client:\n\n  {berth} connect {WELCOME}\n"));
+        let (name, status, url) = (&instance.name, instance.status, &instance.url);
+        step(
+            &format!("`{name}` is {status} at the MCP address {url}; connect a client:"),
+            &format!("connect {WELCOME}"),
+        );
+        step("Call a tool, in a second terminal:", &format!("call {WELCOME} echo '{{\"message\":\"hi\"}}'"));
     }
-    text.push_str(&format!(
-        "\nDeploy a server:\n\n  {berth} deploy everything --wait\n\nCtrl-C here stops everything; `{berth} up` brings it back as it was."
-    ));
-    output.data(&text)
+    step("Deploy a server:", "deploy everything --wait");
+    lines.push(String::new());
+    lines.push(format!("Ctrl-C here stops everything; `{berth} up` brings it back as it was."));
+    output.data(&lines.join("\n"))
 }
 
 /// How this very command is typed again.
@@ -321,13 +322,11 @@ async fn stop(
             supervisor.ended(name, END_PATIENCE).await;
         }
     }
-    match left {
-        Some(error) => Err(error),
-        None => {
-            output.say("everything is stopped");
-            Ok(())
-        }
+    if let Some(error) = left {
+        return Err(error);
     }
+    output.say("everything is stopped");
+    Ok(())
 }
 
 /// Tries until the DTMA takes it: it may just be being started again.

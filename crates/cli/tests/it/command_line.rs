@@ -77,9 +77,27 @@ fn nobody_there() {
     check(&["list"], 1, &["no Berth found", "berth up", "BERTH_URL"]);
     check(&["--url", "http://127.0.0.1:1", "list"], 1, &["no token", "BERTH_TOKEN"]);
     check(&["--data", "nowhere", "list"], 1, &["there is no `nowhere/client.toml`"]);
-    check(&at_nowhere(&["list"]), 1, &["no Berth answers at http://127.0.0.1:1", "berth up"]);
-    check(&at_nowhere(&["deploy", "x", "--wait"]), 1, &["no Berth answers"]);
-    check(&at_nowhere(&["remove", "x", "--yes"]), 1, &["no Berth answers"]);
+    for command in [
+        &["list"][..],
+        &["deploy", "x", "--version", "1.2.3", "--wait"],
+        &["status", "x"],
+        &["logs", "x", "-f"],
+        &["start", "x"],
+        &["stop", "x"],
+        &["restart", "x"],
+        &["remove", "x", "--yes"],
+        &["tools", "x"],
+        &["call", "x", "y"],
+        &["connect", "x"],
+        &["catalog", "search", "a", "b"],
+        &["catalog", "show", "x"],
+        &["token", "create", "x", "--expires", "30d"],
+        &["token", "list"],
+        &["token", "revoke", "x"],
+        &["whoami"],
+    ] {
+        check(&at_nowhere(command), 1, &["no Berth answers at http://127.0.0.1:1", "berth up"]);
+    }
 }
 
 #[test]
