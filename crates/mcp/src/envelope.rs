@@ -176,6 +176,23 @@ pub fn scan(message: &[u8]) -> Result<Envelope<'_>, EnvelopeError> {
     found.envelope(text, scanner.line_breaks())
 }
 
+/// The messages of a batch, each as it stands in the text. They are not looked at.
+pub fn split_batch(text: &[u8]) -> Result<Vec<&[u8]>, EnvelopeError> {
+    let text =
+        std::str::from_utf8(text).map_err(|error| EnvelopeError::NotUtf8 { at: error.valid_up_to() })?;
+    if u32::try_from(text.len()).is_err() {
+        return Err(EnvelopeError::TooLong);
+    }
+    let mut scanner = Scanner::new(text);
+    let mut messages = Vec::new();
+    scanner.items(&mut |scanner| {
+        messages.push(&text.as_bytes()[scanner.value()?.range()]);
+        Ok(())
+    })?;
+    scanner.end()?;
+    Ok(messages)
+}
+
 impl<'a> Envelope<'a> {
     /// What the message is.
     pub fn kind(&self) -> Kind {

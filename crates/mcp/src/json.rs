@@ -77,7 +77,7 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             Some(b'"') => return Ok(self.string()?.span),
             Some(b'{') => return self.members(&mut |scanner, _| scanner.value().map(drop)),
-            Some(b'[') => return self.array(),
+            Some(b'[') => return self.items(&mut |scanner| scanner.value().map(drop)),
             _ => {}
         }
         let start = self.at;
@@ -121,7 +121,12 @@ impl<'a> Scanner<'a> {
         Ok(self.span_from(start))
     }
 
-    fn array(&mut self) -> Result<Span, ScanError> {
+    /// Takes one array. `item` must take exactly one value each time.
+    pub(crate) fn items(
+        &mut self,
+        item: &mut dyn FnMut(&mut Self) -> Result<(), ScanError>,
+    ) -> Result<Span, ScanError> {
+        self.peek();
         let start = self.at;
         self.punctuation(b'[', "an array")?;
         self.deeper()?;
@@ -129,7 +134,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         } else {
             loop {
-                self.value()?;
+                item(self)?;
                 match self.peek() {
                     Some(b',') => self.at += 1,
                     Some(b']') => break self.at += 1,

@@ -1,7 +1,9 @@
 //! The shim's HTTP: one endpoint for MCP, one for its status, one to end it, all behind the instance's key.
 //!
 //! Streamable HTTP as the specification has it, revision by revision; which rule belongs to which revision is decided in
-//! `mcp::front`. There is no stream on GET and there are no batches: both are answered with a clear refusal.
+//! `mcp::front`. There is no stream on GET: it is answered with 405, as the specification allows.
+
+mod batch;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -17,12 +19,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use mcp::envelope::{self, Envelope, Kind, Span};
+use mcp::envelope::{self, Envelope, EnvelopeError, Kind, Span};
 use mcp::errors;
 use mcp::front::{self, Field, Fields, Refusal};
 use mcp::mux::{Caller, Noted};
 use mcp::opening::Opened;
-use mcp::revision::{self, Era};
+use mcp::revision::{self, Era, Revision};
 use mcp::session::SessionId;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
@@ -104,8 +106,15 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     let no_id = |refusal| (None, refusal);
     let accepts = Accepts::of(&head.headers).map_err(no_id)?;
     let bytes = whole_body(&head.headers, body).await.map_err(no_id)?;
-    let message =
-        envelope::scan(&bytes).map_err(|error| no_id(Refusal::new(400, error.code(), error.to_string())))?;
+    let message = match envelope::scan(&bytes) {
+        Ok(message) => message,
+        Err(EnvelopeError::Batch) => {
+            let principal = principal(&head.headers).map_err(no_id)?;
+            let (session, revision) = session(shared, &head.headers, principal).map_err(no_id)?;
+            return batch::post(shared, &bytes, session, revision, accepts).await.map_err(no_id);
+        }
+        Err(error) => return Err(no_id(Refusal::new(400, error.code(), error.to_string()))),
+    };
     let with_id = |refusal| (message.raw_id().map(Box::from), refusal);
     let fields = Fields {
         version: field(&head.headers, &VERSION),
@@ -120,7 +129,8 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     let caller = match era {
         Era::Modern => Caller { era, session: None },
         Era::Legacy => {
-            Caller { era, session: Some(session(shared, &head.headers, principal).map_err(with_id)?) }
+            let (session, _) = session(shared, &head.headers, principal).map_err(with_id)?;
+            Caller { era, session: Some(session) }
         }
     };
     match (message.kind(), message.id) {
@@ -166,24 +176,7 @@ async fn call(
     caller: Caller,
     accepts: Accepts,
 ) -> Result<Response<Body>, Refusal> {
-    running(shared).await?;
-    let mailbox = Arc::new(Mailbox::default());
-    let call = {
-        let mut traffic = shared.traffic();
-        let traffic = &mut *traffic;
-        if !traffic.open {
-            return Err(unavailable("the server has just ended"));
-        }
-        if shared.max_in_flight <= traffic.mux.in_flight() {
-            return Err(unavailable("too many calls are in flight on this server"));
-        }
-        if MAX_QUEUED < traffic.to_server.len() {
-            return Err(unavailable("the server does not take its messages fast enough"));
-        }
-        traffic.mux.request(message, id, caller, Arc::clone(&mailbox), &mut traffic.to_server)
-    };
-    shared.to_write.notify_one();
-    let call = CallGuard::new(Arc::clone(shared), mailbox, call);
+    let call = begin(shared, message, id, caller).await?;
     loop {
         match call.mailbox.next().await {
             Letter::Between(message) if accepts.events => {
@@ -211,6 +204,33 @@ async fn call(
             }
         }
     }
+}
+
+/// Hands a request to the server.
+async fn begin(
+    shared: &Arc<Shared>,
+    message: &Envelope<'_>,
+    id: Span,
+    caller: Caller,
+) -> Result<CallGuard, Refusal> {
+    running(shared).await?;
+    let mailbox = Arc::new(Mailbox::default());
+    let call = {
+        let mut traffic = shared.traffic();
+        let traffic = &mut *traffic;
+        if !traffic.open {
+            return Err(unavailable("the server has just ended"));
+        }
+        if shared.max_in_flight <= traffic.mux.in_flight() {
+            return Err(unavailable("too many calls are in flight on this server"));
+        }
+        if MAX_QUEUED < traffic.to_server.len() {
+            return Err(unavailable("the server does not take its messages fast enough"));
+        }
+        traffic.mux.request(message, id, caller, Arc::clone(&mailbox), &mut traffic.to_server)
+    };
+    shared.to_write.notify_one();
+    Ok(CallGuard::new(Arc::clone(shared), mailbox, call))
 }
 
 fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
@@ -266,7 +286,7 @@ fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
     let ended = principal(headers).and_then(|principal| match field(headers, &SESSION) {
         // Without a session this is a modern client's, and modern revisions have no DELETE.
         Field::Absent => Ok(None),
-        _ => session(shared, headers, principal).map(|id| Some((id, principal))),
+        _ => session(shared, headers, principal).map(|(id, _)| Some((id, principal))),
     });
     match ended {
         Ok(Some((id, principal))) => {
@@ -278,7 +298,8 @@ fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
     }
 }
 
-fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<SessionId, Refusal> {
+/// The session that the headers name, and its revision.
+fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<(SessionId, Revision), Refusal> {
     let text = match field(headers, &SESSION) {
         Field::One(text) => text,
         Field::Absent => {
@@ -293,8 +314,9 @@ fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<Sess
             return Err(Refusal::new(400, errors::TRANSPORT, "the header Mcp-Session-Id must be sent once"));
         }
     };
-    let id = SessionId::parse(text).filter(|id| shared.traffic().sessions.touch(*id, principal).is_some());
-    id.ok_or_else(|| {
+    let id = SessionId::parse(text);
+    let session = id.and_then(|id| Some((id, shared.traffic().sessions.touch(id, principal)?)));
+    session.ok_or_else(|| {
         Refusal::new(404, errors::TRANSPORT, "the session is unknown or has ended; send `initialize` again")
     })
 }

@@ -124,6 +124,44 @@ async fn futures(all: impl Iterator<Item = impl Future<Output = ()>>) {
 }
 
 #[tokio::test]
+async fn a_batch_is_answered_in_the_one_revision_that_has_them() {
+    let shim = Shim::start("normal");
+    let mut headers = proper("");
+    headers.truncate(4);
+    let initialize = INITIALIZE.replace("2025-06-18", "2025-03-26");
+    let session =
+        shim.ask(Method::POST, "/mcp", &headers, initialize).await.header("mcp-session-id").to_owned();
+    let batch = r#" [ {"jsonrpc":"2.0","id":1,"method":"echo","params":{"a":1}},
+        {"jsonrpc":"2.0","method":"notifications/initialized"}, {"id":"no"},
+        {"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-03-26"}},
+        MODERN, {"jsonrpc":"2.0","id":"b","method":"echo","params":{"b":[]}} ]"#;
+    let batch = batch.replace("MODERN", MODERN_CALL);
+    let mut answer = shim.post(&session, batch.clone()).await.json();
+    for refused in &mut answer.as_array_mut().unwrap()[..3] {
+        refused["error"].as_object_mut().unwrap().remove("message");
+    }
+    assert_eq!(
+        answer,
+        json!([
+            {"jsonrpc": "2.0", "id": null, "error": {"code": -32600}},
+            {"jsonrpc": "2.0", "id": "i", "error": {"code": -32600}},
+            {"jsonrpc": "2.0", "id": "m", "error": {"code": -32020}},
+            {"jsonrpc": "2.0", "id": 1, "result": {"a": 1}},
+            {"jsonrpc": "2.0", "id": "b", "result": {"b": []}},
+        ])
+    );
+    let notes = r#"[{"jsonrpc":"2.0","method":"notifications/initialized"}]"#;
+    assert_eq!(shim.post(&session, notes).await.status, 202);
+    let empty = shim.post(&session, "[]").await;
+    assert_eq!((empty.status, empty.code()), (400, -32600));
+    let newer = shim.session("user:a").await;
+    let refused = shim.post(&newer, batch).await;
+    assert_eq!((refused.status, refused.code()), (400, -32600));
+    assert_eq!(shim.status().await.in_flight, 0);
+    shim.stop().await;
+}
+
+#[tokio::test]
 async fn servers_that_answer_wrongly_harm_nobody() {
     let (shim, session) = Shim::with_session("normal").await;
     let good = "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":\"good\"}\n";

@@ -1,0 +1,104 @@
+//! Batches, which revision 2025-03-26 alone has: several messages in one POST, answered together as one array.
+//!
+//! Notifications that the server sends in between (progress) are not part of such an answer and are dropped. A message
+//! that is refused gets its error in the array, so that one bad message does not cost the others their answers.
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+use mcp::envelope::{self, EnvelopeError, Kind};
+use mcp::errors;
+use mcp::front::{self, Fields, Refusal};
+use mcp::mux::Caller;
+use mcp::revision::{Era, Revision};
+use mcp::session::SessionId;
+
+use super::{Accepts, JSON, begin, events, note, respond};
+use crate::body::{Body, CallGuard};
+use crate::mailbox::Letter;
+use crate::shared::Shared;
+
+/// Answers a batch in a session of the one revision that has them; refuses it in any other.
+pub(super) async fn post(
+    shared: &Arc<Shared>,
+    bytes: &[u8],
+    session: SessionId,
+    revision: Revision,
+    accepts: Accepts,
+) -> Result<Response<Body>, Refusal> {
+    let refuse = |error: &EnvelopeError| Refusal::new(400, error.code(), error.to_string());
+    if revision != Revision::V2025_03_26 {
+        return Err(refuse(&EnvelopeError::Batch));
+    }
+    let messages = envelope::split_batch(bytes).map_err(|error| refuse(&error))?;
+    if messages.is_empty() {
+        return Err(Refusal::new(400, errors::INVALID_REQUEST, "the batch is empty"));
+    }
+    let caller = Caller { era: Era::Legacy, session: Some(session) };
+    let mut under_way = Vec::new();
+    let mut answers = Vec::new();
+    for message in messages {
+        match take(shared, message, caller).await {
+            Ok(call) => under_way.extend(call),
+            Err(answer) => answers.push(answer),
+        }
+    }
+    for call in under_way {
+        answers.extend(answer(call).await);
+    }
+    Ok(if answers.is_empty() {
+        respond(StatusCode::ACCEPTED, None, Body::empty())
+    } else {
+        let mut array = vec![b'['];
+        array.extend_from_slice(&answers.join(&b","[..]));
+        array.push(b']');
+        if accepts.json {
+            respond(StatusCode::OK, Some(JSON), Body::whole(array))
+        } else {
+            events(Body::one_event(&array))
+        }
+    })
+}
+
+/// Takes one message: a call when an answer is due. The error is an answer already.
+async fn take(shared: &Arc<Shared>, message: &[u8], caller: Caller) -> Result<Option<CallGuard>, Vec<u8>> {
+    let message = envelope::scan(message)
+        .map_err(|error| errors::body(None, error.code(), &error.to_string(), None))?;
+    // A session is legacy, and so must be every message in it: a modern one would lock some servers' era.
+    front::dispatch(&message, &Fields::default(), false).map_err(|refusal| refusal.body(message.raw_id()))?;
+    match (message.kind(), message.id) {
+        (Kind::Request, Some(id)) => {
+            let refusal = if message.method() == "initialize" {
+                Refusal::new(400, errors::INVALID_REQUEST, "`initialize` cannot be part of a batch")
+            } else {
+                match begin(shared, &message, id, caller).await {
+                    Ok(call) => return Ok(Some(call)),
+                    Err(refusal) => refusal,
+                }
+            };
+            Err(refusal.body(message.raw_id()))
+        }
+        (Kind::Notification, _) => {
+            note(shared, &message, caller);
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Waits for the answer of a call; a cancelled one has none.
+async fn answer(call: CallGuard) -> Option<Vec<u8>> {
+    loop {
+        match call.mailbox.next().await {
+            Letter::Between(_) => {}
+            Letter::Answer { message, .. } => {
+                call.over();
+                return Some(message);
+            }
+            Letter::Cancelled => {
+                call.over();
+                return None;
+            }
+        }
+    }
+}
