@@ -1,0 +1,100 @@
+//! What a running Berth says to people who ask for what cannot be: the field, the fix, and nothing half done.
+
+use serde_json::json;
+use testkit::platform::Platform;
+
+use crate::BERTH;
+
+/// The command must fail with 1 and say every one of `words`.
+#[track_caller]
+fn refuses(platform: &Platform, arguments: &[&str], words: &[&str]) {
+    let output = platform.run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} does not say `{word}`:\n{said}");
+    }
+}
+
+#[test]
+fn deployments_that_cannot_be() {
+    let platform = Platform::start(BERTH);
+    for (arguments, words) in [
+        (&["deploy", "everythin"][..], &["everythin", "did you mean `everything`"][..]),
+        (&["deploy", "xyzzy"], &["xyzzy", "catalog search", "npm:"]),
+        (&["deploy", "npm:Not A Name"], &["server", "npm"]),
+        (&["deploy", "npm:x@^1"], &["`^1`", "exact version"]),
+        (&["deploy", "oci:nginx"], &["server", "npm:"]),
+        (&["deploy", "welcome", "--name", "Wel Come"], &["`Wel Come`", "`wel-come`"]),
+        (&["deploy", "welcome", "--name", "welcome"], &["welcome", "`welcome-2` is free"]),
+        (&["deploy", "welcome", "--env", "lokal"], &["lokal", "local"]),
+        (&["deploy", "time", "--set", "zone=UTC"], &["settings.zone", "`timezone`"]),
+        (&["deploy", "npm:x", "--set", "LD_PRELOAD=/x"], &["LD_PRELOAD"]),
+        (&["deploy", "npm:x", "--secret", "not a variable=x"], &["not a variable"]),
+        (&["deploy", "git", "--set", "repository=/etc"], &["repository", "relative path"]),
+        (&["status", "welcom"], &["welcom", "`welcome`"]),
+        (&["call", "welcom", "echo"], &["welcom", "`welcome`"]),
+        (&["logs", "welcom"], &["welcom", "`welcome`"]),
+        (&["stop", "welcom"], &["welcom", "`welcome`"]),
+        (&["remove", "welcom", "--yes"], &["welcom", "`welcome`"]),
+        (&["status", "../../x"], &["../../x"]),
+        (&["catalog", "show", "tim"], &["tim", "`time`"]),
+        (&["call", "welcome", "ecko", "{}"], &["welcome"]),
+        (&["call", "welcome", "add", r#"{"a":1}"#], &["reports an error"]),
+        (&["token", "revoke", "nothing"], &["nothing", "token list"]),
+    ] {
+        refuses(&platform, arguments, words);
+    }
+    let asked = platform.run(&["remove", "welcome"]);
+    assert_eq!(asked.status.code(), Some(2), "removing is never done without a yes");
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("--yes"));
+
+    let list = platform.json(&["list"]);
+    let names: Vec<_> = list.as_array().expect("an array").iter().map(|item| &item["name"]).collect();
+    assert_eq!(names, [&json!("welcome")], "nothing is left of what was refused");
+}
+
+#[test]
+fn a_package_that_is_not_there() {
+    let platform = Platform::start(BERTH);
+    let gone = "npm:@modelcontextprotocol/no-such-server";
+    refuses(
+        &platform,
+        &["deploy", gone, "--name", "gone", "--wait"],
+        &["error_install", "no-such-server", "hint:"],
+    );
+    assert_eq!(platform.wait_for("gone", "error_install")["desired"], "running");
+    platform.ok(&["remove", "gone", "--yes"]);
+    testkit::wait::until("its end", || platform.instance("gone").is_none().then_some(()));
+}
+
+#[test]
+fn tokens_that_open_nothing() {
+    let platform = Platform::start(BERTH);
+    let with = |token: &str, arguments: &[&str]| {
+        let output = platform.command(arguments).env("BERTH_TOKEN", token).output().expect("`berth` starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let token = platform.ok(&["token", "create", "ci"]).trim().to_owned();
+    assert_eq!(with(&token, &["list"]).0, Some(0));
+    assert_eq!(with(&token, &["call", "welcome", "echo", r#"{"message":"hi"}"#]).0, Some(0));
+
+    platform.ok(&["token", "revoke", "ci"]);
+    let expired = platform.ok(&["token", "create", "short", "--expires", "1s"]).trim().to_owned();
+    testkit::wait::until("its end", || (with(&expired, &["list"]).0 == Some(1)).then_some(()));
+    for (token, word) in [(token.as_str(), "revoked"), (&expired, "expired"), ("berth_wrong", "not known")] {
+        let (code, said) = with(token, &["list"]);
+        assert_eq!(code, Some(1), "{word}: {said}");
+        assert!(said.contains(word) && said.contains("berth token create"), "{word}: {said}");
+        assert!(!said.contains(token), "{said}");
+    }
+    let states: Vec<String> = platform
+        .ok(&["token", "list"])
+        .lines()
+        .skip(1)
+        .filter_map(|line| ["valid", "revoked", "expired"].into_iter().find(|word| line.contains(word)))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(states.len(), 3, "{states:?}");
+    assert!(states.contains(&"revoked".to_owned()) && states.contains(&"expired".to_owned()), "{states:?}");
+}
