@@ -103,14 +103,17 @@ fn sandboxed(policy: &OsString, mut args: impl Iterator<Item = OsString>) -> Res
     let (alive, alive_writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(Failure::of("make a pipe between the helpers"))?;
     let signals = sys::signal_descriptor(FORWARDED).map_err(Failure::of("receive signals"))?;
+    // Opened while there is one: entering the new root takes the outer helper along, long before it has devices.
+    let null =
+        File::options().read(true).write(true).open("/dev/null").map_err(Failure::of("open /dev/null"))?;
     match sys::fork().map_err(Failure::of("start the inner helper"))? {
         Fork::Child => {
             drop((alive_writer, signals));
-            init(&policy, &program, &alive)
+            init(&policy, &program, &alive, &null)
         }
         Fork::Parent(init) => {
             drop(alive);
-            let code = outer(init, &signals);
+            let code = outer(init, &signals, &null);
             drop(alive_writer);
             code
         }
@@ -163,8 +166,8 @@ fn make_namespaces(policy: &Policy) -> Result<(), Failure> {
 }
 
 /// Waits for init and passes signals on to it.
-fn outer(init: Pid, signals: &OwnedFd) -> Result<i32, Failure> {
-    release_standard_streams()?;
+fn outer(init: Pid, signals: &OwnedFd, null: &File) -> Result<i32, Failure> {
+    release_standard_streams(null)?;
     loop {
         wait_for(signals, None)?;
         for signal in arrived(signals)? {
@@ -182,7 +185,7 @@ fn outer(init: Pid, signals: &OwnedFd) -> Result<i32, Failure> {
 }
 
 /// The first process of the new tree (or, where the kernel grants no tree, the one that orphans come back to).
-fn init(policy: &Policy, program: &[OsString], alive: &OwnedFd) -> Result<i32, Failure> {
+fn init(policy: &Policy, program: &[OsString], alive: &OwnedFd, null: &File) -> Result<i32, Failure> {
     // Its parent's death is seen on the pipe, too: the kernel's signal alone would miss one that came before.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(Failure::of("tie the inner helper to the outer"))?;
@@ -202,7 +205,7 @@ fn init(policy: &Policy, program: &[OsString], alive: &OwnedFd) -> Result<i32, F
     match sys::fork().map_err(Failure::of("start the server"))? {
         Fork::Child => become_server(policy, program),
         Fork::Parent(server) => {
-            release_standard_streams()?;
+            release_standard_streams(null)?;
             // A server with a user of its own could not be signalled without this one.
             confine::drop_capabilities(CapabilitySet::KILL)?;
             rustix::thread::set_no_new_privs(true).map_err(Failure::of("set no_new_privs"))?;
@@ -273,11 +276,9 @@ fn become_server(policy: &Policy, program: &[OsString]) -> Result<i32, Failure> 
 
 /// The server's standard streams are the server's: a helper that held them open would hide that it closed them.
 /// Standard error stays, for the helpers' own last words.
-fn release_standard_streams() -> Result<(), Failure> {
-    let null =
-        File::options().read(true).write(true).open("/dev/null").map_err(Failure::of("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null).map_err(Failure::of("let go of standard input"))?;
-    rustix::stdio::dup2_stdout(&null).map_err(Failure::of("let go of standard output"))
+fn release_standard_streams(null: &File) -> Result<(), Failure> {
+    rustix::stdio::dup2_stdin(null).map_err(Failure::of("let go of standard input"))?;
+    rustix::stdio::dup2_stdout(null).map_err(Failure::of("let go of standard output"))
 }
 
 /// Waits for a signal; whether the pipe to the outer helper broke instead.

@@ -20,6 +20,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use domain::package::Package;
 use domain::spec::Launch;
@@ -88,7 +90,7 @@ impl Store {
         private_directory(&directory.join("requests"))?;
         for entry in fs::read_dir(&directory).map_err(RuntimeError::io("read", &directory))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(".staging-") {
-                fs::remove_dir_all(entry.path()).map_err(RuntimeError::io("remove", entry.path()))?;
+                remove_abandoned(&entry.path()).map_err(RuntimeError::io("remove", entry.path()))?;
             }
         }
         Ok(Self {
@@ -267,11 +269,10 @@ struct Staging(PathBuf);
 
 impl Staging {
     fn make(store: &Path, name: &str) -> Result<Self, RuntimeError> {
-        let path = store.join(format!(".staging-{}-{}", &name[..16], std::process::id()));
-        // Of an install that was dropped, and whose last processes were still writing.
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(RuntimeError::io("remove", &path))?;
-        }
+        // Counted, since the last processes of a dropped install of the same request may still be writing.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = store.join(format!(".staging-{}-{}-{count}", &name[..16], std::process::id()));
         let staging = Self(path);
         for directory in [staging.0.clone(), staging.tree(), staging.0.join("tmp"), staging.0.join("cache")] {
             private_directory(&directory)?;
@@ -292,6 +293,21 @@ impl Drop for Staging {
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::debug!(path = %self.0.display(), %error, "a staging directory stays until the next start");
+        }
+    }
+}
+
+/// Removes what a killed install left. Its processes were killed with their parent, which takes them a moment, and
+/// until then they may write where it was just emptied.
+fn remove_abandoned(path: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Packages from the real registries, installed and started.
 
+use std::process::Command;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::spec::Launch;
 use domain::status::Progress;
 use runtime::Runtime as _;
+use runtime::error::RuntimeError;
 
 use crate::support::{Host, Server, policy, spec};
 
@@ -153,4 +155,62 @@ fn two_installs_of_one_request_run_once() {
     });
     assert_eq!(first.unwrap(), second.unwrap());
     assert_eq!(resolved.into_inner().unwrap(), 1);
+}
+
+/// The directories and files in the store.
+fn stored(host: &Host) -> Vec<String> {
+    let entries = std::fs::read_dir(host.data.path().join("dtma/packages")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn an_abandoned_install_leaves_nothing_after_the_next_start() {
+    let host = Host::new();
+    let spec = spec("npm:@modelcontextprotocol/server-everything@2026.8.31", Launch::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let on_progress = move |progress: Progress| {
+            // Nobody listens any more after the first download.
+            let _ = tell.send(progress.step);
+        };
+        let downloading = async { while !told.recv().await.unwrap().starts_with("downloading") {} };
+        tokio::select! {
+            result = host.runtime.prepare(&spec, &on_progress) => panic!("too early: {result:?}"),
+            () = downloading => {}
+        }
+    });
+    let host = host.restarted();
+    assert_eq!(stored(&host), ["requests"]);
+    // And the request is free again.
+    let prepared = runtime.block_on(host.runtime.prepare(&spec, &|_| ())).unwrap();
+    assert_eq!(prepared.version.as_deref(), Some("2026.8.31"));
+}
+
+/// Runs itself again where the temporary directory is a small disk, as root of a namespace.
+#[test]
+fn a_full_disk_is_its_own_error() {
+    const SMALL: &str = "BERTH_TEST_ON_SMALL_DISK";
+    if std::env::var_os(SMALL).is_none() {
+        let disk = tempfile::tempdir().unwrap();
+        let script = "mount -t tmpfs -o size=6m tmpfs \"$TMPDIR\" && exec \"$0\" --exact packages::a_full_disk_is_its_own_error";
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(std::env::current_exe().unwrap())
+            .env("TMPDIR", disk.path())
+            .env(SMALL, "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let host = Host::new();
+    let spec = spec("npm:@modelcontextprotocol/server-everything@2026.8.31", Launch::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(host.runtime.prepare(&spec, &|_| ())).expect_err("refused");
+    assert!(matches!(error, RuntimeError::NoSpace { .. }), "{error:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while stored(&host) != ["requests"] {
+        assert!(Instant::now() < deadline, "left: {:?}", stored(&host));
+    }
 }

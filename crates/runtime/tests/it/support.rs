@@ -26,6 +26,12 @@ impl Host {
         let layout = Layout::new(&data.path().join("dtma")).unwrap();
         Self { runtime: ProcessRuntime::new(layout, &helper()).unwrap(), data }
     }
+
+    /// The same data, opened anew.
+    pub(crate) fn restarted(self) -> Self {
+        let layout = self.runtime.layout().clone();
+        Self { runtime: ProcessRuntime::new(layout, &helper()).unwrap(), data: self.data }
+    }
 }
 
 /// `examples/sandboxed.rs`, which cargo builds with the tests.
