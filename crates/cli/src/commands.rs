@@ -67,6 +67,12 @@ fn client(connection: &Connection) -> Result<Client, CliError> {
     Client::new(Settings::find(connection)?)
 }
 
+/// Ctrl-C from now on. Asked for before anything is begun, so that none comes too early to be seen.
+fn interrupts() -> Result<tokio::signal::unix::Signal, CliError> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+        .map_err(|e| CliError::because("cannot watch for Ctrl-C", e))
+}
+
 /// One thread serves each of these processes: measured, on small machines, it beats several.
 fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Builder::new_current_thread()

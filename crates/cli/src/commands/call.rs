@@ -14,6 +14,7 @@ use crate::output::{Output, Steps};
 pub(crate) async fn run(args: &CallArgs, client: &Client, output: Output) -> Result<(), CliError> {
     // Before anything is sent: a mistake in the arguments is the caller's and needs no server.
     let arguments = arguments(&args.arguments)?;
+    let mut interrupts = super::interrupts()?;
     let instance = client.instance(&args.name).await?;
     let mut mcp = McpClient::open(client, &instance).await?;
     let mut steps: Option<Steps> = None;
@@ -23,7 +24,7 @@ pub(crate) async fn run(args: &CallArgs, client: &Client, output: Output) -> Res
     };
     let result = tokio::select! {
         result = mcp.call(&args.tool, arguments, &mut show) => Some(result),
-        _ = tokio::signal::ctrl_c() => None,
+        _ = interrupts.recv() => None,
     };
     if let Some(steps) = steps {
         steps.end();

@@ -24,6 +24,7 @@ const LAST_WORDS: u32 = 10;
 pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let wait = args.wait;
     let request = request(args)?;
+    let mut interrupts = super::interrupts()?;
     // The stream is opened first, so that no step between the request and the first look is lost.
     let events = if wait { Some(Events::new(client.stream("/events").await?)) } else { None };
     let instance: Instance = client.post("/instances", &request).await?;
@@ -39,7 +40,7 @@ pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Re
     let mut steps = output.steps();
     let ended = tokio::select! {
         ended = follow(instance, events, client, &mut steps) => ended,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupts.recv() => {
             steps.end();
             output.say(&format!("no longer waiting; `{name}` goes on being deployed"));
             output.hint(&format!("`berth status {name}` shows how it goes, `berth remove {name}` gives it up"));

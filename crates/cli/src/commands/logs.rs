@@ -7,21 +7,28 @@ use crate::output::Output;
 
 /// Copies the lines as they come. Ctrl-C ends following, and is no failure.
 pub(crate) async fn run(args: &LogsArgs, client: &Client, output: Output) -> Result<(), CliError> {
+    let mut interrupts = super::interrupts()?;
     let path = Client::instance_path(&args.name, &format!("/logs?tail={}&follow={}", args.tail, args.follow));
     let answer = client.stream(&path).await;
-    let mut lines = client.with_nearest(&args.name, answer).await?;
-    if output.json() {
-        return as_json(lines, client, output).await;
-    }
-    loop {
-        tokio::select! {
-            chunk = lines.chunk() => match chunk.map_err(|e| client.lost(e))? {
-                Some(bytes) => output.bytes(&bytes)?,
-                None => return Ok(()),
-            },
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+    let lines = client.with_nearest(&args.name, answer).await?;
+    let copied = async {
+        if output.json() {
+            as_json(lines, client, output).await
+        } else {
+            as_text(lines, client, output).await
         }
+    };
+    tokio::select! {
+        copied = copied => copied,
+        _ = interrupts.recv() => Ok(()),
     }
+}
+
+async fn as_text(mut lines: reqwest::Response, client: &Client, output: Output) -> Result<(), CliError> {
+    while let Some(bytes) = lines.chunk().await.map_err(|e| client.lost(e))? {
+        output.bytes(&bytes)?;
+    }
+    Ok(())
 }
 
 /// For programs: one JSON string per line, so that no line can be taken for two.

@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod empty_root;
 mod faults;
+mod interrupted;
 mod lifecycle;
 mod supervision;
 mod welcome;
