@@ -36,6 +36,8 @@ mod tests {
                 entry.name
             );
             for input in &entry.inputs {
+                let on_command_line = matches!(input.target, domain::catalog::InputTarget::Argument { .. });
+                assert!(!(input.secret && on_command_line), "{}.{} would be shown", entry.name, input.name);
                 if let Some(default) = &input.default {
                     assert_eq!(input.format.check(default), Ok(()), "{}.{}", entry.name, input.name);
                 }

@@ -290,6 +290,14 @@ fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Result<Filled, 
             InputTarget::Env { variable } => {
                 env.insert(variable.clone(), value);
             }
+            InputTarget::Argument { .. } if part == "secrets" || input.secret => {
+                let message = format!(
+                    "`{}` is passed on the command line, which is stored and shown: it cannot be a secret",
+                    input.name
+                );
+                return Err(Problem::invalid(format!("{part}.{}", input.name), message)
+                    .hint(format!("if it is none, give it with `--set {}=…`", input.name)));
+            }
             InputTarget::Argument { flag } => {
                 arguments.extend(flag.clone());
                 arguments.push(value);

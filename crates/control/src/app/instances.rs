@@ -229,8 +229,7 @@ pub(crate) async fn logs(
         .ok_or_else(|| Problem::refused(ErrorCode::NotFound, "its environment is gone"))?;
     let unavailable = |error: &dyn std::fmt::Display| {
         let message = format!("environment `{}`: {error}", environment.name);
-        Problem::refused(ErrorCode::Unavailable, message)
-            .hint("`berth whoami` shows whether Berth is up; try again shortly")
+        Problem::refused(ErrorCode::Unavailable, message).hint("its DTMA may be starting; try again shortly")
     };
     let host = reach(&environment, &app.keys, app.local).map_err(|error| unavailable(&error))?;
     match app.dtma.logs(&host, row.id, query).await {

@@ -1,26 +1,29 @@
 //! Makes hosts agree with rows: every instance whose newest generation its DTMA has not reported about is handed over
 //! again, and every instance that is to go is removed there first.
 //!
-//! Environments are worked on at once, the instances of one after another. A host that does not answer is left alone
-//! for a growing while and its instances say so; the first heartbeat of it ends the wait.
+//! Environments are worked on at once, each in a task of its own, so that no host waits for another; the instances of
+//! one after another. A host that does not answer is left alone for a growing while and its instances say so; the
+//! first heartbeat of it ends the wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::dtma::InstanceSpec;
 use domain::backoff::Backoff;
 use domain::ids::{EnvironmentId, InstanceId};
 use domain::status::{EnvironmentStatus, InstanceStatus};
-use futures_util::future::join_all;
 use serde::Serialize;
 use store::environments::EnvironmentRow;
 use store::instances::{InstanceRow, ReportedBy};
+use tokio::task::JoinSet;
 
 use crate::app::problem::Chain;
 use crate::app::{App, Outcome, Problem, instances};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
 use crate::reach::{Host, reach};
+use crate::tasks::PERIOD;
 
 /// For a host that does not answer, and for an instance that a host refuses.
 const BACKOFF: Backoff = Backoff {
@@ -30,27 +33,34 @@ const BACKOFF: Backoff = Backoff {
     crash_loop_after: u32::MAX,
 };
 
-/// What the last pass did.
+/// What was done since the process started, and what is left.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Status {
     /// Specs handed over.
-    pub(crate) put: usize,
+    pub(crate) put: u64,
     /// Instances removed.
-    pub(crate) deleted: usize,
-    /// Instances that wait for their host, or that it refused.
+    pub(crate) deleted: u64,
+    /// Instances that wait for their host, or that it refused, at the last look.
     pub(crate) waiting: usize,
-    /// Milliseconds until the next of them is due.
-    pub(crate) next_try_ms: Option<u64>,
-    /// What went wrong with the pass itself.
+    /// What went wrong with the last look itself.
     pub(crate) error: Option<String>,
 }
 
-/// When whom to leave alone. Only a memory of failures: losing it costs one try each.
+/// Who is at work, and whom to leave alone until when. Only a memory of failures: losing it costs one try each.
 #[derive(Debug, Default)]
 pub(crate) struct Deployer {
     hosts: HashMap<EnvironmentId, Pause>,
     instances: HashMap<InstanceId, (u64, Pause)>,
+    working: JoinSet<Worked>,
+    /// By the task that works on it.
+    busy: HashMap<tokio::task::Id, EnvironmentRow>,
+    /// Environments with something due that were at work already.
+    again: HashSet<EnvironmentId>,
+    status: Status,
 }
+
+/// What became of the due instances of one environment.
+type Worked = Outcome<Vec<Done>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Pause {
@@ -60,6 +70,7 @@ struct Pause {
     heartbeat: Option<domain::time::Timestamp>,
 }
 
+#[derive(Debug)]
 enum Done {
     Put(InstanceId),
     Deleted(InstanceId),
@@ -68,18 +79,30 @@ enum Done {
 }
 
 impl Deployer {
-    /// One pass over everything.
-    pub(crate) async fn pass(&mut self, app: &App) -> Status {
-        match self.reconcile(app).await {
-            Ok(status) => status,
-            Err(problem) => {
-                tracing::warn!(error = %Chain(&problem), "deploying could not go on");
-                Status { error: Some(problem.to_string()), ..Status::default() }
+    /// Looks, on a period and on a nudge, until the process stops.
+    pub(crate) async fn run(mut self, app: &Arc<App>) {
+        let mut look = true;
+        loop {
+            if look {
+                self.status.error = self.look(app).await.err().map(|problem| {
+                    tracing::warn!(error = %Chain(&problem), "deploying could not go on");
+                    problem.to_string()
+                });
             }
+            app.statuses.set_deploy(self.status.clone());
+            let wait = self.wait();
+            // Everything is idempotent, so the tasks can be left at any point.
+            look = tokio::select! {
+                () = app.stop.cancelled() => break,
+                Some(worked) = self.working.join_next_with_id() => self.finish(worked),
+                () = app.deploy.notified() => true,
+                () = tokio::time::sleep(wait) => true,
+            };
         }
     }
 
-    async fn reconcile(&mut self, app: &App) -> Outcome<Status> {
+    /// Starts work on every environment that has something due and is not at work.
+    async fn look(&mut self, app: &Arc<App>) -> Outcome<()> {
         let environments = store::environments::list_all(&app.store).await?;
         let mut due: HashMap<EnvironmentId, Vec<InstanceRow>> = HashMap::new();
         let mut pending = HashMap::new();
@@ -89,35 +112,62 @@ impl Deployer {
         }
         self.instances.retain(|id, (generation, _)| pending.get(id) == Some(generation));
         self.hosts.retain(|id, _| due.contains_key(id));
+        self.status.waiting = pending.len();
 
         let now = Instant::now();
-        let work = environments.iter().filter_map(|environment| {
-            let rows = due.remove(&environment.id)?;
-            let paused = self.hosts.get(&environment.id).is_some_and(|pause| pause.holds(now, environment));
-            let rows: Vec<InstanceRow> =
-                rows.into_iter().filter(|row| !paused && !self.is_paused(row.id, now)).collect();
-            (!rows.is_empty()).then_some(async move { (environment, serve(app, environment, rows).await) })
-        });
-        let results = join_all(work.collect::<Vec<_>>()).await;
-
-        let mut status = Status::default();
-        for (environment, result) in results {
-            for done in result? {
-                self.remember(environment, &done);
-                match done {
-                    Done::Put(_) => status.put += 1,
-                    Done::Deleted(_) => status.deleted += 1,
-                    Done::Refused(..) | Done::Outage => {}
-                }
+        for environment in environments {
+            let Some(mut rows) = due.remove(&environment.id) else { continue };
+            if self.busy.values().any(|busy| busy.id == environment.id) {
+                self.again.insert(environment.id);
+                continue;
             }
+            let paused = self.hosts.get(&environment.id).is_some_and(|pause| pause.holds(now, &environment));
+            rows.retain(|row| !paused && !self.is_paused(row.id, now));
+            if rows.is_empty() {
+                continue;
+            }
+            let (app, at_work) = (Arc::clone(app), environment.clone());
+            let task = self.working.spawn(async move { serve(&app, &at_work, rows).await });
+            self.busy.insert(task.id(), environment);
         }
-        status.waiting = pending.len().saturating_sub(status.put + status.deleted);
+        Ok(())
+    }
+
+    /// Remembers what became of an environment's work; whether to look again at once.
+    fn finish(&mut self, worked: Result<(tokio::task::Id, Worked), tokio::task::JoinError>) -> bool {
+        let task = match &worked {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
+        };
+        let Some(environment) = self.busy.remove(&task) else { return false };
+        let done = match worked {
+            Ok((_, Ok(done))) => done,
+            Ok((_, Err(problem))) => {
+                tracing::warn!(environment = %environment.name, error = %Chain(&problem), "deploying could not go on");
+                vec![Done::Outage]
+            }
+            Err(error) => {
+                tracing::error!(environment = %environment.name, %error, "deploying ended by a panic");
+                vec![Done::Outage]
+            }
+        };
+        for one in &done {
+            self.remember(&environment, one);
+            match one {
+                Done::Put(_) => self.status.put += 1,
+                Done::Deleted(_) => self.status.deleted += 1,
+                Done::Refused(..) | Done::Outage => continue,
+            }
+            self.status.waiting = self.status.waiting.saturating_sub(1);
+        }
+        self.again.remove(&environment.id)
+    }
+
+    /// Until the next pause ends, at most a period. One that has just ended must not make the loop spin.
+    fn wait(&self) -> Duration {
         let pauses = self.hosts.values().chain(self.instances.values().map(|(_, pause)| pause));
-        let wait = pauses.map(|pause| pause.until.saturating_duration_since(Instant::now())).min();
-        // A pause that has just ended must not make the loop spin.
-        status.next_try_ms =
-            wait.map(|wait| u64::try_from(wait.max(BACKOFF.first).as_millis()).unwrap_or(u64::MAX));
-        Ok(status)
+        let next = pauses.map(|pause| pause.until.saturating_duration_since(Instant::now())).min();
+        next.map_or(PERIOD, |next| next.clamp(BACKOFF.first, PERIOD))
     }
 
     fn is_paused(&self, instance: InstanceId, now: Instant) -> bool {
@@ -288,3 +338,6 @@ async fn show(app: &App, row: Option<InstanceRow>) -> Outcome<()> {
     app.tell(std::slice::from_ref(&row));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,23 +50,7 @@ impl Statuses {
 
 /// Runs all reconcilers until the process stops.
 pub(crate) async fn run(app: Arc<App>) {
-    let deploy = async {
-        let mut deployer = deploy::Deployer::default();
-        loop {
-            // A pass may wait for a host that does not answer; it is idempotent, so it can be left at any point.
-            let status = tokio::select! {
-                () = app.stop.cancelled() => break,
-                status = deployer.pass(&app) => status,
-            };
-            let wait = status.next_try_ms.map_or(PERIOD, Duration::from_millis).min(PERIOD);
-            app.statuses.set_deploy(status);
-            tokio::select! {
-                () = app.stop.cancelled() => break,
-                () = app.deploy.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-    };
+    let deploy = deploy::Deployer::default().run(&app);
     let liveness = async {
         let started = std::time::Instant::now();
         loop {

@@ -57,6 +57,10 @@ fn everything_that_is_missing_is_named_at_once() {
     refused(&request, "settings.key", "--secret key=…");
     request.settings = BTreeMap::from([("sit".to_owned(), "x".to_owned())]);
     refused(&request, "settings.sit", "did you mean `site`?");
+    request.settings = BTreeMap::from([("site".to_owned(), "x".to_owned())]);
+    request.secrets.insert("key".to_owned(), Secret::new("hunter2"));
+    request.secrets.insert("project".to_owned(), Secret::new("hunter2"));
+    refused(&request, "secrets.project", "--set project=…");
 }
 
 #[test]
