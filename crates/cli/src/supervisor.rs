@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use self::child_log::ChildLog;
 use crate::error::{CliError, io_failure};
 use crate::output::Output;
+use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
 /// One process to keep alive.
 #[derive(Debug)]
@@ -148,6 +149,10 @@ impl Kept {
         let listener = OwnedFd::from(listener.try_clone()?);
         let mut child = Command::new(program)
             .args(&self.worker.arguments)
+            // What the client commands are told is nothing to these processes, and a secret is best not there.
+            .env_remove(URL_VARIABLE)
+            .env_remove(TOKEN_VARIABLE)
+            .env_remove(DATABASE_VARIABLE)
             .envs(self.worker.environment.iter().map(|(name, value)| (name, value.expose())))
             .arg("--listen-stdin")
             .arg("--parent-pid")

@@ -193,8 +193,18 @@ fn show(instance: &Instance, steps: &mut Steps) {
             steps.detail(&format!("{name}: installing: {}", progress.step), progress.percent);
         }
         (_, InstanceStatus::PendingDeploy) => steps.show(&format!("{name}: waiting for its host"), None),
-        (_, status) => steps.show(&format!("{name}: {status}"), None),
+        (_, status) => match &instance.message {
+            // It is tried again, and whoever waits should know why it takes so long.
+            Some(message) if !is_settled(instance) => {
+                steps.show(&format!("{name}: {status}: {}", first_line(message)), None);
+            }
+            _ => steps.show(&format!("{name}: {status}"), None),
+        },
     }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 async fn failed(instance: &Instance, client: &Client, output: Output) -> CliError {

@@ -98,3 +98,34 @@ fn tokens_that_open_nothing() {
     assert_eq!(states.len(), 3, "{states:?}");
     assert!(states.contains(&"revoked".to_owned()) && states.contains(&"expired".to_owned()), "{states:?}");
 }
+
+#[test]
+fn packages_that_are_no_servers() {
+    let platform = Platform::start(BERTH);
+    // One prints its usage and ends, one waits for the end of what it is told, one has nothing to start.
+    refuses(
+        &platform,
+        &["deploy", "npm:semver", "--wait"],
+        &[
+            "error_runtime",
+            "before it answered `initialize`",
+            "logs belong on standard error",
+            "its last words",
+        ],
+    );
+    refuses(
+        &platform,
+        &["deploy", "npm:cowsay", "--startup-seconds", "1", "--wait"],
+        &["error_runtime", "did not answer `initialize` within 1 s"],
+    );
+    refuses(&platform, &["deploy", "npm:lodash", "--wait"], &["error_install", "no executable"]);
+    refuses(&platform, &["call", "semver", "x"], &["semver"]);
+    for name in ["semver", "cowsay", "lodash"] {
+        platform.ok(&["remove", name, "--yes"]);
+    }
+    testkit::wait::until("their end", || {
+        let left = platform.json(&["list"]);
+        left.as_array().is_some_and(|left| left.len() == 1).then_some(())
+    });
+    assert_eq!(platform.ok(&["call", "welcome", "echo", r#"{"message":"hi"}"#]).trim(), "hi");
+}
