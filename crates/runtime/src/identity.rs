@@ -48,3 +48,30 @@ fn read(record: &Path) -> Option<u32> {
     let uid = fs::read_to_string(record).ok()?.trim().parse().ok()?;
     (LOWEST..=HIGHEST).contains(&uid).then_some(uid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_keep_their_users_and_share_none() {
+        let data = tempfile::tempdir().unwrap();
+        let layout = Layout::new(data.path()).unwrap();
+        let (first, second) = (InstanceId::generate(), InstanceId::generate());
+        for id in [first, second] {
+            fs::create_dir_all(layout.instance_dir(id)).unwrap();
+        }
+        // Another has taken what the first would choose.
+        let wanted = proposal(first.to_string().as_bytes());
+        fs::write(layout.uid_record(second), wanted.to_string()).unwrap();
+        assert_eq!(user_of(&layout, second).unwrap(), wanted);
+        let own = user_of(&layout, first).unwrap();
+        assert_ne!(own, wanted);
+        assert_eq!(user_of(&layout, first).unwrap(), own);
+        // Nonsense, or a system user, is not believed.
+        for nonsense in ["0", "1000", "", "-1", "x"] {
+            fs::write(layout.uid_record(first), nonsense).unwrap();
+            assert!((LOWEST..=HIGHEST).contains(&user_of(&layout, first).unwrap()), "{nonsense}");
+        }
+    }
+}

@@ -133,17 +133,8 @@ async fn refusal(
 ) -> RuntimeError {
     let package = request.package.name().to_owned();
     let detail = || outcome.last_words("ERROR: ");
-    let network = [
-        "NewConnectionError",
-        "ConnectTimeoutError",
-        "ReadTimeoutError",
-        "ProxyError",
-        "SSLError",
-        "NameResolutionError",
-        "MaxRetryError",
-    ];
-    if let Some(line) = outcome.find(&network) {
-        return RuntimeError::Unreachable { registry: REGISTRY, detail: line.chars().take(300).collect() };
+    if let Some(error) = unreachable(outcome) {
+        return error;
     }
     if outcome.says(&["ResolutionImpossible", "conflicting dependencies"]) {
         let depends =
@@ -176,17 +167,35 @@ async fn refusal(
     }
 }
 
-/// pip says the same of a project that is not there and of one without a wheel for this host.
+/// pip says the same of a project that is not there, of one without a wheel for this host, and (told to retry less)
+/// of a registry that is away.
 async fn nothing_found(installer: &Installer<'_>, python: &Python, package: String) -> RuntimeError {
-    let run =
-        pip(python, vec!["index".to_owned(), "versions".to_owned(), "--pre".to_owned(), package.clone()]);
+    let question = ["index", "versions", "--pre", "-vv", package.as_str()].map(str::to_owned);
+    let run = pip(python, question.to_vec());
     match installer.run(&package, run, config::pip(&python.prefix), &|_| ()).await {
         Ok(outcome) if outcome.succeeded => {
             RuntimeError::NoWheel { package, interpreter: python.tag.clone() }
         }
-        Ok(_) => RuntimeError::UnknownPackage { registry: REGISTRY, package },
+        Ok(outcome) => {
+            unreachable(&outcome).unwrap_or(RuntimeError::UnknownPackage { registry: REGISTRY, package })
+        }
         Err(error) => error,
     }
+}
+
+fn unreachable(outcome: &Outcome) -> Option<RuntimeError> {
+    let line = outcome.find(&[
+        "NewConnectionError",
+        "ConnectTimeoutError",
+        "ReadTimeoutError",
+        "ProxyError",
+        "SSLError",
+        "NameResolutionError",
+        "MaxRetryError",
+        "connection error",
+    ])?;
+    let detail = line.trim().chars().take(300).collect();
+    Some(RuntimeError::Unreachable { registry: REGISTRY, detail })
 }
 
 /// The project's version, and one line for each project in the tree (pip's installation report, version 1).

@@ -214,3 +214,58 @@ fn a_full_disk_is_its_own_error() {
         assert!(Instant::now() < deadline, "left: {:?}", stored(&host));
     }
 }
+
+/// Set for a test that runs itself again in another environment.
+const AGAIN: &str = "BERTH_TEST_AGAIN";
+
+/// Whether the test is to go on: it runs again with these variables, and this run only looks at how that ended.
+fn runs_again_with(test: &str, variables: &[(&str, &str)]) -> bool {
+    if std::env::var_os(AGAIN).is_some() {
+        return true;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("packages::{test}")])
+        .envs(variables.iter().copied())
+        .env(AGAIN, "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    false
+}
+
+#[test]
+fn the_hosts_registry_is_asked_and_missed_when_it_is_away() {
+    let variables = [
+        ("npm_config_registry", "http://127.0.0.1:1/"),
+        ("npm_config_fetch_retries", "0"),
+        ("PIP_INDEX_URL", "http://127.0.0.1:1/simple"),
+        ("PIP_RETRIES", "0"),
+    ];
+    if runs_again_with("the_hosts_registry_is_asked_and_missed_when_it_is_away", &variables) {
+        check_refused("npm:semver@7.6.0", launch(&[], &[]), "npm cannot be reached from this host");
+        check_refused("pypi:mcp-server-time", launch(&[], &[]), "PyPI cannot be reached from this host");
+    }
+}
+
+#[test]
+fn a_missing_node_says_what_to_install() {
+    if runs_again_with("a_missing_node_says_what_to_install", &[("PATH", "/no/such/directory")]) {
+        check_refused("npm:semver@7.6.0", launch(&[], &[]), "apt-get install nodejs npm");
+    }
+}
+
+/// A program's libraries are readable to the server, so the data directory must not lie among them.
+#[test]
+fn a_visible_data_directory_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    std::fs::create_dir_all(place.join("bin")).unwrap();
+    std::fs::create_dir_all(place.join("lib")).unwrap();
+    std::fs::copy("/bin/true", place.join("bin/neighbour")).unwrap();
+    let variables = [("PATH", place.join("bin")), ("TMPDIR", place.join("lib"))];
+    let variables = variables.each_ref().map(|(name, path)| (*name, path.to_str().unwrap()));
+    if runs_again_with("a_visible_data_directory_is_refused", &variables) {
+        let launch = Launch { programs: vec!["neighbour".to_owned()], ..Launch::default() };
+        check_refused("builtin:welcome", launch, "which servers can read: move it elsewhere");
+    }
+}
