@@ -49,7 +49,21 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the host agent (DTMA) alone
     Dtma(DtmaArgs),
-    /// Deploy a server from the catalog, npm or `PyPI`
+    /// What asks a control plane.
+    #[command(flatten)]
+    Ask(AskCommand),
+    /// Run the shim of one instance; started by the DTMA
+    #[command(hide = true)]
+    Shim,
+    /// Serve the built-in `welcome` server on standard input and output
+    #[command(name = "__welcome", hide = true)]
+    Welcome,
+}
+
+/// The commands that ask a control plane.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskCommand {
+    /// Deploy a server from the catalog, npm or PyPI
     Deploy(DeployArgs),
     /// List the instances
     #[command(visible_alias = "ls")]
@@ -81,12 +95,6 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// Show whom the token speaks for
     Whoami,
-    /// Run the shim of one instance; started by the DTMA
-    #[command(hide = true)]
-    Shim,
-    /// Serve the built-in `welcome` server on standard input and output
-    #[command(name = "__welcome", hide = true)]
-    Welcome,
 }
 
 /// `berth up`.

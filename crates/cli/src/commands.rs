@@ -18,7 +18,7 @@ mod up;
 mod welcome;
 mod whoami;
 
-use crate::args::{Cli, Command, Connection};
+use crate::args::{AskCommand, Cli, Command};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
@@ -33,38 +33,31 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Dtma(args) => block_on(dtma::run(args, &connection)),
         Command::Shim => shim::run(),
         Command::Welcome => block_on(welcome::run()),
-        asked => {
-            let client = client(&connection)?;
-            block_on(ask(asked, client, output))
+        Command::Ask(command) => {
+            let client = Client::new(Settings::find(&connection)?)?;
+            block_on(ask(command, client, output))
         }
     }
 }
 
 /// The commands that ask a control plane.
-async fn ask(command: Command, client: Client, output: Output) -> Result<(), CliError> {
+async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), CliError> {
     match command {
-        Command::Deploy(args) => deploy::run(args, &client, output).await,
-        Command::List => instances::list(&client, output).await,
-        Command::Status(args) => status::run(&args.name, &client, output).await,
-        Command::Logs(args) => logs::run(&args, &client, output).await,
-        Command::Start(args) => instances::start(&args.name, &client, output).await,
-        Command::Stop(args) => instances::stop(&args.name, &client, output).await,
-        Command::Restart(args) => instances::restart(&args.name, &client, output).await,
-        Command::Remove(args) => instances::remove(&args, &client, output).await,
-        Command::Tools(args) => tools::run(&args.name, &client, output).await,
-        Command::Call(args) => call::run(&args, &client, output).await,
-        Command::Connect(args) => connect::run(&args, &client, output).await,
-        Command::Catalog(command) => catalog::run(command, &client, output).await,
-        Command::Token(command) => token::run(command, &client, output).await,
-        Command::Whoami => whoami::run(&client, output).await,
-        Command::Up(_) | Command::Server(_) | Command::Dtma(_) | Command::Shim | Command::Welcome => {
-            unreachable!("`run` has done these")
-        }
+        AskCommand::Deploy(args) => deploy::run(args, &client, output).await,
+        AskCommand::List => instances::list(&client, output).await,
+        AskCommand::Status(args) => status::run(&args.name, &client, output).await,
+        AskCommand::Logs(args) => logs::run(&args, &client, output).await,
+        AskCommand::Start(args) => instances::start(&args.name, &client, output).await,
+        AskCommand::Stop(args) => instances::stop(&args.name, &client, output).await,
+        AskCommand::Restart(args) => instances::restart(&args.name, &client, output).await,
+        AskCommand::Remove(args) => instances::remove(&args, &client, output).await,
+        AskCommand::Tools(args) => tools::run(&args.name, &client, output).await,
+        AskCommand::Call(args) => call::run(&args, &client, output).await,
+        AskCommand::Connect(args) => connect::run(&args, &client, output).await,
+        AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
+        AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Whoami => whoami::run(&client, output).await,
     }
-}
-
-fn client(connection: &Connection) -> Result<Client, CliError> {
-    Client::new(Settings::find(connection)?)
 }
 
 /// Ctrl-C from now on. Asked for before anything is begun, so that none comes too early to be seen.
