@@ -150,7 +150,9 @@ impl Outcome {
     /// The last lines that begin with `prefix`, without it, or all when none does; bounded.
     pub(super) fn last_words(&self, prefix: &str) -> String {
         let marked = |line: &&String| line.starts_with(prefix);
-        let any = self.lines.iter().any(|line| marked(&line));
+        // pip marks only the first line of its own crash, and the cause is the last.
+        let crashed = self.says(&["ERROR: Exception:"]);
+        let any = !crashed && self.lines.iter().any(|line| marked(&line));
         let lines = self.lines.iter().filter(|line| !any || marked(line));
         let mut words: Vec<&str> = Vec::new();
         let mut size = 0;
