@@ -150,7 +150,7 @@ pub async fn run(
         }
     };
     tokio::select! {
-        () = hop::serve::serve_router(listener, http::router(app), stopped) => {}
+        () = hop::serve::serve(listener, http::front(app), stopped) => {}
         () = heartbeats => {}
     }
     instances.abandon();

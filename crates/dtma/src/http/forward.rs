@@ -1,13 +1,13 @@
 //! `/v1/instances/{id}/mcp`: the bytes of a call, to the instance's shim and back, streamed both ways.
 //!
 //! It reads no MCP. The headers that name the caller and the instance's key pass as the control plane sent them; the
-//! shim checks them.
+//! shim checks them. Calls come here without passing the router: theirs is the path that must be short.
 
 use api::errors::{ErrorBody, ErrorCode};
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::Uri;
 use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use domain::ids::InstanceId;
 use domain::shim::MCP_PATH;
@@ -73,7 +73,15 @@ pub(crate) async fn delete(
     forward(&app, id, request).await
 }
 
-async fn forward(app: &App, id: InstanceId, mut request: Request) -> Result<Response, Refusal> {
+/// The instance that a request of one of the three methods is for.
+pub(super) fn instance_of(request: &Request) -> Option<InstanceId> {
+    let id = request.uri().path().strip_prefix("/v1/instances/")?.strip_suffix("/mcp")?;
+    matches!(*request.method(), Method::POST | Method::GET | Method::DELETE)
+        .then(|| id.parse().ok())
+        .flatten()
+}
+
+pub(super) async fn forward(app: &App, id: InstanceId, mut request: Request) -> Result<Response, Refusal> {
     let face = app.instances.face(id)?;
     let shared = app.instances.shared();
     let count = |outcome| {

@@ -8,17 +8,21 @@ mod host;
 mod instances;
 mod logs;
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
 use domain::status::Protection;
+use hyper::body::Incoming;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
@@ -52,8 +56,38 @@ pub(crate) fn hash(token: &Secret) -> [u8; 32] {
     Sha256::digest(token.expose().as_bytes()).into()
 }
 
+/// The whole API as a service.
+#[derive(Clone)]
+pub(crate) struct Front {
+    app: Arc<App>,
+    router: Router,
+}
+
 /// The whole API.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn front(app: App) -> Front {
+    Front { router: router(app.clone()), app: Arc::new(app) }
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    /// A call that is in order takes the short way; everything else, refusals too, is the router's.
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let request = request.map(Body::new);
+        if let Some(id) = forward::instance_of(&request).filter(|_| is_allowed(&self.app, &request)) {
+            let app = Arc::clone(&self.app);
+            return Box::pin(async move {
+                Ok(forward::forward(&app, id, request).await.unwrap_or_else(IntoResponse::into_response))
+            });
+        }
+        let mut router = self.router.clone();
+        Box::pin(async move { tower::Service::call(&mut router, request).await })
+    }
+}
+
+fn router(app: App) -> Router {
     let (router, _) = described().split_for_parts();
     let guarded = middleware::from_fn_with_state(app.clone(), guard);
     router
