@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// A file that shows a Debian package is there, and the package.
-const DEBIAN: [(&str, &str); 8] = [
+const TESTS: [(&str, &str); 8] = [
     ("/usr/bin/gcc", "gcc"),
     ("/usr/include/stdlib.h", "libc6-dev"),
     ("/usr/bin/node", "nodejs"),
@@ -21,13 +21,16 @@ const DEBIAN: [(&str, &str); 8] = [
     ("/usr/share/postgresql-common/pg_wrapper", "postgresql"),
 ];
 
+/// What the benchmarks need beside it.
+const BENCHMARKS: [(&str, &str); 1] = [("/usr/sbin/nginx", "nginx-light")];
+
 /// The official client SDKs, at the versions that the end-to-end tests were written against.
 const NPM: [&str; 1] = ["@modelcontextprotocol/sdk@1.32.2"];
 const PYPI: [&str; 1] = ["mcp==1.30.0"];
 
 /// Installs what is missing and gives the directory of the client SDKs.
 pub(crate) fn install() -> anyhow::Result<PathBuf> {
-    debian()?;
+    debian(&TESTS)?;
     if !run::exists("cargo-nextest") {
         eprintln!("cargo-nextest is missing: building it (some minutes, once)");
         run::run(run::cargo(&["install", "--locked", "cargo-nextest"]))?;
@@ -35,9 +38,14 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
     clients()
 }
 
-fn debian() -> anyhow::Result<()> {
+/// Installs what the benchmarks need.
+pub(crate) fn install_for_benchmarks() -> anyhow::Result<()> {
+    debian(&BENCHMARKS)
+}
+
+fn debian(parts: &[(&str, &'static str)]) -> anyhow::Result<()> {
     // A program on the PATH serves as well as Debian's own (a node of nodesource, say).
-    let missing: Vec<&str> = DEBIAN
+    let missing: Vec<&str> = parts
         .iter()
         .filter(|(file, _)| {
             let name = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -1,6 +1,10 @@
 //! Measures Berth as its users run it, as ratios against references in the same run. `cargo xtask bench` builds and
 //! starts it; the tables it prints stand in BENCHMARKS.md.
 //!
+//! Everything is measured on one core, the load included. With two, the figures of small machines say more about where the
+//! scheduler put whom than about what was done: waking another core of a virtual machine costs more than a hop.
+//! `BENCH_CORES=all` leaves it to the scheduler.
+//!
 //! Everything measured is a process of its own, the references too: a hop inside the measuring process would share its
 //! scheduler and look cheaper than it is.
 
@@ -20,6 +24,12 @@ use anyhow::bail;
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if std::env::var("BENCH_CORES").as_deref() != Ok("all") {
+        let mut last = rustix::thread::CpuSet::new();
+        last.set(std::thread::available_parallelism()?.get() - 1);
+        // Inherited by every process that is started from here.
+        rustix::thread::sched_setaffinity(None, &last)?;
+    }
     // One thread, as Berth's own processes have.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
