@@ -5,10 +5,10 @@ use hop::address::Address;
 use hop::pool::Pool;
 use http::Request;
 use http_body_util::Full;
+use testkit::platform::Platform;
 
 use crate::load::{self, Figures, Target};
 use crate::pipes::Server;
-use crate::platform::{self, Platform};
 use crate::processes::of_command;
 use crate::reference;
 
@@ -23,7 +23,7 @@ struct Row {
 pub(crate) async fn measure() -> anyhow::Result<()> {
     let mut rows = vec![];
 
-    let mut server = Server::start(&platform::berth()?, &["__welcome"]).await?;
+    let mut server = Server::start(std::path::Path::new(&crate::berth()?), &["__welcome"]).await?;
     let mut figures = vec![];
     for sessions in SESSIONS {
         figures.push(server.load(u64::try_from(sessions)?).await?);
@@ -61,11 +61,18 @@ async fn reference_row(name: &'static str, address: &str, pids: &[u32]) -> anyho
 }
 
 async fn berth_row(name: &'static str, reach: &str) -> anyhow::Result<Row> {
-    let platform = Platform::start(reach)?;
-    let processes = platform.processes()?;
+    let platform = Platform::start_with(&crate::berth()?, &["--reach", reach]);
+    let processes = platform.processes();
     let pids: Vec<u32> =
         ["server", "dtma", "shim"].iter().flat_map(|word| of_command(&processes, word)).collect();
-    let target = platform.target("welcome")?;
+    let url = platform.mcp_url("welcome");
+    let (host, path) =
+        url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).context("no address")?;
+    let target = Target {
+        address: reference::address(host)?,
+        path: format!("/{path}"),
+        token: Some(platform.token().to_owned()),
+    };
     let mut figures = vec![];
     for sessions in SESSIONS {
         figures.push(load::run(&target, sessions, &pids).await?);

@@ -14,12 +14,20 @@ mod calls;
 mod load;
 mod memory;
 mod pipes;
-mod platform;
 mod processes;
 mod reference;
 mod start;
 
-use anyhow::bail;
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+
+/// The binary that was built beside this program.
+fn berth() -> anyhow::Result<String> {
+    let path = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).join("berth");
+    ensure!(path.exists(), "{} is not built: use `cargo xtask bench`", path.display());
+    path.into_os_string().into_string().ok().context("the path of the binary is not UTF-8")
+}
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

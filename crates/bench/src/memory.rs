@@ -1,19 +1,21 @@
 //! What Berth weighs when nothing happens: twenty idle instances.
 
-use crate::platform::Platform;
-use crate::processes::{self, Process, of_command};
+use testkit::platform::Platform;
+use testkit::processes::Process;
+
+use crate::processes::{self, of_command};
 
 const INSTANCES: usize = 20;
 
 /// Prints the table.
 pub(crate) async fn measure() -> anyhow::Result<()> {
-    let platform = Platform::start("socket")?;
+    let platform = Platform::start(&crate::berth()?);
     for number in 1..INSTANCES {
-        platform.command(&["deploy", "welcome", "--name", &format!("idle-{number}"), "--wait"])?;
+        platform.ok(&["deploy", "welcome", "--name", &format!("idle-{number}"), "--wait"]);
     }
     // Pages of the start that are returned late should not count; nothing is waited for here but that.
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    let all = platform.processes()?;
+    let all = platform.processes();
     let mib = |pids: &[u32]| -> anyhow::Result<f64> {
         let mut kib = 0;
         for &pid in pids {

@@ -4,25 +4,25 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use testkit::platform::Platform;
 
 use crate::pipes::Server;
-use crate::platform::Platform;
 
 const ROUNDS: usize = 7;
 
 /// Prints the table.
 pub(crate) async fn measure() -> anyhow::Result<()> {
-    let platform = Platform::start("socket")?;
+    let platform = Platform::start(&crate::berth()?);
     // The first deployment installs the package; from then on it is there.
-    platform.command(&["deploy", "everything", "--name", "first", "--wait"])?;
-    let program =
-        find(&platform.packages(), "mcp-server-everything").context("the installed server was not found")?;
+    platform.ok(&["deploy", "everything", "--name", "first", "--wait"]);
+    let program = find(&platform.data().join("dtma/packages"), "mcp-server-everything")
+        .context("the installed server was not found")?;
     let (mut deployed, mut by_hand) = (vec![], vec![]);
     for round in 0..ROUNDS {
         let begun = Instant::now();
-        platform.command(&["deploy", "everything", "--name", &format!("again-{round}"), "--wait"])?;
+        platform.ok(&["deploy", "everything", "--name", &format!("again-{round}"), "--wait"]);
         deployed.push(begun.elapsed());
-        platform.command(&["remove", &format!("again-{round}"), "--yes"])?;
+        platform.ok(&["remove", &format!("again-{round}"), "--yes"]);
         let begun = Instant::now();
         let server = Server::start(&program, &["stdio"]).await?;
         by_hand.push(begun.elapsed());
