@@ -86,8 +86,10 @@ fn clients() -> anyhow::Result<PathBuf> {
         run::command("npm", &["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
     npm.args(NPM).current_dir(&node);
     run::run(npm)?;
-    let mut pip =
-        run::command("python3", &["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--target"]);
+    let mut pip = run::command(
+        "python3",
+        &["-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--only-binary", ":all:", "--target"],
+    );
     pip.arg(&python).args(PYPI).env("PIP_ROOT_USER_ACTION", "ignore");
     run::run(pip)?;
     std::fs::write(stamp, wanted)?;
