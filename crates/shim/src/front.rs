@@ -1,9 +1,10 @@
 //! The shim's HTTP: one endpoint for MCP, one for its status, one to end it, all behind the instance's key.
 //!
 //! Streamable HTTP as the specification has it, revision by revision; which rule belongs to which revision is decided in
-//! `mcp::front`. There is no stream on GET: it is answered with 405, as the specification allows.
+//! `mcp::front`.
 
 mod batch;
+mod listen;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -22,14 +23,14 @@ use hyper::service::Service;
 use mcp::envelope::{self, Envelope, EnvelopeError, Kind, Span};
 use mcp::errors;
 use mcp::front::{self, Field, Fields, Refusal};
-use mcp::mux::{Caller, Noted};
+use mcp::mux::{self, Caller, Noted};
 use mcp::opening::Opened;
 use mcp::revision::{self, Era, Revision};
 use mcp::session::SessionId;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use crate::body::{Body, CallGuard};
+use crate::body::{Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
 use crate::shared::{Phase, Shared};
 
@@ -84,8 +85,11 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
             Ok(response) => response,
             Err((id, refusal)) => refused(id.as_deref(), &refusal),
         },
-        (MCP_PATH, &Method::DELETE) => end_session(shared, request.headers()),
-        (MCP_PATH, _) => not_allowed("POST, DELETE"),
+        (MCP_PATH, &Method::GET) => {
+            listen::open_session(shared, request.headers()).unwrap_or_else(|refusal| refused(None, &refusal))
+        }
+        (MCP_PATH, &Method::DELETE) => listen::end_session(shared, request.headers()),
+        (MCP_PATH, _) => not_allowed("GET, POST, DELETE"),
         (STATUS_PATH, &Method::GET) => status(shared),
         (STATUS_PATH, _) => not_allowed("GET"),
         (SHUTDOWN_PATH, &Method::POST) => {
@@ -121,7 +125,7 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         method: field(&head.headers, &METHOD),
         name: field(&head.headers, &NAME),
     };
-    let era = front::dispatch(&message, &fields, shared.serves_modern).map_err(with_id)?;
+    let era = front::dispatch(&message, &fields).map_err(with_id)?;
     let principal = principal(&head.headers).map_err(with_id)?;
     if message.kind() == Kind::Request && era == Era::Legacy && message.method() == "initialize" {
         return initialize(shared, &message, principal).await.map_err(with_id);
@@ -134,6 +138,11 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         }
     };
     match (message.kind(), message.id) {
+        (Kind::Request, Some(_))
+            if era == Era::Modern && listen::is_answered_here(shared, &message).await.map_err(with_id)? =>
+        {
+            listen::answer(shared, &message, accepts).await.map_err(with_id)
+        }
         (Kind::Request, Some(id)) => call(shared, &message, id, caller, accepts).await.map_err(with_id),
         (Kind::Notification, _) => {
             note(shared, &message, caller);
@@ -176,24 +185,27 @@ async fn call(
     caller: Caller,
     accepts: Accepts,
 ) -> Result<Response<Body>, Refusal> {
-    let call = begin(shared, message, id, caller).await?;
+    let call = match begin(shared, message, id, caller).await? {
+        Begun::Forwarded(call) => call,
+        Begun::Answered(answer) => return Ok(accepts.whole(answer)),
+    };
     loop {
         match call.mailbox.next().await {
             Letter::Between(message) if accepts.events => {
-                return Ok(events(Body::events(&message, call)));
+                return Ok(events(Body::events(Some(&message), call)));
             }
             // A client that takes no events hears of nothing but the answer.
             Letter::Between(_) => {}
             Letter::Answer { message, code } => {
                 call.over();
                 let status = StatusCode::from_u16(front::status_of(code)).unwrap_or(StatusCode::OK);
-                return Ok(if accepts.json || status != StatusCode::OK {
-                    respond(status, Some(JSON), Body::whole(message))
+                return Ok(if status == StatusCode::OK {
+                    accepts.whole(message)
                 } else {
-                    events(Body::one_event(&message))
+                    respond(status, Some(JSON), Body::whole(message))
                 });
             }
-            Letter::Cancelled => {
+            Letter::End => {
                 call.over();
                 // Its client waits for no answer; a stream that ends without one is how HTTP says so.
                 return Ok(if accepts.events {
@@ -206,13 +218,19 @@ async fn call(
     }
 }
 
+/// What became of a request.
+enum Begun {
+    Forwarded(Guard),
+    Answered(Vec<u8>),
+}
+
 /// Hands a request to the server.
 async fn begin(
     shared: &Arc<Shared>,
     message: &Envelope<'_>,
     id: Span,
     caller: Caller,
-) -> Result<CallGuard, Refusal> {
+) -> Result<Begun, Refusal> {
     running(shared).await?;
     let mailbox = Arc::new(Mailbox::default());
     let call = {
@@ -230,7 +248,12 @@ async fn begin(
         traffic.mux.request(message, id, caller, Arc::clone(&mailbox), &mut traffic.to_server)
     };
     shared.to_write.notify_one();
-    Ok(CallGuard::new(Arc::clone(shared), mailbox, call))
+    Ok(match call {
+        mux::Begun::Forwarded(call) => {
+            Begun::Forwarded(Guard::new(Arc::clone(shared), mailbox, Held::Call(call)))
+        }
+        mux::Begun::Answered(answer) => Begun::Answered(answer),
+    })
 }
 
 fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
@@ -245,7 +268,7 @@ fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
     match noted {
         Noted::Forwarded => shared.to_write.notify_one(),
         Noted::Cancelled(mailbox) => {
-            mailbox.push(Letter::Cancelled);
+            mailbox.push(Letter::End);
             shared.to_write.notify_one();
         }
         Noted::Ignored => {}
@@ -280,22 +303,6 @@ async fn running(shared: &Shared) -> Result<Arc<Opened>, Refusal> {
 /// 503, to be tried again in a second.
 fn unavailable(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal { retry_after: Some(1), ..Refusal::new(503, errors::INTERNAL_ERROR, message) }
-}
-
-fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
-    let ended = principal(headers).and_then(|principal| match field(headers, &SESSION) {
-        // Without a session this is a modern client's, and modern revisions have no DELETE.
-        Field::Absent => Ok(None),
-        _ => session(shared, headers, principal).map(|(id, _)| Some((id, principal))),
-    });
-    match ended {
-        Ok(Some((id, principal))) => {
-            shared.traffic().sessions.end(id, principal);
-            respond(StatusCode::NO_CONTENT, None, Body::empty())
-        }
-        Ok(None) => not_allowed("POST"),
-        Err(refusal) => refused(None, &refusal),
-    }
 }
 
 /// The session that the headers name, and its revision.
@@ -378,16 +385,7 @@ impl Accepts {
                 "the header Content-Type must be application/json",
             ));
         }
-        if !headers.contains_key(ACCEPT) {
-            return Ok(Self { json: true, events: true });
-        }
-        let kinds = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut accepts = Self { json: false, events: false };
-        for kind in kinds.flat_map(|kinds| kinds.split(',')) {
-            let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            accepts.json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
-            accepts.events |= matches!(kind.as_str(), "text/event-stream" | "text/*" | "*/*");
-        }
+        let accepts = Self::kinds(headers);
         if accepts.json || accepts.events {
             Ok(accepts)
         } else {
@@ -396,6 +394,29 @@ impl Accepts {
                 errors::TRANSPORT,
                 "the header Accept must list application/json and text/event-stream",
             ))
+        }
+    }
+
+    fn kinds(headers: &HeaderMap) -> Self {
+        if !headers.contains_key(ACCEPT) {
+            return Self { json: true, events: true };
+        }
+        let kinds = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut accepts = Self { json: false, events: false };
+        for kind in kinds.flat_map(|kinds| kinds.split(',')) {
+            let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            accepts.json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
+            accepts.events |= matches!(kind.as_str(), "text/event-stream" | "text/*" | "*/*");
+        }
+        accepts
+    }
+
+    /// One message, with status 200.
+    fn whole(self, message: Vec<u8>) -> Response<Body> {
+        if self.json {
+            respond(StatusCode::OK, Some(JSON), Body::whole(message))
+        } else {
+            events(Body::one_event(&message))
         }
     }
 }

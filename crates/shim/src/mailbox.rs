@@ -17,8 +17,8 @@ pub(crate) enum Letter {
     Between(Vec<u8>),
     /// The answer. `code` is that of an error to a modern caller.
     Answer { message: Vec<u8>, code: Option<i64> },
-    /// The call was cancelled by its client, who expects no answer.
-    Cancelled,
+    /// It ends without an answer: the call was cancelled by its client, or a session's stream has no more to say.
+    End,
 }
 
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use domain::ids::InstanceId;
 use domain::secret::Secret;
-use domain::shim::{Opening, ServerState, ShimConfig, ShimStatus};
+use domain::shim::{ServerState, ShimConfig, ShimStatus};
 use domain::time::Timestamp;
-use mcp::mux::{CallKey, Mux};
+use mcp::mux::{CallKey, Mux, StreamKey};
 use mcp::opening::Opened;
 use mcp::session::Sessions;
 use tokio::sync::{Notify, watch};
@@ -24,7 +24,6 @@ const MAX_SESSIONS: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) key: Secret,
-    pub(crate) serves_modern: bool,
     pub(crate) max_in_flight: usize,
     pub(crate) journal: Arc<Journal>,
     pub(crate) phase: watch::Sender<Phase>,
@@ -88,7 +87,6 @@ impl Shared {
     ) -> Self {
         Self {
             key: config.key.clone(),
-            serves_modern: config.opening == Opening::Both,
             max_in_flight: config.max_in_flight,
             journal,
             phase: watch::Sender::new(Phase::Starting { since: now() }),
@@ -124,6 +122,16 @@ impl Shared {
         let mut traffic = self.traffic();
         let traffic = &mut *traffic;
         traffic.mux.left(call, now, &mut traffic.to_server);
+        if !traffic.to_server.is_empty() {
+            self.to_write.notify_one();
+        }
+    }
+
+    /// The client of a stream has left.
+    pub(crate) fn closed(&self, stream: StreamKey) {
+        let mut traffic = self.traffic();
+        let traffic = &mut *traffic;
+        traffic.mux.close(stream, &mut traffic.to_server);
         if !traffic.to_server.is_empty() {
             self.to_write.notify_one();
         }
