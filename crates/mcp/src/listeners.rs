@@ -182,6 +182,11 @@ impl<C: Clone> Listeners<C> {
         Ok((self.open(Kind::Session(session), to)?, before))
     }
 
+    /// Where a session listens.
+    pub(crate) fn listening(&self, session: SessionId) -> Option<&C> {
+        Some(&self.streams.get(&self.stream_of(session)?)?.to)
+    }
+
     fn open(&mut self, kind: Kind, to: C) -> Result<StreamKey, NotOpened> {
         if MAX_STREAMS <= self.streams.len() {
             return Err(NotOpened::Full);

@@ -281,6 +281,18 @@ impl<C: Clone> Mux<C> {
         self.listeners.open_session(session, to)
     }
 
+    /// Where a session listens.
+    pub fn listening(&self, session: SessionId) -> Option<&C> {
+        self.listeners.listening(session)
+    }
+
+    /// The client of a session has left for good. Its calls go on, and their answers are dropped.
+    pub fn left_session(&mut self, session: SessionId, now: Duration) {
+        for call in self.calls.values_mut().filter(|call| call.caller.session == Some(session)) {
+            call.left_at.get_or_insert(now);
+        }
+    }
+
     /// The client of a stream has left.
     pub fn close(&mut self, stream: StreamKey, out: &mut Vec<u8>) {
         for uri in self.listeners.close(stream) {

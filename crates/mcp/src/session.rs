@@ -75,6 +75,11 @@ impl Sessions {
         Some(session.revision)
     }
 
+    /// Ends a session, whoever's.
+    pub fn forget(&mut self, id: SessionId) {
+        self.by_id.remove(&id);
+    }
+
     /// Ends a principal's session; whether there was one.
     pub fn end(&mut self, id: SessionId, principal: &str) -> bool {
         let is_theirs = self.touch(id, principal).is_some();

@@ -9,10 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use mcp::mux::{CallKey, StreamKey};
+use mcp::session::SessionId;
 use mcp::sse;
 use tokio::time::{Instant, Sleep};
 
 use crate::mailbox::{Letter, Mailbox};
+use crate::replay::Attached;
 use crate::shared::Shared;
 
 /// A stream that has said nothing for so long says that it is there (2026-07-28, Streamable HTTP: comments keep the
@@ -29,9 +31,21 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub(crate) struct Events {
     first: Option<Bytes>,
-    /// Absent when it is over.
-    held: Option<Guard>,
+    source: Source,
     beat: Pin<Box<Sleep>>,
+}
+
+/// Where events come from.
+#[derive(Debug)]
+enum Source {
+    /// It is over.
+    Over,
+    /// A stream that ends with an answer.
+    Call(Guard),
+    /// The one stream of a session of HTTP+SSE, on which all its answers come.
+    Session(Guard),
+    /// A stream that can be resumed.
+    Replay(Attached),
 }
 
 /// A call or a stream on behalf of a client. Dropped while it goes on, it says that the client has left.
@@ -48,6 +62,8 @@ pub(crate) struct Guard {
 pub(crate) enum Held {
     Call(CallKey),
     Stream(StreamKey),
+    /// The stream of a session that ends with it.
+    Session(StreamKey, SessionId),
 }
 
 impl Body {
@@ -64,13 +80,22 @@ impl Body {
         Self::Whole(Some(event(message)))
     }
 
-    /// A message, if there is one already, then whatever else comes.
-    pub(crate) fn events(first: Option<&[u8]>, held: Guard) -> Self {
-        Self::Events(Events {
-            first: first.map(event),
-            held: Some(held),
-            beat: Box::pin(tokio::time::sleep(BEAT)),
-        })
+    /// A first event, then whatever else comes.
+    pub(crate) fn events(first: Bytes, held: Guard) -> Self {
+        let source = match held.held {
+            Held::Session(..) => Source::Session(held),
+            Held::Call(_) | Held::Stream(_) => Source::Call(held),
+        };
+        Self::stream(Some(first), source)
+    }
+
+    /// A stream that can be resumed.
+    pub(crate) fn resumable(attached: Attached) -> Self {
+        Self::stream(None, Source::Replay(attached))
+    }
+
+    fn stream(first: Option<Bytes>, source: Source) -> Self {
+        Self::Events(Events { first, source, beat: Box::pin(tokio::time::sleep(BEAT)) })
     }
 }
 
@@ -91,6 +116,10 @@ impl Drop for Guard {
             _ if self.over => {}
             Held::Call(call) => self.shared.left(call),
             Held::Stream(stream) => self.shared.closed(stream),
+            Held::Session(stream, session) => {
+                self.shared.closed(stream);
+                self.shared.left_session(session);
+            }
         }
     }
 }
@@ -100,17 +129,25 @@ impl Events {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
-        let Some(held) = &self.held else { return Poll::Ready(None) };
+        let (held, ends_with_answer) = match &mut self.source {
+            Source::Over => return Poll::Ready(None),
+            Source::Call(held) => (held, true),
+            Source::Session(held) => (held, false),
+            Source::Replay(attached) => {
+                let next = attached.poll(cx);
+                return if next.is_pending() { self.beat(cx).map(Some) } else { next };
+            }
+        };
         let letter = match held.mailbox.poll(cx) {
             Poll::Ready(letter) => letter,
             Poll::Pending => return self.beat(cx).map(Some),
         };
         let (message, is_last) = match letter {
             Letter::Between(message) => (Some(message), false),
-            Letter::Answer { message, .. } => (Some(message), true),
+            Letter::Answer { message, .. } => (Some(message), ends_with_answer),
             Letter::End => (None, true),
         };
-        if is_last && let Some(held) = self.held.take() {
+        if is_last && let Source::Call(held) = std::mem::replace(&mut self.source, Source::Over) {
             held.over();
         }
         Poll::Ready(message.map(|message| event(&message)))
@@ -121,7 +158,7 @@ impl Events {
             return Poll::Pending;
         }
         self.beat.as_mut().reset(Instant::now() + BEAT);
-        // The new time must be registered before this task sleeps; the frame makes hyper poll again.
+        // The frame makes hyper poll again, which registers the new time.
         Poll::Ready(Bytes::from_static(b":\n\n"))
     }
 }
@@ -144,7 +181,7 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Events(events) => events.first.is_none() && events.held.is_none(),
+            Self::Events(events) => events.first.is_none() && matches!(events.source, Source::Over),
         }
     }
 
@@ -156,7 +193,8 @@ impl hyper::body::Body for Body {
     }
 }
 
-fn event(message: &[u8]) -> Bytes {
+/// A message as an event.
+pub(crate) fn event(message: &[u8]) -> Bytes {
     let mut event = Vec::new();
     sse::encode(message, &mut event);
     event.into()

@@ -5,6 +5,7 @@
 
 mod batch;
 mod listen;
+mod old;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::shim::{KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, STATUS_PATH};
+use domain::shim::{
+    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
+};
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -30,12 +33,14 @@ use mcp::session::SessionId;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use crate::body::{Body, Guard, Held};
+use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
 use crate::shared::{Phase, Shared};
 
 /// A request waits so long for a server that is starting.
 const START_WAIT: Duration = Duration::from_secs(5);
+/// A call that has said nothing for so long gets its stream, on which it can be seen to be alive.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Bytes that wait for a server that does not read; above, calls are refused.
 const MAX_QUEUED: usize = MAX_MESSAGE;
 /// Of a body above the limit, so much is read and thrown away, so that its sender comes to read the refusal.
@@ -43,6 +48,7 @@ const MAX_DISCARDED: usize = 4 * MAX_MESSAGE;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -90,6 +96,14 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
         }
         (MCP_PATH, &Method::DELETE) => listen::end_session(shared, request.headers()),
         (MCP_PATH, _) => not_allowed("GET, POST, DELETE"),
+        (SSE_PATH, &Method::GET) => {
+            old::open(shared, request.headers()).unwrap_or_else(|refusal| refused(None, &refusal))
+        }
+        (SSE_PATH, &Method::POST) => match old::post(shared, request).await {
+            Ok(response) => response,
+            Err((id, refusal)) => refused(id.as_deref(), &refusal),
+        },
+        (SSE_PATH, _) => not_allowed("GET, POST"),
         (STATUS_PATH, &Method::GET) => status(shared),
         (STATUS_PATH, _) => not_allowed("GET"),
         (SHUTDOWN_PATH, &Method::POST) => {
@@ -130,20 +144,24 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     if message.kind() == Kind::Request && era == Era::Legacy && message.method() == "initialize" {
         return initialize(shared, &message, principal).await.map_err(with_id);
     }
-    let caller = match era {
-        Era::Modern => Caller { era, session: None },
-        Era::Legacy => {
-            let (session, _) = session(shared, &head.headers, principal).map_err(with_id)?;
-            Caller { era, session: Some(session) }
-        }
+    let session = match era {
+        Era::Modern => None,
+        Era::Legacy => Some(session(shared, &head.headers, principal).map_err(with_id)?),
     };
+    let caller = Caller { era, session: session.map(|(id, _)| id) };
     match (message.kind(), message.id) {
         (Kind::Request, Some(_))
             if era == Era::Modern && listen::is_answered_here(shared, &message).await.map_err(with_id)? =>
         {
             listen::answer(shared, &message, accepts).await.map_err(with_id)
         }
-        (Kind::Request, Some(id)) => call(shared, &message, id, caller, accepts).await.map_err(with_id),
+        (Kind::Request, Some(id)) => {
+            let call = match begin(shared, &message, id, caller).await.map_err(with_id)? {
+                Begun::Forwarded(call) => call,
+                Begun::Answered(answer) => return Ok(accepts.whole(answer)),
+            };
+            Ok(answer_of(shared, call, session, accepts).await)
+        }
         (Kind::Notification, _) => {
             note(shared, &message, caller);
             Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
@@ -163,11 +181,7 @@ async fn initialize(
         Refusal::new(400, errors::INVALID_PARAMS, "`params.protocolVersion` must be a string")
     })?;
     let opened = running(shared).await?;
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        Refusal::new(500, errors::INTERNAL_ERROR, format!("no session id could be made: {error}"))
-    })?;
-    let session = SessionId::of_random(random);
+    let session = new_session()?;
     let agreed = revision::negotiate(&asked, opened.revision);
     shared.traffic().sessions.begin(session, principal, agreed);
     let body = opened.answer(message.raw_id().unwrap_or("null"), agreed);
@@ -178,44 +192,69 @@ async fn initialize(
     Ok(response)
 }
 
-async fn call(
-    shared: &Arc<Shared>,
-    message: &Envelope<'_>,
-    id: Span,
-    caller: Caller,
+fn new_session() -> Result<SessionId, Refusal> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| {
+        Refusal::new(500, errors::INTERNAL_ERROR, format!("no session id could be made: {error}"))
+    })?;
+    Ok(SessionId::of_random(random))
+}
+
+/// The answer of a call: one message, or a stream once there is something else to say.
+async fn answer_of(
+    shared: &Shared,
+    call: Guard,
+    session: Option<(SessionId, Revision)>,
     accepts: Accepts,
-) -> Result<Response<Body>, Refusal> {
-    let call = match begin(shared, message, id, caller).await? {
-        Begun::Forwarded(call) => call,
-        Begun::Answered(answer) => return Ok(accepts.whole(answer)),
-    };
+) -> Response<Body> {
     loop {
-        match call.mailbox.next().await {
+        let letter = match tokio::time::timeout(SILENCE, call.mailbox.next()).await {
+            Ok(letter) => letter,
+            Err(_) if accepts.events => return stream_of(shared, call, session, None),
+            Err(_) => continue,
+        };
+        match letter {
             Letter::Between(message) if accepts.events => {
-                return Ok(events(Body::events(Some(&message), call)));
+                return stream_of(shared, call, session, Some(&message));
             }
             // A client that takes no events hears of nothing but the answer.
             Letter::Between(_) => {}
             Letter::Answer { message, code } => {
                 call.over();
                 let status = StatusCode::from_u16(front::status_of(code)).unwrap_or(StatusCode::OK);
-                return Ok(if status == StatusCode::OK {
+                return if status == StatusCode::OK {
                     accepts.whole(message)
                 } else {
                     respond(status, Some(JSON), Body::whole(message))
-                });
+                };
             }
             Letter::End => {
                 call.over();
                 // Its client waits for no answer; a stream that ends without one is how HTTP says so.
-                return Ok(if accepts.events {
+                return if accepts.events {
                     events(Body::empty())
                 } else {
                     respond(StatusCode::ACCEPTED, None, Body::empty())
-                });
+                };
             }
         }
     }
+}
+
+/// The stream of a call. That of a session can be resumed.
+fn stream_of(
+    shared: &Shared,
+    call: Guard,
+    session: Option<(SessionId, Revision)>,
+    first: Option<&[u8]>,
+) -> Response<Body> {
+    let Some((session, revision)) = session else {
+        let first = first.map_or(Bytes::from_static(b":\n\n"), body::event);
+        return events(Body::events(first, call));
+    };
+    let is_primed = Revision::V2025_11_25 <= revision;
+    let attached = shared.replays().open(session, true, call, is_primed, first);
+    events(Body::resumable(attached))
 }
 
 /// What became of a request.
@@ -231,9 +270,25 @@ async fn begin(
     id: Span,
     caller: Caller,
 ) -> Result<Begun, Refusal> {
-    running(shared).await?;
     let mailbox = Arc::new(Mailbox::default());
-    let call = {
+    Ok(match enter(shared, message, id, caller, Arc::clone(&mailbox)).await? {
+        mux::Begun::Forwarded(call) => {
+            Begun::Forwarded(Guard::new(Arc::clone(shared), mailbox, Held::Call(call)))
+        }
+        mux::Begun::Answered(answer) => Begun::Answered(answer),
+    })
+}
+
+/// Puts a request in, if there is room for it.
+async fn enter(
+    shared: &Shared,
+    message: &Envelope<'_>,
+    id: Span,
+    caller: Caller,
+    mailbox: Arc<Mailbox>,
+) -> Result<mux::Begun, Refusal> {
+    running(shared).await?;
+    let begun = {
         let mut traffic = shared.traffic();
         let traffic = &mut *traffic;
         if !traffic.open {
@@ -245,15 +300,10 @@ async fn begin(
         if MAX_QUEUED < traffic.to_server.len() {
             return Err(unavailable("the server does not take its messages fast enough"));
         }
-        traffic.mux.request(message, id, caller, Arc::clone(&mailbox), &mut traffic.to_server)
+        traffic.mux.request(message, id, caller, mailbox, &mut traffic.to_server)
     };
     shared.to_write.notify_one();
-    Ok(match call {
-        mux::Begun::Forwarded(call) => {
-            Begun::Forwarded(Guard::new(Arc::clone(shared), mailbox, Held::Call(call)))
-        }
-        mux::Begun::Answered(answer) => Begun::Answered(answer),
-    })
+    Ok(begun)
 }
 
 fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
@@ -375,16 +425,7 @@ struct Accepts {
 
 impl Accepts {
     fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let is_json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-        });
-        if !is_json {
-            return Err(Refusal::new(
-                415,
-                errors::TRANSPORT,
-                "the header Content-Type must be application/json",
-            ));
-        }
+        Self::of_content(headers)?;
         let accepts = Self::kinds(headers);
         if accepts.json || accepts.events {
             Ok(accepts)
@@ -395,6 +436,21 @@ impl Accepts {
                 "the header Accept must list application/json and text/event-stream",
             ))
         }
+    }
+
+    /// Whether what was sent is JSON.
+    fn of_content(headers: &HeaderMap) -> Result<(), Refusal> {
+        let is_json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        });
+        if !is_json {
+            return Err(Refusal::new(
+                415,
+                errors::TRANSPORT,
+                "the header Content-Type must be application/json",
+            ));
+        }
+        Ok(())
     }
 
     fn kinds(headers: &HeaderMap) -> Self {

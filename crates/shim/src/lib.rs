@@ -9,6 +9,7 @@ mod front;
 mod journal;
 mod mailbox;
 mod process;
+mod replay;
 mod shared;
 mod supervise;
 

@@ -10,13 +10,14 @@ use domain::shim::{ServerState, ShimConfig, ShimStatus};
 use domain::time::Timestamp;
 use mcp::mux::{CallKey, Mux, StreamKey};
 use mcp::opening::Opened;
-use mcp::session::Sessions;
+use mcp::session::{SessionId, Sessions};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
 use crate::mailbox::Mailbox;
+use crate::replay::Replays;
 
 /// Sessions of all clients together; above, the one unused for longest ends.
 const MAX_SESSIONS: usize = 10_000;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     generation: u64,
     started: Instant,
     traffic: Mutex<Traffic>,
+    /// Never locked while `traffic` is.
+    replays: Mutex<Replays>,
 }
 
 /// The state of the server, with what each state needs to answer callers.
@@ -85,6 +88,8 @@ impl Shared {
         stopping: CancellationToken,
         stopped: CancellationToken,
     ) -> Self {
+        // Without randomness an id of an older shim could be taken for one of this one: a resumed stream that ends early.
+        let random = getrandom::u32().unwrap_or_default();
         Self {
             key: config.key.clone(),
             max_in_flight: config.max_in_flight,
@@ -104,11 +109,16 @@ impl Shared {
                 restarts: 0,
                 garbage: Garbage::default(),
             }),
+            replays: Mutex::new(Replays::new(random)),
         }
     }
 
     pub(crate) fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn replays(&self) -> MutexGuard<'_, Replays> {
+        self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Time for the multiplexer.
@@ -132,6 +142,20 @@ impl Shared {
         let mut traffic = self.traffic();
         let traffic = &mut *traffic;
         traffic.mux.close(stream, &mut traffic.to_server);
+        if !traffic.to_server.is_empty() {
+            self.to_write.notify_one();
+        }
+    }
+
+    /// The client of a session whose stream was all it had has left.
+    pub(crate) fn left_session(&self, session: SessionId) {
+        let now = self.elapsed();
+        let mut traffic = self.traffic();
+        let traffic = &mut *traffic;
+        traffic.sessions.forget(session);
+        traffic.mux.left_session(session, now);
+        // Its stream is closed already.
+        let _ = traffic.mux.end_session(session, &mut traffic.to_server);
         if !traffic.to_server.is_empty() {
             self.to_write.notify_one();
         }

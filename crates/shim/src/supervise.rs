@@ -74,6 +74,8 @@ pub(crate) async fn supervise(config: &ShimConfig, shared: &Arc<Shared>, stoppin
     for (mailbox, last) in streams {
         mailbox.push(last.map_or(Letter::End, |message| Letter::Answer { message, code: None }));
     }
+    let resumable = shared.replays().clear();
+    drop(resumable);
     shared.journal.note("stopped");
 }
 
@@ -112,6 +114,8 @@ async fn life(config: &ShimConfig, shared: &Arc<Shared>, stopping: &Cancellation
         }
         loop {
             tokio::time::sleep(TICK).await;
+            let unread = shared.replays().sweep();
+            drop(unread);
             let now = shared.elapsed();
             let mut traffic = shared.traffic();
             let traffic = &mut *traffic;

@@ -93,6 +93,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(instances::restart))
         .routes(routes!(logs::read))
         .routes(routes!(forward::post, forward::get, forward::delete))
+        .routes(routes!(forward::sse_post, forward::sse_get))
 }
 
 /// Who may ask: anybody for [`host::HEALTH_PATH`], the holder of the token for all else, paths that do not exist

@@ -10,12 +10,15 @@ use mcp::errors;
 use mcp::front::{Field, Refusal};
 use mcp::mux::NotOpened;
 use mcp::opening::Speaks;
+use mcp::revision::Revision;
 
 use super::{
-    Accepts, SESSION, events, field, not_allowed, principal, refused, respond, running, session, unavailable,
+    Accepts, LAST_EVENT, SESSION, events, field, not_allowed, principal, refused, respond, running, session,
+    unavailable,
 };
-use crate::body::{Body, Guard, Held};
+use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
+use crate::replay::{EventId, Resumed};
 use crate::shared::Shared;
 
 /// Whether a modern request is one that no legacy server knows, while the server is a legacy one.
@@ -62,10 +65,10 @@ fn listen(shared: &Arc<Shared>, message: &Envelope<'_>, accepts: Accepts) -> Res
     let (stream, acknowledged) = opened.map_err(not_opened)?;
     shared.to_write.notify_one();
     let guard = Guard::new(Arc::clone(shared), mailbox, Held::Stream(stream));
-    Ok(events(Body::events(Some(&acknowledged), guard)))
+    Ok(events(Body::events(body::event(&acknowledged), guard)))
 }
 
-fn not_opened(why: NotOpened) -> Refusal {
+pub(super) fn not_opened(why: NotOpened) -> Refusal {
     match why {
         NotOpened::Filter => Refusal::new(
             400,
@@ -86,7 +89,25 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
     if !Accepts::kinds(headers).events {
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
-    let (session, _) = session(shared, headers, principal)?;
+    let (session, revision) = session(shared, headers, principal)?;
+    match field(headers, &LAST_EVENT) {
+        Field::Absent => {}
+        Field::One(text) => {
+            let last = EventId::parse(text);
+            let resumed = last.map_or(Resumed::New, |last| shared.replays().resume(session, last));
+            match resumed {
+                Resumed::Stream(attached) => return Ok(events(Body::resumable(attached))),
+                Resumed::New => {}
+                Resumed::Gone => {
+                    let why = "what followed this Last-Event-ID is gone; send the request again";
+                    return Err(Refusal::new(400, errors::TRANSPORT, why));
+                }
+            }
+        }
+        Field::Ambiguous => {
+            return Err(Refusal::new(400, errors::TRANSPORT, "the header Last-Event-ID must be sent once"));
+        }
+    }
     let mailbox = Arc::new(Mailbox::default());
     let opened = {
         let mut traffic = shared.traffic();
@@ -100,7 +121,9 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
         before.push(Letter::End);
     }
     let guard = Guard::new(Arc::clone(shared), mailbox, Held::Stream(stream));
-    Ok(events(Body::events(None, guard)))
+    let is_primed = Revision::V2025_11_25 <= revision;
+    let attached = shared.replays().open(session, false, guard, is_primed, None);
+    Ok(events(Body::resumable(attached)))
 }
 
 pub(super) fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
@@ -121,6 +144,8 @@ pub(super) fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body
             if let Some(stream) = stream {
                 stream.push(Letter::End);
             }
+            let resumable = shared.replays().end_session(id);
+            drop(resumable);
             respond(StatusCode::NO_CONTENT, None, Body::empty())
         }
         Ok(None) => not_allowed("POST"),

@@ -2,10 +2,9 @@
 
 use domain::shim::{KEY_HEADER, PRINCIPAL_HEADER};
 use http::Method;
-use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, KEY, Shim, events, proper};
+use crate::harness::{Answer, KEY, Shim, Stream, events, proper};
 
 const PREFIX: &str = "io.modelcontextprotocol/";
 
@@ -39,41 +38,11 @@ fn modern_request(method: &str, mut params: Value) -> (Vec<(&'static str, String
     (headers, json!({"jsonrpc": "2.0", "id": "m", "method": method, "params": params}).to_string())
 }
 
-/// An open event stream.
-struct Stream {
-    body: hop::pool::PooledBody<http_body_util::Full<bytes::Bytes>>,
-    decoder: mcp::sse::Decoder,
-    waiting: std::collections::VecDeque<String>,
-}
-
-impl Stream {
-    async fn open(shim: &Shim, method: Method, headers: &[(&str, &str)], body: String) -> Self {
-        let response = shim.send(method, "/mcp", headers, body).await;
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let decoder = mcp::sse::Decoder::new(1 << 20);
-        Self { body: response.into_body(), decoder, waiting: std::collections::VecDeque::new() }
-    }
-
-    async fn listen(shim: &Shim, filter: Value) -> Self {
-        let (headers, body) = modern_request("subscriptions/listen", json!({"notifications": filter}));
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Self::open(shim, Method::POST, &headers, body).await
-    }
-
-    /// The next message; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Value> {
-        loop {
-            if let Some(text) = self.waiting.pop_front() {
-                return Some(serde_json::from_str(&text).unwrap());
-            }
-            let frame = tokio::time::timeout(std::time::Duration::from_secs(30), self.body.frame());
-            let bytes = frame.await.unwrap()?.unwrap().into_data().unwrap();
-            let mut events = Vec::new();
-            self.decoder.push(&bytes, &mut events).unwrap();
-            self.waiting.extend(events.into_iter().map(|event| event.data));
-        }
-    }
+/// The stream of a modern client's `subscriptions/listen`.
+async fn listen(shim: &Shim, filter: Value) -> Stream {
+    let (headers, body) = modern_request("subscriptions/listen", json!({"notifications": filter}));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Stream::open(shim, Method::POST, "/mcp", &headers, body).await
 }
 
 /// What the server has been sent since the last time, methods only.
@@ -171,14 +140,14 @@ async fn listeners_and_sessions_hear_what_the_server_says() {
     let (shim, session) = Shim::with_session("full").await;
     let filter =
         json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["x:a"]});
-    let mut listening = Stream::listen(&shim, filter).await;
+    let mut listening = listen(&shim, filter).await;
     let acknowledged = listening.next().await.unwrap();
     assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
     let granted = json!({"toolsListChanged": true, "resourceSubscriptions": ["x:a"]});
     assert_eq!(acknowledged["params"]["notifications"], granted);
     let mut headers = proper(&session);
     headers[3].1 = "text/event-stream";
-    let mut stream = Stream::open(&shim, Method::GET, &headers, String::new()).await;
+    let mut stream = Stream::open(&shim, Method::GET, "/mcp", &headers, String::new()).await;
     let notify = |method: &str| {
         let line = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{method}\",\"params\":{{\"uri\":\"x:a\"}}}}\n"
@@ -202,7 +171,7 @@ async fn listeners_and_sessions_hear_what_the_server_says() {
     assert_eq!(heard["params"].get("_meta"), None);
 
     // A session has one stream: a second one ends the first.
-    let mut second = Stream::open(&shim, Method::GET, &headers, String::new()).await;
+    let mut second = Stream::open(&shim, Method::GET, "/mcp", &headers, String::new()).await;
     assert_eq!(stream.next().await, None);
     seen(&shim, &session).await;
     drop(stream);
@@ -217,7 +186,7 @@ async fn listeners_and_sessions_hear_what_the_server_says() {
 #[tokio::test]
 async fn a_listener_who_leaves_is_forgotten_and_a_new_server_is_asked_again() {
     let (shim, session) = Shim::with_session("full").await;
-    let mut listening = Stream::listen(&shim, json!({"resourceSubscriptions": ["x:a"]})).await;
+    let mut listening = listen(&shim, json!({"resourceSubscriptions": ["x:a"]})).await;
     listening.next().await.unwrap();
     shim.post(&session, r#"{"jsonrpc":"2.0","id":1,"method":"script","params":{"exit":3}}"#).await;
     shim.until("restarted", |status| {

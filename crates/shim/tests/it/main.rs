@@ -7,3 +7,4 @@ mod bridge;
 mod calls;
 mod harness;
 mod lifecycle;
+mod transports;

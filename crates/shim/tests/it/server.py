@@ -77,6 +77,10 @@ for line in sys.stdin:
         token = json.dumps((params.get("_meta") or {}).get("progressToken"))
         for text in params.get("lines", []):
             say(text.replace("$ID", json.dumps(id)).replace("$TOKEN", token))
+        while "then_wait_for" in params and not os.path.exists(params["then_wait_for"]):
+            time.sleep(0.01)
+        for text in params.get("then_lines", []):
+            say(text.replace("$ID", json.dumps(id)).replace("$TOKEN", token))
         for size in params.get("sizes", []):
             say('{"jsonrpc":"2.0","id":%s,"result":"%s"}\n' % (json.dumps(id), "x" * size))
         for part in params.get("bytes", []):
