@@ -43,6 +43,8 @@ pub struct ShimConfig {
     pub socket_dir: PathBuf,
     /// Where the server's standard error goes; rotated by the shim.
     pub log: PathBuf,
+    /// Where the shim keeps which sessions were ended, so that they stay so when it is started again.
+    pub sessions: PathBuf,
     /// Program and arguments. The runtime has put its sandbox in front.
     pub command: Vec<String>,
     /// The working directory of the command.

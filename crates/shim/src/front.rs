@@ -29,7 +29,7 @@ use mcp::front::{self, Field, Fields, Refusal};
 use mcp::mux::{self, Caller, Noted};
 use mcp::opening::Opened;
 use mcp::revision::{self, Era, Revision};
-use mcp::session::SessionId;
+use mcp::session::Session;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
@@ -128,8 +128,8 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         Ok(message) => message,
         Err(EnvelopeError::Batch) => {
             let principal = principal(&head.headers).map_err(no_id)?;
-            let (session, revision) = session(shared, &head.headers, principal).map_err(no_id)?;
-            return batch::post(shared, &bytes, session, revision, accepts).await.map_err(no_id);
+            let session = session(shared, &head.headers, principal).map_err(no_id)?;
+            return batch::post(shared, &bytes, session.id, session.revision, accepts).await.map_err(no_id);
         }
         Err(error) => return Err(no_id(Refusal::new(400, error.code(), error.to_string()))),
     };
@@ -148,7 +148,7 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         Era::Modern => None,
         Era::Legacy => Some(session(shared, &head.headers, principal).map_err(with_id)?),
     };
-    let caller = Caller { era, session: session.map(|(id, _)| id) };
+    let caller = Caller { era, session: session.map(|session| session.id) };
     match (message.kind(), message.id) {
         (Kind::Request, Some(_))
             if era == Era::Modern && listen::is_answered_here(shared, &message).await.map_err(with_id)? =>
@@ -181,30 +181,34 @@ async fn initialize(
         Refusal::new(400, errors::INVALID_PARAMS, "`params.protocolVersion` must be a string")
     })?;
     let opened = running(shared).await?;
-    let session = new_session()?;
     let agreed = revision::negotiate(&asked, opened.revision);
-    shared.traffic().sessions.begin(session, principal, agreed);
+    let (_, session) = new_session(shared, principal, agreed, false)?;
     let body = opened.answer(message.raw_id().unwrap_or("null"), agreed);
     let mut response = respond(StatusCode::OK, Some(JSON), Body::whole(body));
-    if let Ok(value) = HeaderValue::try_from(session.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(session) {
         response.headers_mut().insert(SESSION, value);
     }
     Ok(response)
 }
 
-fn new_session() -> Result<SessionId, Refusal> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
+/// A new session, and its id.
+fn new_session(
+    shared: &Shared,
+    principal: &str,
+    revision: Revision,
+    is_sse: bool,
+) -> Result<(Session, String), Refusal> {
+    let begun = shared.traffic().sessions.begin(principal, revision, is_sse);
+    begun.map_err(|error| {
         Refusal::new(500, errors::INTERNAL_ERROR, format!("no session id could be made: {error}"))
-    })?;
-    Ok(SessionId::of_random(random))
+    })
 }
 
 /// The answer of a call: one message, or a stream once there is something else to say.
 async fn answer_of(
     shared: &Shared,
     call: Guard,
-    session: Option<(SessionId, Revision)>,
+    session: Option<Session>,
     accepts: Accepts,
 ) -> Response<Body> {
     loop {
@@ -242,18 +246,13 @@ async fn answer_of(
 }
 
 /// The stream of a call. That of a session can be resumed.
-fn stream_of(
-    shared: &Shared,
-    call: Guard,
-    session: Option<(SessionId, Revision)>,
-    first: Option<&[u8]>,
-) -> Response<Body> {
-    let Some((session, revision)) = session else {
+fn stream_of(shared: &Shared, call: Guard, session: Option<Session>, first: Option<&[u8]>) -> Response<Body> {
+    let Some(session) = session else {
         let first = first.map_or(Bytes::from_static(b":\n\n"), body::event);
         return events(Body::events(first, call));
     };
-    let is_primed = Revision::V2025_11_25 <= revision;
-    let attached = shared.replays().open(session, true, call, is_primed, first);
+    let is_primed = Revision::V2025_11_25 <= session.revision;
+    let attached = shared.replays().open(session.id, true, call, is_primed, first);
     events(Body::resumable(attached))
 }
 
@@ -355,8 +354,8 @@ fn unavailable(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal { retry_after: Some(1), ..Refusal::new(503, errors::INTERNAL_ERROR, message) }
 }
 
-/// The session that the headers name, and its revision.
-fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<(SessionId, Revision), Refusal> {
+/// The session that the headers name.
+fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<Session, Refusal> {
     let text = match field(headers, &SESSION) {
         Field::One(text) => text,
         Field::Absent => {
@@ -371,8 +370,7 @@ fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<(Ses
             return Err(Refusal::new(400, errors::TRANSPORT, "the header Mcp-Session-Id must be sent once"));
         }
     };
-    let id = SessionId::parse(text);
-    let session = id.and_then(|id| Some((id, shared.traffic().sessions.touch(id, principal)?)));
+    let session = shared.traffic().sessions.find(text, principal).filter(|session| !session.is_sse);
     session.ok_or_else(|| {
         Refusal::new(404, errors::TRANSPORT, "the session is unknown or has ended; send `initialize` again")
     })

@@ -10,7 +10,7 @@ use domain::shim::{ServerState, ShimConfig, ShimStatus};
 use domain::time::Timestamp;
 use mcp::mux::{CallKey, Mux, StreamKey};
 use mcp::opening::Opened;
-use mcp::session::{SessionId, Sessions};
+use mcp::session::SessionId;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::Journal;
 use crate::mailbox::Mailbox;
 use crate::replay::Replays;
-
-/// Sessions of all clients together; above, the one unused for longest ends.
-const MAX_SESSIONS: usize = 10_000;
+use crate::sessions::Sessions;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -85,6 +83,7 @@ impl Shared {
     pub(crate) fn new(
         config: &ShimConfig,
         journal: Arc<Journal>,
+        sessions: Sessions,
         stopping: CancellationToken,
         stopped: CancellationToken,
     ) -> Self {
@@ -104,7 +103,7 @@ impl Shared {
             traffic: Mutex::new(Traffic {
                 mux: Mux::new(),
                 to_server: Vec::new(),
-                sessions: Sessions::new(MAX_SESSIONS),
+                sessions,
                 open: false,
                 restarts: 0,
                 garbage: Garbage::default(),
@@ -152,7 +151,6 @@ impl Shared {
         let now = self.elapsed();
         let mut traffic = self.traffic();
         let traffic = &mut *traffic;
-        traffic.sessions.forget(session);
         traffic.mux.left_session(session, now);
         // Its stream is closed already.
         let _ = traffic.mux.end_session(session, &mut traffic.to_server);

@@ -89,12 +89,12 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
     if !Accepts::kinds(headers).events {
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
-    let (session, revision) = session(shared, headers, principal)?;
+    let session = session(shared, headers, principal)?;
     match field(headers, &LAST_EVENT) {
         Field::Absent => {}
         Field::One(text) => {
             let last = EventId::parse(text);
-            let resumed = last.map_or(Resumed::New, |last| shared.replays().resume(session, last));
+            let resumed = last.map_or(Resumed::New, |last| shared.replays().resume(session.id, last));
             match resumed {
                 Resumed::Stream(attached) => return Ok(events(Body::resumable(attached))),
                 Resumed::New => {}
@@ -114,15 +114,15 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
         if shared.stopping.is_cancelled() {
             return Err(unavailable("the server is being stopped"));
         }
-        traffic.mux.open_session(session, Arc::clone(&mailbox))
+        traffic.mux.open_session(session.id, Arc::clone(&mailbox))
     };
     let (stream, before) = opened.map_err(not_opened)?;
     if let Some(before) = before {
         before.push(Letter::End);
     }
     let guard = Guard::new(Arc::clone(shared), mailbox, Held::Stream(stream));
-    let is_primed = Revision::V2025_11_25 <= revision;
-    let attached = shared.replays().open(session, false, guard, is_primed, None);
+    let is_primed = Revision::V2025_11_25 <= session.revision;
+    let attached = shared.replays().open(session.id, false, guard, is_primed, None);
     Ok(events(Body::resumable(attached)))
 }
 
@@ -130,22 +130,27 @@ pub(super) fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body
     let ended = principal(headers).and_then(|principal| match field(headers, &SESSION) {
         // Without a session this is a modern client's, and modern revisions have no DELETE.
         Field::Absent => Ok(None),
-        _ => session(shared, headers, principal).map(|(id, _)| Some((id, principal))),
+        _ => session(shared, headers, principal).map(Some),
     });
     match ended {
-        Ok(Some((id, principal))) => {
-            let stream = {
+        Ok(Some(session)) => {
+            let (written, stream) = {
                 let mut traffic = shared.traffic();
                 let traffic = &mut *traffic;
-                traffic.sessions.end(id, principal);
-                traffic.mux.end_session(id, &mut traffic.to_server)
+                let written = traffic.sessions.end(&session);
+                (written, traffic.mux.end_session(session.id, &mut traffic.to_server))
             };
             shared.to_write.notify_one();
             if let Some(stream) = stream {
                 stream.push(Letter::End);
             }
-            let resumable = shared.replays().end_session(id);
+            let resumable = shared.replays().end_session(session.id);
             drop(resumable);
+            if let Err(error) = written {
+                shared.journal.note(&format!(
+                    "a session was ended, but that could not be written down and is forgotten at the next start: {error}"
+                ));
+            }
             respond(StatusCode::NO_CONTENT, None, Body::empty())
         }
         Ok(None) => not_allowed("POST"),

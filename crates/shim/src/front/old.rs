@@ -31,7 +31,7 @@ pub(super) fn open(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response
     if !Accepts::kinds(headers).events {
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
-    let session = new_session()?;
+    let (session, id) = new_session(shared, principal, Revision::V2024_11_05, true)?;
     let mailbox = Arc::new(Mailbox::default());
     let stream = {
         let mut traffic = shared.traffic();
@@ -39,14 +39,13 @@ pub(super) fn open(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response
             return Err(unavailable("the server is being stopped"));
         }
         let (stream, _) =
-            traffic.mux.open_session(session, Arc::clone(&mailbox)).map_err(listen::not_opened)?;
-        traffic.sessions.begin(session, principal, Revision::V2024_11_05);
+            traffic.mux.open_session(session.id, Arc::clone(&mailbox)).map_err(listen::not_opened)?;
         stream
     };
-    let guard = Guard::new(Arc::clone(shared), mailbox, Held::Session(stream, session));
+    let guard = Guard::new(Arc::clone(shared), mailbox, Held::Session(stream, session.id));
     let name = SSE_PATH.rsplit('/').next().unwrap_or_default();
     let mut first = Vec::new();
-    sse::encode_endpoint(&format!("{name}?sessionId={session}"), &mut first);
+    sse::encode_endpoint(&format!("{name}?sessionId={id}"), &mut first);
     Ok(events(Body::events(first.into(), guard)))
 }
 
@@ -118,11 +117,9 @@ fn session(
         let why = "the address has no `sessionId`; use the one of the stream's `endpoint` event";
         return Err(Refusal::new(400, errors::TRANSPORT, why));
     };
-    let mut traffic = shared.traffic();
-    let found = SessionId::parse(text).and_then(|id| {
-        traffic.sessions.touch(id, principal)?;
-        Some((id, Arc::clone(traffic.mux.listening(id)?)))
-    });
+    let traffic = shared.traffic();
+    let found = traffic.sessions.find(text, principal).filter(|session| session.is_sse);
+    let found = found.and_then(|session| Some((session.id, Arc::clone(traffic.mux.listening(session.id)?))));
     found.ok_or_else(|| {
         Refusal::new(404, errors::TRANSPORT, "the session has ended with its stream; open a new one")
     })

@@ -245,7 +245,8 @@ async fn initialize_is_answered_with_what_the_server_said() {
             }}),
             "{mode} {asked}"
         );
-        assert_eq!(answer.header("mcp-session-id").len(), 32);
+        let session = answer.header("mcp-session-id");
+        assert!(session.starts_with("7.") && session.len() <= 512, "{session}");
         shim.stop().await;
     }
 }

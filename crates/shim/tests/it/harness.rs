@@ -67,6 +67,7 @@ pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
         generation: 7,
         socket_dir: sockets,
         log: dir.path().join("server.log"),
+        sessions: dir.path().join("sessions"),
         command: vec![python(), script.to_str().unwrap().into(), mode.into()],
         cwd: work,
         env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
@@ -93,7 +94,11 @@ impl Shim {
     }
 
     pub(crate) fn start_with(mode: &str, change: impl FnOnce(&mut ShimConfig)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), mode, change)
+    }
+
+    /// One where another was before.
+    pub(crate) fn start_in(dir: TempDir, mode: &str, change: impl FnOnce(&mut ShimConfig)) -> Self {
         let mut config = config(&dir, mode);
         change(&mut config);
         let address = Address::Unix { dir: config.socket_dir.clone(), file: "shim.sock".into() };
@@ -220,6 +225,13 @@ impl Shim {
     pub(crate) async fn stop(mut self) -> TempDir {
         drop(self.stop.take());
         tokio::time::timeout(DEADLINE, &mut self.task).await.unwrap().unwrap().unwrap();
+        self.dir
+    }
+
+    /// Ends it as a crash would: nothing more of it runs.
+    pub(crate) async fn crash(self) -> TempDir {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
         self.dir
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{INITIALIZE, KEY, Shim, Stream, proper};
 
-fn plain<'a>(principal: &'a str) -> Vec<(&'a str, &'a str)> {
+fn plain(principal: &str) -> Vec<(&str, &str)> {
     vec![(KEY_HEADER, KEY), (PRINCIPAL_HEADER, principal), ("content-type", "application/json")]
 }
 
