@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("api", &["domain"]),
     ("hop", &[]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("control", &["api", "domain", "gateway", "hop", "store"]),
     ("cli", &["api", "control", "domain", "dtma", "hop", "mcp", "runtime", "shim"]),
     ("testkit", &["api", "domain"]),
+    ("fixture", &[]),
     ("bench", &["domain", "hop", "testkit"]),
 ];
 

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
-    /// A catalog name, `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`.
+    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, or `file:PATH` for a server that lies on
+    /// this machine (takes the role `admin`).
     pub server: String,
     /// The instance's name; absent: made from the server's, with a number when taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -63,7 +63,7 @@ pub(crate) enum Command {
 /// The commands that ask a control plane.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AskCommand {
-    /// Deploy a server from the catalog, npm or PyPI
+    /// Deploy a server from the catalog, npm, PyPI or this machine
     Deploy(DeployArgs),
     /// List the instances
     #[command(visible_alias = "ls")]
@@ -189,9 +189,10 @@ pub(crate) enum ReachChoice {
   berth deploy everything --wait
   berth deploy npm:@modelcontextprotocol/server-everything --name everything --wait
   berth deploy pypi:mcp-server-time@2026.10.19 --name clock --set timezone=Europe/Berlin
-  berth deploy npm:some-server --secret API_KEY=@key.txt")]
+  berth deploy npm:some-server --secret API_KEY=@key.txt
+  berth deploy file:./my-server --wait            (an executable, or a directory with one; `berth restart` takes it anew)")]
 pub(crate) struct DeployArgs {
-    /// A catalog name, `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`
+    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, or `file:PATH` for a server on Berth's own machine
     pub(crate) server: String,
     /// Name of the instance; default: made from the server's
     #[arg(long)]

@@ -70,6 +70,11 @@ pub(crate) enum ReachError {
     Shape,
 }
 
+/// Whether an environment is this machine.
+pub(crate) fn is_local(environment: &EnvironmentRow) -> bool {
+    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Local { .. }))
+}
+
 /// How to reach the host of an environment.
 ///
 /// # Errors

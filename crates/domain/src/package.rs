@@ -1,11 +1,12 @@
-//! What an instance runs: a package of a registry, or a server that is part of the binary.
+//! What an instance runs: a package of a registry, a server that lies on the host, or one that is part of the binary.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `builtin:NAME`.
+/// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `file:PATH`,
+/// `builtin:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Package {
@@ -25,6 +26,11 @@ pub enum Package {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<String>,
     },
+    /// An executable, or a directory with one, that lies on the host. What runs is a copy.
+    File {
+        /// An absolute path, such as `/srv/my-server`.
+        path: String,
+    },
     /// A server that is part of this binary.
     Builtin {
         /// `welcome`.
@@ -35,9 +41,10 @@ pub enum Package {
 /// Why a text names no package.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackageError {
-    /// Neither `npm:`, `pypi:` nor `builtin:`.
+    /// Neither `npm:`, `pypi:`, `file:` nor `builtin:`.
     #[error(
-        "`{0}` names no package: write `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`, or a name of the catalog"
+        "`{0}` names no package: write `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]` or `file:PATH`, or a name of the \
+         catalog"
     )]
     Kind(String),
     /// The name breaks the registry's rule.
@@ -46,19 +53,26 @@ pub enum PackageError {
     /// The name breaks PEP 508's rule.
     #[error("`{0}` is not a PyPI project name (letters, digits, `-`, `_` and `.`)")]
     PypiName(String),
+    /// A relative path, or one that says more than where something lies.
+    #[error("`{0}` is not an absolute path without `.` and `..` (such as `/srv/my-server`)")]
+    FilePath(String),
+    /// What lies on a host has no versions.
+    #[error("what `file:` names has no versions: it is what lies there")]
+    NoVersions,
     /// A range, a tag or an empty text where an exact version belongs.
     #[error("`{0}` is not an exact version: ranges and tags are not accepted, leave it out for the newest")]
     Version(String),
     /// A kind that is known and not supported here.
-    #[error("`{0}` packages cannot run here yet: use an `npm:` or `pypi:` package")]
+    #[error("`{0}` packages cannot run here yet: use an `npm:`, `pypi:` or `file:` package")]
     Unsupported(&'static str),
 }
 
 impl Package {
-    /// The name without kind and version.
+    /// The name without kind and version; of what lies on the host, its path.
     pub fn name(&self) -> &str {
         match self {
             Self::Npm { name, .. } | Self::Pypi { name, .. } | Self::Builtin { name } => name,
+            Self::File { path } => path,
         }
     }
 
@@ -66,19 +80,20 @@ impl Package {
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::Npm { version, .. } | Self::Pypi { version, .. } => version.as_deref(),
-            Self::Builtin { .. } => None,
+            Self::File { .. } | Self::Builtin { .. } => None,
         }
     }
 
     /// The same package pinned to `version`; a built-in has none and stays as it is.
     ///
     /// # Errors
-    /// [`PackageError::Version`] when the text is not an exact version.
+    /// [`PackageError::Version`] when the text is not an exact version, [`PackageError::NoVersions`].
     pub fn with_version(self, version: &str) -> Result<Self, PackageError> {
         let version = Some(exact_version(version)?);
         Ok(match self {
             Self::Npm { name, .. } => Self::Npm { name, version },
             Self::Pypi { name, .. } => Self::Pypi { name, version },
+            Self::File { .. } => return Err(PackageError::NoVersions),
             builtin @ Self::Builtin { .. } => builtin,
         })
     }
@@ -89,6 +104,7 @@ impl fmt::Display for Package {
         let kind = match self {
             Self::Npm { .. } => "npm",
             Self::Pypi { .. } => "pypi",
+            Self::File { .. } => "file",
             Self::Builtin { .. } => "builtin",
         };
         write!(f, "{kind}:{}", self.name())?;
@@ -121,6 +137,13 @@ impl FromStr for Package {
                     version: version.map(exact_version).transpose()?,
                 })
             }
+            "file" => {
+                let path = rest.strip_suffix('/').unwrap_or(rest);
+                if !is_plain_path(path) {
+                    return Err(PackageError::FilePath(rest.to_owned()));
+                }
+                Ok(Self::File { path: path.to_owned() })
+            }
             "builtin" => Ok(Self::Builtin { name: rest.to_owned() }),
             "oci" => Err(PackageError::Unsupported("oci:")),
             "http" | "https" => Err(PackageError::Unsupported("https://")),
@@ -140,6 +163,15 @@ fn exact_version(text: &str) -> Result<String, PackageError> {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'_' | b'!'));
     let ranged = text.split('.').any(|part| part == "x" || part == "X");
     if shaped && !ranged { Ok(text.to_owned()) } else { Err(PackageError::Version(text.to_owned())) }
+}
+
+/// Absolute, at most 4096 bytes (Linux's `PATH_MAX`), each part a name; nothing in it that a terminal would act on.
+fn is_plain_path(text: &str) -> bool {
+    text.len() < 4096
+        && !text.chars().any(char::is_control)
+        && text
+            .strip_prefix('/')
+            .is_some_and(|parts| parts.split('/').all(|part| !part.is_empty() && part != "." && part != ".."))
 }
 
 /// npm's rule for new packages: URL-safe, lower-case, at most 214 characters, not starting with `.`, `_` or `-`.
@@ -197,6 +229,13 @@ mod tests {
         check("npm:left-pad@1.0.0-beta.1", "npm:left-pad@1.0.0-beta.1");
         check("pypi:MCP_Server.Time@2026.10.19", "pypi:mcp-server-time@2026.10.19");
         check("builtin:welcome", "builtin:welcome");
+        check("file:/srv/my server", "file:/srv/my server");
+        check("file:/srv/my-server/", "file:/srv/my-server");
+        check("file:server", "FilePath(\"server\")");
+        check("file:/", "FilePath(\"/\")");
+        check("file:/srv/../etc", "FilePath(\"/srv/../etc\")");
+        check("file:/srv//x", "FilePath(\"/srv//x\")");
+        check("file:/srv/x\n", "FilePath(\"/srv/x\\n\")");
         check("npm:@a", "NpmName(\"@a\")");
         check("npm:A", "NpmName(\"A\")");
         check("npm:a b", "NpmName(\"a b\")");

@@ -24,6 +24,8 @@ pub const STATUS_PATH: &str = "/status";
 pub const SHUTDOWN_PATH: &str = "/shutdown";
 /// The path on a shim's socket that carries MCP.
 pub const MCP_PATH: &str = "/mcp";
+/// The path on a shim's socket for HTTP+SSE of 2024-11-05: GET opens a session and its stream, POST takes its messages.
+pub const SSE_PATH: &str = "/mcp/sse";
 /// The largest message in either direction, in bytes (16 MiB).
 pub const MAX_MESSAGE: usize = 16 << 20;
 
@@ -41,6 +43,8 @@ pub struct ShimConfig {
     pub socket_dir: PathBuf,
     /// Where the server's standard error goes; rotated by the shim.
     pub log: PathBuf,
+    /// Where the shim keeps which sessions were ended, so that they stay so when it is started again.
+    pub sessions: PathBuf,
     /// Program and arguments. The runtime has put its sandbox in front.
     pub command: Vec<String>,
     /// The working directory of the command.

@@ -24,8 +24,6 @@ pub(crate) enum Refusal {
     Method,
     /// The path has no account and instance.
     Path,
-    /// The transport of 2024-11-05, whose address ends in `/sse`.
-    OldTransport { streamable: String },
     /// No token, or one that is refused.
     Auth(AuthError),
     /// The message is over the limit.
@@ -79,12 +77,6 @@ impl Refusal {
                 "unknown",
                 None,
                 "an MCP address has the form /mcp/ACCOUNT/INSTANCE: `berth list` shows them".to_owned(),
-            ),
-            Self::OldTransport { streamable } => (
-                StatusCode::NOT_FOUND,
-                "transport",
-                None,
-                format!("HTTP+SSE of 2024-11-05 is not served here: use Streamable HTTP at {streamable}"),
             ),
             Self::Auth(error) => {
                 let unavailable = *error == AuthError::Unavailable;

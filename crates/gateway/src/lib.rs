@@ -15,7 +15,7 @@ use bytes::Bytes;
 use domain::shim::{HEADER_PREFIX, KEY_HEADER, MAX_MESSAGE, PRINCIPAL_HEADER};
 use hop::pool::{HopError, Pool, PooledBody};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
 
 use crate::answers::{Answer, Refusal};
@@ -27,6 +27,9 @@ pub type Body = Either<Full<Bytes>, PooledBody<Full<Bytes>>>;
 
 /// The first part of every MCP address.
 pub const PREFIX: &str = "/mcp/";
+
+/// What an instance's address for HTTP+SSE of 2024-11-05 ends in; the inner address ends in the same.
+const SSE_SUFFIX: &str = "/sse";
 
 const KEY: HeaderName = HeaderName::from_static(KEY_HEADER);
 const PRINCIPAL: HeaderName = HeaderName::from_static(PRINCIPAL_HEADER);
@@ -40,6 +43,15 @@ pub struct Config {
     pub own_origins: Vec<String>,
     /// Further origins whose pages may call (CORS).
     pub allowed_origins: Vec<String>,
+}
+
+/// Which of the two addresses of an instance is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    /// Streamable HTTP, of all revisions since 2025-03-26.
+    Streamable,
+    /// HTTP+SSE, whose query names the session.
+    Sse,
 }
 
 /// The gateway. One per process; cheap to share.
@@ -95,8 +107,9 @@ impl Gateway {
             self.authenticate(&parts.headers).await.map_err(|error| Refusal::Auth(error).answer(None))?;
         let body = body::collect(body, &parts.headers, MAX_MESSAGE).await.map_err(|e| e.answer(None))?;
 
-        let target =
+        let (target, transport) =
             self.find(parts.uri.path(), &principal).map_err(|refusal| refusal.answer(Some(&body)))?;
+        let uri = transport.uri(&target.uri, parts.uri.query());
 
         hop::forward::strip_inbound(&mut parts.headers, HEADER_PREFIX);
         parts.headers.remove(header::EXPECT);
@@ -108,7 +121,7 @@ impl Gateway {
         }
         let mut inner = Request::new(Full::new(body.clone()));
         *inner.method_mut() = parts.method;
-        *inner.uri_mut() = target.uri.clone();
+        *inner.uri_mut() = uri;
         *inner.headers_mut() = parts.headers;
 
         match self.pool.send(&target.address, inner).await {
@@ -142,17 +155,33 @@ impl Gateway {
         }
     }
 
-    fn find(&self, path: &str, principal: &Principal) -> Result<Arc<Target>, Refusal> {
+    fn find(&self, path: &str, principal: &Principal) -> Result<(Arc<Target>, Transport), Refusal> {
         let rest = path.strip_prefix(PREFIX).unwrap_or_default();
         let (account, instance) = rest.split_once('/').ok_or(Refusal::Path)?;
-        if let Some(instance) = instance.strip_suffix("/sse") {
-            return Err(Refusal::OldTransport { streamable: format!("{PREFIX}{account}/{instance}") });
-        }
+        let (instance, transport) = match instance.strip_suffix(SSE_SUFFIX) {
+            Some(instance) => (instance, Transport::Sse),
+            None => (instance, Transport::Streamable),
+        };
         let not_served = |why| Refusal::NotServed { name: instance.to_owned(), why };
         if account != principal.account.as_str() {
             return Err(not_served(NotServed::Unknown));
         }
-        self.directory.find(account, instance, principal).map_err(not_served)
+        let target = self.directory.find(account, instance, principal).map_err(not_served)?;
+        Ok((target, transport))
+    }
+}
+
+impl Transport {
+    /// The address on the inner hop.
+    fn uri(self, target: &Uri, query: Option<&str>) -> Uri {
+        match self {
+            Self::Streamable => target.clone(),
+            Self::Sse => {
+                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+                // Both parts have been addresses already, and so is what they make together.
+                format!("{}{SSE_SUFFIX}{query}", target.path()).parse().unwrap_or_else(|_| target.clone())
+            }
+        }
     }
 }
 

@@ -119,6 +119,18 @@ pub struct Marks {
     pub progress_token: Option<Span>,
     /// `params.protocolVersion` or `result.protocolVersion` of `initialize`.
     pub protocol_version: Option<Span>,
+    /// `params.level` of `logging/setLevel` and `notifications/message`.
+    pub level: Option<Span>,
+    /// `params.notifications` of `subscriptions/listen`.
+    pub notifications: Option<Span>,
+    /// `result.resultType`.
+    pub result_type: Option<Span>,
+    /// `result.ttlMs`.
+    pub ttl: Option<Span>,
+    /// `result.cacheScope`.
+    pub cache_scope: Option<Span>,
+    /// `error.code`.
+    pub code: Option<Span>,
     /// `_meta`, of `params` or `result`.
     pub meta: Option<Span>,
     /// `_meta.progressToken`.
@@ -131,6 +143,8 @@ pub struct Marks {
     pub meta_log_level: Option<Span>,
     /// `_meta["io.modelcontextprotocol/subscriptionId"]`.
     pub meta_subscription: Option<Span>,
+    /// `_meta["io.modelcontextprotocol/serverInfo"]`.
+    pub meta_server_info: Option<Span>,
 }
 
 /// One JSON-RPC message, borrowed.
@@ -227,9 +241,9 @@ impl<'a> Envelope<'a> {
     /// Writes the message to `out` with some ranges replaced and every other byte as it came, but for one thing: line
     /// breaks between tokens become spaces, because a line break ends a message on stdio.
     ///
-    /// `edits` may come in any order and must not overlap; at most four are ever needed, so they are sorted here.
+    /// `edits` may come in any order and must not overlap; they are few, so they are sorted here.
     pub fn splice(&self, edits: &mut [(Span, &[u8])], out: &mut Vec<u8>) {
-        edits.sort_unstable_by_key(|(span, _)| span.range().start);
+        edits.sort_unstable_by_key(|(span, _)| (span.range().start, span.range().end));
         let start = out.len();
         let added: usize = edits.iter().map(|(_, with)| with.len()).sum();
         out.reserve(self.text.len() + added + 1);
@@ -273,27 +287,26 @@ impl Found {
             "jsonrpc" => (&mut self.jsonrpc, "jsonrpc"),
             "id" => (&mut self.id, "id"),
             "method" => (&mut self.method, "method"),
-            "error" => (&mut self.error, "error"),
-            "params" | "result" => return self.body(text, scanner, key),
+            "params" | "result" | "error" => return self.body(text, scanner, key),
             _ => return Ok(scanner.value().map(drop)?),
         };
         fill(slot, name, scanner.value()?)
     }
 
-    /// `params` or `result`. A message that has both is refused in the end, so they may share their marks.
+    /// `params`, `result` or `error`. A message that has two of them is refused in the end, so they may share their marks.
     fn body(&mut self, text: &str, scanner: &mut Scanner<'_>, key: Text) -> Result<(), EnvelopeError> {
-        let is_params = unquoted(text, key.span) == "params";
+        let (part, slot, name) = match unquoted(text, key.span) {
+            "params" => (Part::Params, &mut self.params, "params"),
+            "result" => (Part::Result, &mut self.result, "result"),
+            _ => (Part::Error, &mut self.error, "error"),
+        };
         let span = if scanner.peek() == Some(b'{') {
             let marks = &mut self.marks;
-            scanner.members(&mut |scanner, key| body_member(marks, is_params, text, scanner, key))?
+            scanner.members(&mut |scanner, key| body_member(marks, part, text, scanner, key))?
         } else {
             scanner.value()?
         };
-        if is_params {
-            fill(&mut self.params, "params", span)
-        } else {
-            fill(&mut self.result, "result", span)
-        }
+        fill(slot, name, span)
     }
 
     fn envelope(self, text: &str, line_breaks: bool) -> Result<Envelope<'_>, EnvelopeError> {
@@ -332,16 +345,24 @@ impl Found {
     }
 }
 
+/// Which member of the envelope is looked into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Params,
+    Result,
+    Error,
+}
+
 fn body_member(
     marks: &mut Marks,
-    is_params: bool,
+    part: Part,
     text: &str,
     scanner: &mut Scanner<'_>,
     key: Text,
 ) -> Result<(), EnvelopeError> {
     let name = decoded_key(text, key);
-    let (slot, name) = match name.as_ref() {
-        "_meta" => {
+    let (slot, name) = match (part, name.as_ref()) {
+        (Part::Params | Part::Result, "_meta") => {
             refuse_escapes(key, "_meta")?;
             let span = if scanner.peek() == Some(b'{') {
                 scanner.members(&mut |scanner, key| meta_member(marks, text, scanner, key))?
@@ -350,12 +371,18 @@ fn body_member(
             };
             return fill(&mut marks.meta, "_meta", span);
         }
-        "protocolVersion" => (&mut marks.protocol_version, "protocolVersion"),
-        "name" if is_params => (&mut marks.name, "name"),
-        "uri" if is_params => (&mut marks.uri, "uri"),
-        "taskId" if is_params => (&mut marks.task_id, "taskId"),
-        "requestId" if is_params => (&mut marks.request_id, "requestId"),
-        "progressToken" if is_params => (&mut marks.progress_token, "progressToken"),
+        (Part::Params | Part::Result, "protocolVersion") => (&mut marks.protocol_version, "protocolVersion"),
+        (Part::Params, "name") => (&mut marks.name, "name"),
+        (Part::Params, "uri") => (&mut marks.uri, "uri"),
+        (Part::Params, "taskId") => (&mut marks.task_id, "taskId"),
+        (Part::Params, "requestId") => (&mut marks.request_id, "requestId"),
+        (Part::Params, "progressToken") => (&mut marks.progress_token, "progressToken"),
+        (Part::Params, "level") => (&mut marks.level, "level"),
+        (Part::Params, "notifications") => (&mut marks.notifications, "notifications"),
+        (Part::Result, "resultType") => (&mut marks.result_type, "resultType"),
+        (Part::Result, "ttlMs") => (&mut marks.ttl, "ttlMs"),
+        (Part::Result, "cacheScope") => (&mut marks.cache_scope, "cacheScope"),
+        (Part::Error, "code") => (&mut marks.code, "code"),
         _ => return Ok(scanner.value().map(drop)?),
     };
     refuse_escapes(key, name)?;
@@ -380,6 +407,7 @@ fn meta_member(
             Some("subscriptionId") => {
                 (&mut marks.meta_subscription, "io.modelcontextprotocol/subscriptionId")
             }
+            Some("serverInfo") => (&mut marks.meta_server_info, "io.modelcontextprotocol/serverInfo"),
             _ => return Ok(scanner.value().map(drop)?),
         },
     };
@@ -395,13 +423,13 @@ fn refuse_escapes(written: Text, key: &'static str) -> Result<(), EnvelopeError>
     if written.escaped { Err(EnvelopeError::EscapedKey { key }) } else { Ok(()) }
 }
 
-fn unquoted(text: &str, span: Span) -> &str {
+pub(crate) fn unquoted(text: &str, span: Span) -> &str {
     let range = span.range();
     &text[range.start + 1..range.end - 1]
 }
 
 /// The key as a reader would take it. One with a broken surrogate pair can equal none of ours.
-fn decoded_key(text: &str, key: Text) -> Cow<'_, str> {
+pub(crate) fn decoded_key(text: &str, key: Text) -> Cow<'_, str> {
     if key.escaped {
         decode(&text[key.span.range()]).unwrap_or_default()
     } else {
@@ -410,7 +438,7 @@ fn decoded_key(text: &str, key: Text) -> Cow<'_, str> {
 }
 
 /// The text of a JSON string; `None` for any other value.
-fn decode(raw: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));

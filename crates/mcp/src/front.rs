@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::envelope::{Envelope, Kind, Span};
 use crate::errors;
 use crate::revision::{self, Era, Revision};
+use crate::translate;
 
 /// One header of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,9 +63,8 @@ impl Refusal {
     }
 }
 
-/// Decides the era of a client's message and checks what its era demands of headers and `_meta`. `serves_modern`: the
-/// server beside the shim takes modern requests; otherwise they are refused here and never reach it.
-pub fn dispatch(envelope: &Envelope<'_>, fields: &Fields<'_>, serves_modern: bool) -> Result<Era, Refusal> {
+/// Decides the era of a client's message and checks what its era demands of headers, `_meta` and method.
+pub fn dispatch(envelope: &Envelope<'_>, fields: &Fields<'_>) -> Result<Era, Refusal> {
     if envelope.kind() == Kind::Answer {
         return legacy(fields);
     }
@@ -84,7 +84,7 @@ pub fn dispatch(envelope: &Envelope<'_>, fields: &Fields<'_>, serves_modern: boo
         };
     }
     if let Some(version) = marks.meta_version {
-        return modern(envelope, &method, version, fields, serves_modern);
+        return modern(envelope, &method, version, fields);
     }
     let header_is_modern = matches!(fields.version, Field::One(version) if revision::is_modern(version));
     if method == "server/discover" || (header_is_modern && envelope.kind() == Kind::Request) {
@@ -109,7 +109,10 @@ fn legacy(fields: &Fields<'_>) -> Result<Era, Refusal> {
         Field::One(text) => Err(Refusal::new(
             400,
             errors::TRANSPORT,
-            format!("MCP-Protocol-Version: `{text}` is no revision served here; served are {}", names(false)),
+            format!(
+                "MCP-Protocol-Version: `{text}` is no revision served here; served are {}",
+                list(false, str::to_owned)
+            ),
         )),
         Field::Ambiguous => {
             Err(Refusal::new(400, errors::TRANSPORT, "MCP-Protocol-Version: send it once, as a date"))
@@ -117,22 +120,17 @@ fn legacy(fields: &Fields<'_>) -> Result<Era, Refusal> {
     }
 }
 
-fn modern(
-    envelope: &Envelope<'_>,
-    method: &str,
-    version: Span,
-    fields: &Fields<'_>,
-    serves_modern: bool,
-) -> Result<Era, Refusal> {
+fn modern(envelope: &Envelope<'_>, method: &str, version: Span, fields: &Fields<'_>) -> Result<Era, Refusal> {
     let Some(version) = envelope.string(version) else {
         return Err(missing_meta("protocolVersion"));
     };
     if fields.version != Field::One(version.as_ref()) {
         return Err(mismatch("MCP-Protocol-Version", "`_meta` protocol version"));
     }
-    if !serves_modern || version != Revision::V2026_07_28.text() {
-        let supported = list(serves_modern, errors::quote);
-        let message = format!("revision `{version}` is not served here; served are {}", names(serves_modern));
+    if version != Revision::V2026_07_28.text() {
+        let supported = list(true, errors::quote);
+        let message =
+            format!("revision `{version}` is not served here; served are {}", list(true, str::to_owned));
         return Err(Refusal {
             data: Some(format!(r#"{{"supported":[{supported}],"requested":{}}}"#, errors::quote(&version))),
             ..Refusal::new(400, errors::UNSUPPORTED_PROTOCOL_VERSION, message)
@@ -147,6 +145,10 @@ fn modern(
         Field::Absent if !is_request => {}
         Field::One(header) if header == method => {}
         _ => return Err(mismatch("Mcp-Method", "`method`")),
+    }
+    if is_request && translate::is_removed(method) {
+        let message = format!("`{method}` is no method of this revision");
+        return Err(Refusal::new(404, errors::METHOD_NOT_FOUND, message));
     }
     let named = match method {
         "tools/call" | "prompts/get" => Some((envelope.marks.name, "`params.name`")),
@@ -191,10 +193,6 @@ fn missing_meta(key: &str) -> Refusal {
         errors::INVALID_PARAMS,
         format!("`params._meta[\"io.modelcontextprotocol/{key}\"]` is missing or of the wrong type"),
     )
-}
-
-fn names(modern: bool) -> String {
-    list(modern, str::to_owned)
 }
 
 fn list(modern: bool, one: impl Fn(&str) -> String) -> String {

@@ -19,6 +19,30 @@ impl Span {
     pub fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
+
+    /// The empty range behind this one's first byte: where a member is put into an object.
+    pub(crate) fn behind_first(self) -> Self {
+        Self { start: self.start + 1, end: self.start + 1 }
+    }
+
+    /// From the beginning of this one to the end of another behind it.
+    pub(crate) fn to(self, other: Self) -> Self {
+        Self { start: self.start, end: other.end }
+    }
+
+    /// The range as it was written here, moved by `by` bytes: for text that was cut out of other text.
+    pub(crate) fn moved(self, by: Self) -> Self {
+        Self { start: self.start + by.start, end: self.end + by.start }
+    }
+
+    /// Of a range of scanned text, which is never longer than 4 GiB.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the envelope refuses text longer than u32::MAX bytes"
+    )]
+    pub(crate) fn of(range: std::ops::Range<usize>) -> Self {
+        Self { start: range.start as u32, end: range.end as u32 }
+    }
 }
 
 /// Why text is not JSON.
@@ -269,11 +293,7 @@ impl<'a> Scanner<'a> {
         ScanError::Syntax { at: self.at, expected }
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the envelope refuses text longer than u32::MAX bytes"
-    )]
     fn span_from(&self, start: usize) -> Span {
-        Span { start: start as u32, end: self.at as u32 }
+        Span::of(start..self.at)
     }
 }

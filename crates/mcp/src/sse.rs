@@ -15,6 +15,25 @@ pub fn encode(message: &[u8], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Appends one message as one event with an id, which holds no line break.
+pub fn encode_numbered(message: &[u8], id: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"id: ");
+    out.extend_from_slice(id.as_bytes());
+    out.push(b'\n');
+    encode(message, out);
+}
+
+/// Appends an event that says nothing but its id, so that a stream can be resumed before its first message (2025-11-25,
+/// Streamable HTTP: "an event ID and an empty `data` field").
+pub fn encode_priming(id: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("id: {id}\ndata:\n\n").as_bytes());
+}
+
+/// Appends the first event of HTTP+SSE (2024-11-05): where messages are sent to.
+pub fn encode_endpoint(uri: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("event: endpoint\ndata: {uri}\n\n").as_bytes());
+}
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Event {
@@ -164,6 +183,26 @@ mod tests {
             let events = decode(&stream, 4);
             assert_eq!((events.len(), events[0].data.as_str()), (1, message));
         }
+    }
+
+    #[test]
+    fn events_that_are_not_messages() {
+        let mut stream = Vec::new();
+        encode_endpoint("sse?sessionId=1", &mut stream);
+        encode_priming("c1-0", &mut stream);
+        encode_numbered(b"{}", "c1-1", &mut stream);
+        let event = |event: &str, data: &str, id: Option<&str>| Event {
+            event: event.to_owned(),
+            data: data.to_owned(),
+            id: id.map(str::to_owned),
+            retry: None,
+        };
+        let expected = [
+            event("endpoint", "sse?sessionId=1", None),
+            event("", "", Some("c1-0")),
+            event("message", "{}", Some("c1-1")),
+        ];
+        assert_eq!(decode(&stream, 7), expected);
     }
 
     #[test]

@@ -82,6 +82,29 @@ pub enum RuntimeError {
         /// The package.
         package: String,
     },
+    /// Nothing lies where `file:` points.
+    #[error("there is no file or directory {path} on this host: check the path")]
+    UnknownFile {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// What `file:` names cannot be started.
+    #[error(
+        "{path} is nothing that can be started: it must be executable (`chmod +x`), a script for Node, or a \
+         directory with an executable or a `bin` in its package.json"
+    )]
+    NotExecutable {
+        /// What was found.
+        path: PathBuf,
+    },
+    /// What `file:` names holds something that cannot be copied.
+    #[error("{path} cannot be copied: {reason}")]
+    NotCopied {
+        /// What it is about.
+        path: PathBuf,
+        /// Why, in words for its owner.
+        reason: String,
+    },
     /// The host lacks a program.
     #[error("`{program}` is needed on this host and was not found{detail}: install it with `{install}`")]
     MissingProgram {

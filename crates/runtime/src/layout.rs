@@ -35,6 +35,11 @@ impl Layout {
         self.instance_dir(id).join("work")
     }
 
+    /// Which sessions were ended; the shim's own.
+    pub fn sessions(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("sessions")
+    }
+
     /// What the server wrote to standard error; the shim rotates it to `server.log.1`.
     pub fn server_log(&self, id: InstanceId) -> PathBuf {
         self.instance_dir(id).join("server.log")

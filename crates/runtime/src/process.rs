@@ -177,6 +177,7 @@ impl ProcessRuntime {
             generation: spec.generation,
             socket_dir: self.layout.socket_dir(spec.id),
             log: self.layout.server_log(spec.id),
+            sessions: self.layout.sessions(spec.id),
             command,
             cwd: PathBuf::from("/"),
             env,

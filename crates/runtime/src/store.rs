@@ -8,8 +8,10 @@
 //!
 //! A request (package, version or none, constraints, interpreter) is resolved once; asking again costs no network.
 //! The digest is over the lock (names, versions, integrity hashes), so two requests that resolve alike share a tree.
+//! What lies on the host (`file:`) is read anew each time it is asked for; its digest is over the content.
 
 mod config;
+mod file;
 mod install;
 mod npm;
 mod pypi;
@@ -53,8 +55,8 @@ pub(crate) struct Store {
 struct Record {
     /// For people who look into the file.
     request: Request,
-    /// The exact version.
-    version: String,
+    /// The exact version; what lies on the host has none.
+    version: Option<String>,
     /// `sha256:…` of the lock.
     digest: String,
     /// Each executable's path below the tree, by name.
@@ -73,15 +75,17 @@ struct Request {
 
 /// What an installer left in its staging directory.
 struct Installed {
-    version: String,
-    /// One line for each package in the tree.
+    version: Option<String>,
+    /// One line for each package, or of what lies on the host each file, in the tree.
     lock: Vec<String>,
     executables: BTreeMap<String, PathBuf>,
 }
 
-enum Interpreter {
-    Node(Node),
-    Python(Python),
+/// Where a package comes from, with what is needed to install it.
+enum Source {
+    Npm(Node),
+    Pypi(Python),
+    File(PathBuf),
 }
 
 impl Store {
@@ -113,13 +117,15 @@ impl Store {
         let mut constraints = launch.constraints.clone();
         constraints.sort();
         constraints.dedup();
-        let interpreter = match package {
-            Package::Pypi { .. } => Interpreter::Python(self.python().await?),
-            Package::Npm { .. } | Package::Builtin { .. } => Interpreter::Node(self.node().await?),
+        let source = match package {
+            Package::Pypi { .. } => Source::Pypi(self.python().await?),
+            Package::File { path } => Source::File(PathBuf::from(path)),
+            Package::Npm { .. } | Package::Builtin { .. } => Source::Npm(self.node().await?),
         };
-        let tag = match &interpreter {
-            Interpreter::Node(node) => node.tag.clone(),
-            Interpreter::Python(python) => format!("{} {}", python.tag, std::env::consts::ARCH),
+        let tag = match &source {
+            Source::Npm(node) => node.tag.clone(),
+            Source::Pypi(python) => format!("{} {}", python.tag, std::env::consts::ARCH),
+            Source::File(_) => String::new(),
         };
         let request = Request {
             package: package.clone(),
@@ -135,9 +141,13 @@ impl Store {
         let lock = Arc::clone(self.running.lock().await.entry(name.clone()).or_default());
         let result = {
             let _turn = lock.lock().await;
-            match self.recorded(&name) {
-                Some(record) => Ok(record),
-                None => self.install_new(&name, request, &interpreter, progress).await,
+            match (self.recorded(&name), &source) {
+                // Somebody is working on it; what they removed still runs as it was.
+                (Some(_), Source::File(path)) if path.exists() => {
+                    self.install_new(&name, request, &source, progress).await
+                }
+                (Some(record), _) => Ok(record),
+                (None, _) => self.install_new(&name, request, &source, progress).await,
             }
         };
         let mut running = self.running.lock().await;
@@ -148,9 +158,13 @@ impl Store {
         let record = result?;
         let executable = choose(package, launch.executable.as_deref(), &record.executables)?;
         let tree = self.tree(&record.digest);
-        Ok(match &interpreter {
-            Interpreter::Node(node) => npm::prepared(node, &tree, executable, &record),
-            Interpreter::Python(python) => pypi::prepared(python, &tree, executable, &record),
+        Ok(match &source {
+            Source::Npm(node) => npm::prepared(node, &tree, executable, &record),
+            Source::Pypi(python) => pypi::prepared(python, &tree, executable, &record),
+            Source::File(_) if npm::is_for_node(&tree.join(executable)) => {
+                npm::prepared(&self.node().await?, &tree, executable, &record)
+            }
+            Source::File(_) => file::prepared(&tree, executable, &record),
         })
     }
 
@@ -158,15 +172,16 @@ impl Store {
         &self,
         name: &str,
         request: Request,
-        interpreter: &Interpreter,
+        source: &Source,
         progress: OnProgress<'_>,
     ) -> Result<Record, RuntimeError> {
         progress(Progress { step: format!("resolving {}", request.package), percent: None });
         let staging = Staging::make(&self.directory, name)?;
         let sandbox = install::Installer { berth: &self.berth, enforce: self.enforce, staging: &staging.0 };
-        let installed = match interpreter {
-            Interpreter::Node(node) => npm::install(&sandbox, node, &request, progress).await?,
-            Interpreter::Python(python) => pypi::install(&sandbox, python, &request, progress).await?,
+        let installed = match source {
+            Source::Npm(node) => npm::install(&sandbox, node, &request, progress).await?,
+            Source::Pypi(python) => pypi::install(&sandbox, python, &request, progress).await?,
+            Source::File(path) => file::install(path, staging.tree(), &self.directory).await?,
         };
         progress(Progress { step: "finishing".to_owned(), percent: None });
 

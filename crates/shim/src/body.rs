@@ -1,17 +1,25 @@
-//! The bodies of the shim's answers: whole, or a stream of events that ends with the call.
+//! The bodies of the shim's answers: whole, or a stream of events that ends with the call or when its client leaves.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use mcp::mux::CallKey;
+use mcp::mux::{CallKey, StreamKey};
+use mcp::session::SessionId;
 use mcp::sse;
+use tokio::time::{Instant, Sleep};
 
 use crate::mailbox::{Letter, Mailbox};
+use crate::replay::Attached;
 use crate::shared::Shared;
+
+/// A stream that has said nothing for so long says that it is there (2026-07-28, Streamable HTTP: comments keep the
+/// connection alive).
+const BEAT: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -19,21 +27,43 @@ pub(crate) enum Body {
     Events(Events),
 }
 
-/// What a call gets, as server-sent events.
+/// What a call or a listener gets, as server-sent events.
 #[derive(Debug)]
 pub(crate) struct Events {
     first: Option<Bytes>,
-    /// Absent when the call is over.
-    call: Option<CallGuard>,
+    source: Source,
+    beat: Pin<Box<Sleep>>,
 }
 
-/// A call in flight on behalf of a client. Dropped while the call goes on, it says that the client has left.
+/// Where events come from.
 #[derive(Debug)]
-pub(crate) struct CallGuard {
+enum Source {
+    /// It is over.
+    Over,
+    /// A stream that ends with an answer.
+    Call(Guard),
+    /// The one stream of a session of HTTP+SSE, on which all its answers come.
+    Session(Guard),
+    /// A stream that can be resumed.
+    Replay(Attached),
+}
+
+/// A call or a stream on behalf of a client. Dropped while it goes on, it says that the client has left.
+#[derive(Debug)]
+pub(crate) struct Guard {
     shared: Arc<Shared>,
     pub(crate) mailbox: Arc<Mailbox>,
-    call: CallKey,
+    held: Held,
     over: bool,
+}
+
+/// What a client holds open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Held {
+    Call(CallKey),
+    Stream(StreamKey),
+    /// The stream of a session that ends with it.
+    Session(StreamKey, SessionId),
 }
 
 impl Body {
@@ -50,27 +80,46 @@ impl Body {
         Self::Whole(Some(event(message)))
     }
 
-    /// A message, then whatever else the call gets.
-    pub(crate) fn events(first: &[u8], call: CallGuard) -> Self {
-        Self::Events(Events { first: Some(event(first)), call: Some(call) })
+    /// A first event, then whatever else comes.
+    pub(crate) fn events(first: Bytes, held: Guard) -> Self {
+        let source = match held.held {
+            Held::Session(..) => Source::Session(held),
+            Held::Call(_) | Held::Stream(_) => Source::Call(held),
+        };
+        Self::stream(Some(first), source)
+    }
+
+    /// A stream that can be resumed.
+    pub(crate) fn resumable(attached: Attached) -> Self {
+        Self::stream(None, Source::Replay(attached))
+    }
+
+    fn stream(first: Option<Bytes>, source: Source) -> Self {
+        Self::Events(Events { first, source, beat: Box::pin(tokio::time::sleep(BEAT)) })
     }
 }
 
-impl CallGuard {
-    pub(crate) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, call: CallKey) -> Self {
-        Self { shared, mailbox, call, over: false }
+impl Guard {
+    pub(crate) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, held: Held) -> Self {
+        Self { shared, mailbox, held, over: false }
     }
 
-    /// The call has ended, so leaving means nothing.
+    /// It has ended, so leaving means nothing.
     pub(crate) fn over(mut self) {
         self.over = true;
     }
 }
 
-impl Drop for CallGuard {
+impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.over {
-            self.shared.left(self.call);
+        match self.held {
+            _ if self.over => {}
+            Held::Call(call) => self.shared.left(call),
+            Held::Stream(stream) => self.shared.closed(stream),
+            Held::Session(stream, session) => {
+                self.shared.closed(stream);
+                self.shared.left_session(session);
+            }
         }
     }
 }
@@ -80,20 +129,37 @@ impl Events {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
-        let Some(call) = &self.call else { return Poll::Ready(None) };
-        let letter = match call.mailbox.poll(cx) {
+        let (held, ends_with_answer) = match &mut self.source {
+            Source::Over => return Poll::Ready(None),
+            Source::Call(held) => (held, true),
+            Source::Session(held) => (held, false),
+            Source::Replay(attached) => {
+                let next = attached.poll(cx);
+                return if next.is_pending() { self.beat(cx).map(Some) } else { next };
+            }
+        };
+        let letter = match held.mailbox.poll(cx) {
             Poll::Ready(letter) => letter,
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => return self.beat(cx).map(Some),
         };
         let (message, is_last) = match letter {
             Letter::Between(message) => (Some(message), false),
-            Letter::Answer { message, .. } => (Some(message), true),
-            Letter::Cancelled => (None, true),
+            Letter::Answer { message, .. } => (Some(message), ends_with_answer),
+            Letter::End => (None, true),
         };
-        if is_last && let Some(call) = self.call.take() {
-            call.over();
+        if is_last && let Source::Call(held) = std::mem::replace(&mut self.source, Source::Over) {
+            held.over();
         }
         Poll::Ready(message.map(|message| event(&message)))
+    }
+
+    fn beat(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if self.beat.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.beat.as_mut().reset(Instant::now() + BEAT);
+        // The frame makes hyper poll again, which registers the new time.
+        Poll::Ready(Bytes::from_static(b":\n\n"))
     }
 }
 
@@ -115,7 +181,7 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Events(events) => events.first.is_none() && events.call.is_none(),
+            Self::Events(events) => events.first.is_none() && matches!(events.source, Source::Over),
         }
     }
 
@@ -127,7 +193,8 @@ impl hyper::body::Body for Body {
     }
 }
 
-fn event(message: &[u8]) -> Bytes {
+/// A message as an event.
+pub(crate) fn event(message: &[u8]) -> Bytes {
     let mut event = Vec::new();
     sse::encode(message, &mut event);
     event.into()

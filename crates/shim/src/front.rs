@@ -1,9 +1,11 @@
 //! The shim's HTTP: one endpoint for MCP, one for its status, one to end it, all behind the instance's key.
 //!
 //! Streamable HTTP as the specification has it, revision by revision; which rule belongs to which revision is decided in
-//! `mcp::front`. There is no stream on GET: it is answered with 405, as the specification allows.
+//! `mcp::front`.
 
 mod batch;
+mod listen;
+mod old;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -13,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::shim::{KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, STATUS_PATH};
+use domain::shim::{
+    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
+};
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -22,19 +26,21 @@ use hyper::service::Service;
 use mcp::envelope::{self, Envelope, EnvelopeError, Kind, Span};
 use mcp::errors;
 use mcp::front::{self, Field, Fields, Refusal};
-use mcp::mux::{Caller, Noted};
+use mcp::mux::{self, Caller, Noted};
 use mcp::opening::Opened;
 use mcp::revision::{self, Era, Revision};
-use mcp::session::SessionId;
+use mcp::session::Session;
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
-use crate::body::{Body, CallGuard};
+use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
 use crate::shared::{Phase, Shared};
 
 /// A request waits so long for a server that is starting.
 const START_WAIT: Duration = Duration::from_secs(5);
+/// A call that has said nothing for so long gets its stream, on which it can be seen to be alive.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Bytes that wait for a server that does not read; above, calls are refused.
 const MAX_QUEUED: usize = MAX_MESSAGE;
 /// Of a body above the limit, so much is read and thrown away, so that its sender comes to read the refusal.
@@ -42,6 +48,7 @@ const MAX_DISCARDED: usize = 4 * MAX_MESSAGE;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -84,8 +91,19 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
             Ok(response) => response,
             Err((id, refusal)) => refused(id.as_deref(), &refusal),
         },
-        (MCP_PATH, &Method::DELETE) => end_session(shared, request.headers()),
-        (MCP_PATH, _) => not_allowed("POST, DELETE"),
+        (MCP_PATH, &Method::GET) => {
+            listen::open_session(shared, request.headers()).unwrap_or_else(|refusal| refused(None, &refusal))
+        }
+        (MCP_PATH, &Method::DELETE) => listen::end_session(shared, request.headers()),
+        (MCP_PATH, _) => not_allowed("GET, POST, DELETE"),
+        (SSE_PATH, &Method::GET) => {
+            old::open(shared, request.headers()).unwrap_or_else(|refusal| refused(None, &refusal))
+        }
+        (SSE_PATH, &Method::POST) => match old::post(shared, request).await {
+            Ok(response) => response,
+            Err((id, refusal)) => refused(id.as_deref(), &refusal),
+        },
+        (SSE_PATH, _) => not_allowed("GET, POST"),
         (STATUS_PATH, &Method::GET) => status(shared),
         (STATUS_PATH, _) => not_allowed("GET"),
         (SHUTDOWN_PATH, &Method::POST) => {
@@ -110,8 +128,8 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         Ok(message) => message,
         Err(EnvelopeError::Batch) => {
             let principal = principal(&head.headers).map_err(no_id)?;
-            let (session, revision) = session(shared, &head.headers, principal).map_err(no_id)?;
-            return batch::post(shared, &bytes, session, revision, accepts).await.map_err(no_id);
+            let session = session(shared, &head.headers, principal).map_err(no_id)?;
+            return batch::post(shared, &bytes, session.id, session.revision, accepts).await.map_err(no_id);
         }
         Err(error) => return Err(no_id(Refusal::new(400, error.code(), error.to_string()))),
     };
@@ -121,20 +139,29 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         method: field(&head.headers, &METHOD),
         name: field(&head.headers, &NAME),
     };
-    let era = front::dispatch(&message, &fields, shared.serves_modern).map_err(with_id)?;
+    let era = front::dispatch(&message, &fields).map_err(with_id)?;
     let principal = principal(&head.headers).map_err(with_id)?;
     if message.kind() == Kind::Request && era == Era::Legacy && message.method() == "initialize" {
         return initialize(shared, &message, principal).await.map_err(with_id);
     }
-    let caller = match era {
-        Era::Modern => Caller { era, session: None },
-        Era::Legacy => {
-            let (session, _) = session(shared, &head.headers, principal).map_err(with_id)?;
-            Caller { era, session: Some(session) }
-        }
+    let session = match era {
+        Era::Modern => None,
+        Era::Legacy => Some(session(shared, &head.headers, principal).map_err(with_id)?),
     };
+    let caller = Caller { era, session: session.map(|session| session.id) };
     match (message.kind(), message.id) {
-        (Kind::Request, Some(id)) => call(shared, &message, id, caller, accepts).await.map_err(with_id),
+        (Kind::Request, Some(_))
+            if era == Era::Modern && listen::is_answered_here(shared, &message).await.map_err(with_id)? =>
+        {
+            listen::answer(shared, &message, accepts).await.map_err(with_id)
+        }
+        (Kind::Request, Some(id)) => {
+            let call = match begin(shared, &message, id, caller).await.map_err(with_id)? {
+                Begun::Forwarded(call) => call,
+                Begun::Answered(answer) => return Ok(accepts.whole(answer)),
+            };
+            Ok(answer_of(shared, call, session, accepts).await)
+        }
         (Kind::Notification, _) => {
             note(shared, &message, caller);
             Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
@@ -154,56 +181,85 @@ async fn initialize(
         Refusal::new(400, errors::INVALID_PARAMS, "`params.protocolVersion` must be a string")
     })?;
     let opened = running(shared).await?;
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        Refusal::new(500, errors::INTERNAL_ERROR, format!("no session id could be made: {error}"))
-    })?;
-    let session = SessionId::of_random(random);
     let agreed = revision::negotiate(&asked, opened.revision);
-    shared.traffic().sessions.begin(session, principal, agreed);
+    let (_, session) = new_session(shared, principal, agreed, false)?;
     let body = opened.answer(message.raw_id().unwrap_or("null"), agreed);
     let mut response = respond(StatusCode::OK, Some(JSON), Body::whole(body));
-    if let Ok(value) = HeaderValue::try_from(session.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(session) {
         response.headers_mut().insert(SESSION, value);
     }
     Ok(response)
 }
 
-async fn call(
-    shared: &Arc<Shared>,
-    message: &Envelope<'_>,
-    id: Span,
-    caller: Caller,
+/// A new session, and its id.
+fn new_session(
+    shared: &Shared,
+    principal: &str,
+    revision: Revision,
+    is_sse: bool,
+) -> Result<(Session, String), Refusal> {
+    let begun = shared.traffic().sessions.begin(principal, revision, is_sse);
+    begun.map_err(|error| {
+        Refusal::new(500, errors::INTERNAL_ERROR, format!("no session id could be made: {error}"))
+    })
+}
+
+/// The answer of a call: one message, or a stream once there is something else to say.
+async fn answer_of(
+    shared: &Shared,
+    call: Guard,
+    session: Option<Session>,
     accepts: Accepts,
-) -> Result<Response<Body>, Refusal> {
-    let call = begin(shared, message, id, caller).await?;
+) -> Response<Body> {
     loop {
-        match call.mailbox.next().await {
+        let letter = match tokio::time::timeout(SILENCE, call.mailbox.next()).await {
+            Ok(letter) => letter,
+            Err(_) if accepts.events => return stream_of(shared, call, session, None),
+            Err(_) => continue,
+        };
+        match letter {
             Letter::Between(message) if accepts.events => {
-                return Ok(events(Body::events(&message, call)));
+                return stream_of(shared, call, session, Some(&message));
             }
             // A client that takes no events hears of nothing but the answer.
             Letter::Between(_) => {}
             Letter::Answer { message, code } => {
                 call.over();
                 let status = StatusCode::from_u16(front::status_of(code)).unwrap_or(StatusCode::OK);
-                return Ok(if accepts.json || status != StatusCode::OK {
-                    respond(status, Some(JSON), Body::whole(message))
+                return if status == StatusCode::OK {
+                    accepts.whole(message)
                 } else {
-                    events(Body::one_event(&message))
-                });
+                    respond(status, Some(JSON), Body::whole(message))
+                };
             }
-            Letter::Cancelled => {
+            Letter::End => {
                 call.over();
                 // Its client waits for no answer; a stream that ends without one is how HTTP says so.
-                return Ok(if accepts.events {
+                return if accepts.events {
                     events(Body::empty())
                 } else {
                     respond(StatusCode::ACCEPTED, None, Body::empty())
-                });
+                };
             }
         }
     }
+}
+
+/// The stream of a call. That of a session can be resumed.
+fn stream_of(shared: &Shared, call: Guard, session: Option<Session>, first: Option<&[u8]>) -> Response<Body> {
+    let Some(session) = session else {
+        let first = first.map_or(Bytes::from_static(b":\n\n"), body::event);
+        return events(Body::events(first, call));
+    };
+    let is_primed = Revision::V2025_11_25 <= session.revision;
+    let attached = shared.replays().open(session.id, true, call, is_primed, first);
+    events(Body::resumable(attached))
+}
+
+/// What became of a request.
+enum Begun {
+    Forwarded(Guard),
+    Answered(Vec<u8>),
 }
 
 /// Hands a request to the server.
@@ -212,10 +268,26 @@ async fn begin(
     message: &Envelope<'_>,
     id: Span,
     caller: Caller,
-) -> Result<CallGuard, Refusal> {
-    running(shared).await?;
+) -> Result<Begun, Refusal> {
     let mailbox = Arc::new(Mailbox::default());
-    let call = {
+    Ok(match enter(shared, message, id, caller, Arc::clone(&mailbox)).await? {
+        mux::Begun::Forwarded(call) => {
+            Begun::Forwarded(Guard::new(Arc::clone(shared), mailbox, Held::Call(call)))
+        }
+        mux::Begun::Answered(answer) => Begun::Answered(answer),
+    })
+}
+
+/// Puts a request in, if there is room for it.
+async fn enter(
+    shared: &Shared,
+    message: &Envelope<'_>,
+    id: Span,
+    caller: Caller,
+    mailbox: Arc<Mailbox>,
+) -> Result<mux::Begun, Refusal> {
+    running(shared).await?;
+    let begun = {
         let mut traffic = shared.traffic();
         let traffic = &mut *traffic;
         if !traffic.open {
@@ -227,10 +299,10 @@ async fn begin(
         if MAX_QUEUED < traffic.to_server.len() {
             return Err(unavailable("the server does not take its messages fast enough"));
         }
-        traffic.mux.request(message, id, caller, Arc::clone(&mailbox), &mut traffic.to_server)
+        traffic.mux.request(message, id, caller, mailbox, &mut traffic.to_server)
     };
     shared.to_write.notify_one();
-    Ok(CallGuard::new(Arc::clone(shared), mailbox, call))
+    Ok(begun)
 }
 
 fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
@@ -245,7 +317,7 @@ fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
     match noted {
         Noted::Forwarded => shared.to_write.notify_one(),
         Noted::Cancelled(mailbox) => {
-            mailbox.push(Letter::Cancelled);
+            mailbox.push(Letter::End);
             shared.to_write.notify_one();
         }
         Noted::Ignored => {}
@@ -282,24 +354,8 @@ fn unavailable(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal { retry_after: Some(1), ..Refusal::new(503, errors::INTERNAL_ERROR, message) }
 }
 
-fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body> {
-    let ended = principal(headers).and_then(|principal| match field(headers, &SESSION) {
-        // Without a session this is a modern client's, and modern revisions have no DELETE.
-        Field::Absent => Ok(None),
-        _ => session(shared, headers, principal).map(|(id, _)| Some((id, principal))),
-    });
-    match ended {
-        Ok(Some((id, principal))) => {
-            shared.traffic().sessions.end(id, principal);
-            respond(StatusCode::NO_CONTENT, None, Body::empty())
-        }
-        Ok(None) => not_allowed("POST"),
-        Err(refusal) => refused(None, &refusal),
-    }
-}
-
-/// The session that the headers name, and its revision.
-fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<(SessionId, Revision), Refusal> {
+/// The session that the headers name.
+fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<Session, Refusal> {
     let text = match field(headers, &SESSION) {
         Field::One(text) => text,
         Field::Absent => {
@@ -314,8 +370,7 @@ fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<(Ses
             return Err(Refusal::new(400, errors::TRANSPORT, "the header Mcp-Session-Id must be sent once"));
         }
     };
-    let id = SessionId::parse(text);
-    let session = id.and_then(|id| Some((id, shared.traffic().sessions.touch(id, principal)?)));
+    let session = shared.traffic().sessions.find(text, principal).filter(|session| !session.is_sse);
     session.ok_or_else(|| {
         Refusal::new(404, errors::TRANSPORT, "the session is unknown or has ended; send `initialize` again")
     })
@@ -368,6 +423,21 @@ struct Accepts {
 
 impl Accepts {
     fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        Self::of_content(headers)?;
+        let accepts = Self::kinds(headers);
+        if accepts.json || accepts.events {
+            Ok(accepts)
+        } else {
+            Err(Refusal::new(
+                406,
+                errors::TRANSPORT,
+                "the header Accept must list application/json and text/event-stream",
+            ))
+        }
+    }
+
+    /// Whether what was sent is JSON.
+    fn of_content(headers: &HeaderMap) -> Result<(), Refusal> {
         let is_json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
             value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
         });
@@ -378,8 +448,12 @@ impl Accepts {
                 "the header Content-Type must be application/json",
             ));
         }
+        Ok(())
+    }
+
+    fn kinds(headers: &HeaderMap) -> Self {
         if !headers.contains_key(ACCEPT) {
-            return Ok(Self { json: true, events: true });
+            return Self { json: true, events: true };
         }
         let kinds = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut accepts = Self { json: false, events: false };
@@ -388,14 +462,15 @@ impl Accepts {
             accepts.json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
             accepts.events |= matches!(kind.as_str(), "text/event-stream" | "text/*" | "*/*");
         }
-        if accepts.json || accepts.events {
-            Ok(accepts)
+        accepts
+    }
+
+    /// One message, with status 200.
+    fn whole(self, message: Vec<u8>) -> Response<Body> {
+        if self.json {
+            respond(StatusCode::OK, Some(JSON), Body::whole(message))
         } else {
-            Err(Refusal::new(
-                406,
-                errors::TRANSPORT,
-                "the header Accept must list application/json and text/event-stream",
-            ))
+            events(Body::one_event(&message))
         }
     }
 }

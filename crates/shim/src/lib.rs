@@ -9,6 +9,8 @@ mod front;
 mod journal;
 mod mailbox;
 mod process;
+mod replay;
+mod sessions;
 mod shared;
 mod supervise;
 
@@ -20,11 +22,13 @@ use std::sync::Arc;
 
 use domain::shim::{SOCKET, ShimConfig};
 use hop::serve::Listener;
+use mcp::session::Sealer;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
+use crate::sessions::Sessions;
 use crate::shared::Shared;
 
 /// The file in the socket directory that a living shim keeps locked.
@@ -119,9 +123,12 @@ pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(
     let _lock = lock(&config)?;
     let socket = hop::address::bind_unix(&config.socket_dir, SOCKET).map_err(system("binding the socket"))?;
     let journal = Arc::new(Journal::open(config.log.clone()).map_err(system("opening the server's log"))?);
+    let sealer = Sealer::new(config.key.expose(), config.generation);
+    let sessions =
+        Sessions::open(&config.sessions, sealer).map_err(system("opening the file of ended sessions"))?;
     let stopping = CancellationToken::new();
     let stopped = CancellationToken::new();
-    let shared = Arc::new(Shared::new(&config, journal, stopping.clone(), stopped.clone()));
+    let shared = Arc::new(Shared::new(&config, journal, sessions, stopping.clone(), stopped.clone()));
     let supervisor = async {
         supervise::supervise(&config, &shared, &stopping).await;
         stopped.cancel();

@@ -17,8 +17,17 @@ pub(crate) enum Letter {
     Between(Vec<u8>),
     /// The answer. `code` is that of an error to a modern caller.
     Answer { message: Vec<u8>, code: Option<i64> },
-    /// The call was cancelled by its client, who expects no answer.
-    Cancelled,
+    /// It ends without an answer: the call was cancelled by its client, or a session's stream has no more to say.
+    End,
+}
+
+impl Letter {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Between(message) | Self::Answer { message, .. } => message.len(),
+            Self::End => 0,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -29,21 +38,21 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct State {
     letters: VecDeque<Letter>,
-    between_bytes: usize,
+    bytes: usize,
     reader: Option<Waker>,
 }
 
 impl Mailbox {
     pub(crate) fn push(&self, letter: Letter) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Letter::Between(message) = &letter {
-            let bytes = state.between_bytes + message.len();
-            if MAX_WAITING <= state.letters.len() || (MAX_WAITING_BYTES < bytes && !state.letters.is_empty())
-            {
-                return;
-            }
-            state.between_bytes = bytes;
+        let bytes = state.bytes + letter.bytes();
+        if let Letter::Between(_) = &letter
+            && (MAX_WAITING <= state.letters.len()
+                || (MAX_WAITING_BYTES < bytes && !state.letters.is_empty()))
+        {
+            return;
         }
+        state.bytes = bytes;
         state.letters.push_back(letter);
         let reader = state.reader.take();
         drop(state);
@@ -58,10 +67,14 @@ impl Mailbox {
             state.reader = Some(cx.waker().clone());
             return Poll::Pending;
         };
-        if let Letter::Between(message) = &letter {
-            state.between_bytes -= message.len();
-        }
+        state.bytes -= letter.bytes();
         Poll::Ready(letter)
+    }
+
+    /// Whether so much waits for a slow reader that no more should be asked for.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        MAX_WAITING <= state.letters.len() || MAX_WAITING_BYTES < state.bytes
     }
 
     pub(crate) async fn next(&self) -> Letter {

@@ -6,25 +6,23 @@ use std::time::{Duration, SystemTime};
 
 use domain::ids::InstanceId;
 use domain::secret::Secret;
-use domain::shim::{Opening, ServerState, ShimConfig, ShimStatus};
+use domain::shim::{ServerState, ShimConfig, ShimStatus};
 use domain::time::Timestamp;
-use mcp::mux::{CallKey, Mux};
+use mcp::mux::{CallKey, Mux, StreamKey};
 use mcp::opening::Opened;
-use mcp::session::Sessions;
+use mcp::session::SessionId;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
 use crate::mailbox::Mailbox;
-
-/// Sessions of all clients together; above, the one unused for longest ends.
-const MAX_SESSIONS: usize = 10_000;
+use crate::replay::Replays;
+use crate::sessions::Sessions;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) key: Secret,
-    pub(crate) serves_modern: bool,
     pub(crate) max_in_flight: usize,
     pub(crate) journal: Arc<Journal>,
     pub(crate) phase: watch::Sender<Phase>,
@@ -38,6 +36,8 @@ pub(crate) struct Shared {
     generation: u64,
     started: Instant,
     traffic: Mutex<Traffic>,
+    /// Never locked while `traffic` is.
+    replays: Mutex<Replays>,
 }
 
 /// The state of the server, with what each state needs to answer callers.
@@ -83,12 +83,14 @@ impl Shared {
     pub(crate) fn new(
         config: &ShimConfig,
         journal: Arc<Journal>,
+        sessions: Sessions,
         stopping: CancellationToken,
         stopped: CancellationToken,
     ) -> Self {
+        // Without randomness an id of an older shim could be taken for one of this one: a resumed stream that ends early.
+        let random = getrandom::u32().unwrap_or_default();
         Self {
             key: config.key.clone(),
-            serves_modern: config.opening == Opening::Both,
             max_in_flight: config.max_in_flight,
             journal,
             phase: watch::Sender::new(Phase::Starting { since: now() }),
@@ -101,16 +103,21 @@ impl Shared {
             traffic: Mutex::new(Traffic {
                 mux: Mux::new(),
                 to_server: Vec::new(),
-                sessions: Sessions::new(MAX_SESSIONS),
+                sessions,
                 open: false,
                 restarts: 0,
                 garbage: Garbage::default(),
             }),
+            replays: Mutex::new(Replays::new(random)),
         }
     }
 
     pub(crate) fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn replays(&self) -> MutexGuard<'_, Replays> {
+        self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Time for the multiplexer.
@@ -124,6 +131,29 @@ impl Shared {
         let mut traffic = self.traffic();
         let traffic = &mut *traffic;
         traffic.mux.left(call, now, &mut traffic.to_server);
+        if !traffic.to_server.is_empty() {
+            self.to_write.notify_one();
+        }
+    }
+
+    /// The client of a stream has left.
+    pub(crate) fn closed(&self, stream: StreamKey) {
+        let mut traffic = self.traffic();
+        let traffic = &mut *traffic;
+        traffic.mux.close(stream, &mut traffic.to_server);
+        if !traffic.to_server.is_empty() {
+            self.to_write.notify_one();
+        }
+    }
+
+    /// The client of a session whose stream was all it had has left.
+    pub(crate) fn left_session(&self, session: SessionId) {
+        let now = self.elapsed();
+        let mut traffic = self.traffic();
+        let traffic = &mut *traffic;
+        traffic.mux.left_session(session, now);
+        // Its stream is closed already.
+        let _ = traffic.mux.end_session(session, &mut traffic.to_server);
         if !traffic.to_server.is_empty() {
             self.to_write.notify_one();
         }

@@ -11,7 +11,7 @@ use domain::backoff::Backoff;
 use domain::shim::{MAX_MESSAGE, ShimConfig};
 use mcp::lines::{Line, Lines};
 use mcp::mux::Output;
-use mcp::opening::{self, Opened, Reply};
+use mcp::opening::{Opened, Opening, Reply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
@@ -70,16 +70,24 @@ pub(crate) async fn supervise(config: &ShimConfig, shared: &Arc<Shared>, stoppin
     }
     shared.phase.send_replace(Phase::Stopping { since: now() });
     end_calls(shared, "the server was stopped");
+    let streams = shared.traffic().mux.end_streams();
+    for (mailbox, last) in streams {
+        mailbox.push(last.map_or(Letter::End, |message| Letter::Answer { message, code: None }));
+    }
+    let resumable = shared.replays().clear();
+    drop(resumable);
     shared.journal.note("stopped");
 }
 
 async fn life(config: &ShimConfig, shared: &Arc<Shared>, stopping: &CancellationToken) -> End {
     shared.phase.send_replace(Phase::Starting { since: now() });
     shared.journal.begin_life();
+    let serves_both = config.opening == domain::shim::Opening::Both;
+    let (opening, first) = Opening::begin(env!("CARGO_PKG_VERSION"), serves_both);
     {
         let mut traffic = shared.traffic();
         traffic.garbage = Garbage::default();
-        traffic.to_server = opening::request(env!("CARGO_PKG_VERSION"));
+        traffic.to_server = first;
     }
     shared.to_write.notify_one();
     let Spawned { mut process, stdin, stdout, stderr } = match process::spawn(config) {
@@ -89,16 +97,16 @@ async fn life(config: &ShimConfig, shared: &Arc<Shared>, stopping: &Cancellation
             return End::Failed(format!("the server could not be started: {program}: {error}"));
         }
     };
-    let (reply_sender, reply) = oneshot::channel();
+    let (done, reply) = oneshot::channel();
     let mut writer = tokio::spawn(write(Arc::clone(shared), stdin));
-    let mut reader = tokio::spawn(read(Arc::clone(shared), stdout, reply_sender));
+    let mut reader = tokio::spawn(read(Arc::clone(shared), stdout, Start { opening, done }));
     let journal = Arc::clone(&shared.journal);
     let log = tokio::spawn(async move { journal.follow(stderr).await });
 
     let serving = async {
         let startup = Duration::from_millis(config.startup_ms);
         match tokio::time::timeout(startup, reply).await {
-            Ok(Ok(Ok(opened))) => running(shared, opened),
+            Ok(Ok(Ok(opened))) => running(shared, *opened),
             Ok(Ok(Err(refusal))) => return refusal,
             // The reader has ended, and so the other branch below will be taken.
             Ok(Err(_)) => std::future::pending().await,
@@ -106,6 +114,8 @@ async fn life(config: &ShimConfig, shared: &Arc<Shared>, stopping: &Cancellation
         }
         loop {
             tokio::time::sleep(TICK).await;
+            let unread = shared.replays().sweep();
+            drop(unread);
             let now = shared.elapsed();
             let mut traffic = shared.traffic();
             let traffic = &mut *traffic;
@@ -190,7 +200,8 @@ fn running(shared: &Shared, opened: Opened) {
     shared.journal.note(&format!("{name} runs, revision {}", opened.revision.text()));
     {
         let mut traffic = shared.traffic();
-        traffic.to_server.extend_from_slice(opening::initialized());
+        let traffic = &mut *traffic;
+        traffic.mux.open(opened.backend.clone(), &mut traffic.to_server);
         traffic.open = true;
     }
     shared.to_write.notify_one();
@@ -249,22 +260,28 @@ async fn write(shared: Arc<Shared>, mut stdin: ChildStdin) {
     }
 }
 
+/// A start that is under way.
+struct Start {
+    opening: Opening,
+    done: oneshot::Sender<Result<Box<Opened>, String>>,
+}
+
 /// Takes the server's lines to the end of its standard output.
-async fn read(shared: Arc<Shared>, mut stdout: ChildStdout, reply: oneshot::Sender<Result<Opened, String>>) {
+async fn read(shared: Arc<Shared>, mut stdout: ChildStdout, start: Start) {
     let mut lines = Lines::new(MAX_MESSAGE);
-    let mut reply = Some(reply);
+    let mut start = Some(start);
     loop {
         // A read error is the end of the pipe for all that can be done about it.
         let count = stdout.read(lines.room()).await.unwrap_or(0);
         if count == 0 {
-            lines.finish(|line| take(&shared, &line, &mut reply));
+            lines.finish(|line| take(&shared, &line, &mut start));
             return;
         }
-        lines.filled(count, |line| take(&shared, &line, &mut reply));
+        lines.filled(count, |line| take(&shared, &line, &mut start));
     }
 }
 
-fn take(shared: &Shared, line: &Line<'_>, reply: &mut Option<oneshot::Sender<Result<Opened, String>>>) {
+fn take(shared: &Shared, line: &Line<'_>, start: &mut Option<Start>) {
     let line = match line {
         Line::Whole(line) => *line,
         Line::TooLong(len) => {
@@ -274,16 +291,21 @@ fn take(shared: &Shared, line: &Line<'_>, reply: &mut Option<oneshot::Sender<Res
             return;
         }
     };
-    if reply.is_some() {
-        let outcome = match opening::reply(line) {
+    if let Some(Start { opening, .. }) = start {
+        let outcome = match opening.line(line) {
             Reply::Opened(opened) => Some(Ok(opened)),
             Reply::Refused(why) => Some(Err(why)),
+            Reply::Ask(request) => {
+                shared.traffic().to_server.extend_from_slice(&request);
+                shared.to_write.notify_one();
+                return;
+            }
             Reply::Other => None,
         };
         if let Some(outcome) = outcome {
-            if let Some(reply) = reply.take() {
+            if let Some(Start { done, .. }) = start.take() {
                 // Nobody waits any more when the start has timed out at this very moment.
-                let _ = reply.send(outcome);
+                let _ = done.send(outcome);
             }
             return;
         }
@@ -300,6 +322,11 @@ fn take(shared: &Shared, line: &Line<'_>, reply: &mut Option<oneshot::Sender<Res
     match output {
         Output::Answer { to, message, code } => to.push(Letter::Answer { message, code }),
         Output::Between { to, message } => to.push(Letter::Between(message)),
+        Output::Many(heard) => {
+            for (to, message) in heard {
+                to.push(Letter::Between(message));
+            }
+        }
         Output::Nobody => {}
         Output::Garbage(error) => {
             let text: String = String::from_utf8_lossy(line).chars().take(GARBAGE_CHARS).collect();

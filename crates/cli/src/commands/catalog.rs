@@ -39,7 +39,7 @@ async fn search(words: &str, client: &Client, output: Output) -> Result<(), CliE
     output.table(["NAME", "CATEGORY", "PACKAGE", "DESCRIPTION"], rows)?;
     if entries.is_empty() {
         output.say(&format!("nothing in the catalog has `{words}`"));
-        output.hint("any package can be deployed by its own name: `npm:PKG` or `pypi:PKG`");
+        output.hint("any package can be deployed by its own name: `npm:PKG`, `pypi:PKG` or `file:PATH`");
     } else {
         output.hint("`berth catalog show NAME` shows the settings, `berth deploy NAME --wait` deploys it");
     }

@@ -83,7 +83,7 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         }
     }
     Ok(DeployRequest {
-        server: args.server,
+        server: absolute(args.server)?,
         name: args.name,
         environment: args.environment,
         version: args.version,
@@ -98,6 +98,19 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
             startup_seconds: args.startup_seconds,
         },
     })
+}
+
+/// `file:` with a relative path means a file here; Berth has a working directory of its own.
+fn absolute(server: String) -> Result<String, CliError> {
+    let Some(path) = server.strip_prefix("file:").map(std::path::Path::new) else { return Ok(server) };
+    if path.is_absolute() {
+        return Ok(server);
+    }
+    let found = std::fs::canonicalize(path).map_err(|e| io_failure("find", path, e))?;
+    match found.to_str() {
+        Some(found) => Ok(format!("file:{found}")),
+        None => Err(CliError::usage(format!("{} is not UTF-8: rename it", found.display()))),
+    }
 }
 
 /// `@FILE` and `@-` are read; the line end that editors put at the end of a file is not part of a secret.

@@ -79,6 +79,10 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
     launch.args.append(&mut arguments);
     launch.args.extend(request.args.iter().cloned());
     launch.constraints.extend(request.constraints.iter().cloned());
+    if matches!(package, Package::File { .. }) && !launch.constraints.is_empty() {
+        return Err(Problem::invalid("constraints", "what `file:` names is copied, not installed")
+            .hint("leave `constraints` out"));
+    }
     check_limits(&request.limits)?;
 
     Ok(Deployment {
@@ -189,6 +193,9 @@ fn resolve<'a>(
         }
     };
     let Some(version) = request.version.as_deref() else { return Ok((entry, package)) };
+    if let Package::File { .. } = package {
+        return Err(Problem::invalid("version", PackageError::NoVersions).hint("leave `version` out"));
+    }
     if let Package::Builtin { .. } = package {
         return Err(Problem::invalid("version", "a built-in server has the version of Berth")
             .hint("leave `version` out"));
@@ -203,11 +210,11 @@ fn resolve<'a>(
 }
 
 fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) -> Problem {
-    let package_forms = "or deploy any package with `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`";
+    let package_forms = "or deploy any package with `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]` or `file:PATH`";
     match error {
         PackageError::Kind(_) if server.contains(':') => {
             Problem::invalid("server", format!("`{server}` is of a kind that is not known"))
-                .hint("write a name of the catalog, `npm:PKG[@VERSION]` or `pypi:PKG[@VERSION]`")
+                .hint("write a name of the catalog, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]` or `file:PATH`")
         }
         PackageError::Kind(_) => {
             let problem = Problem::invalid("server", format!("the catalog has no server `{server}`"));
@@ -219,6 +226,8 @@ fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) 
         PackageError::NpmName(_)
         | PackageError::PypiName(_)
         | PackageError::Version(_)
+        | PackageError::FilePath(_)
+        | PackageError::NoVersions
         | PackageError::Unsupported(_) => Problem::invalid("server", error),
     }
 }

@@ -9,6 +9,7 @@ use api::users::Role;
 use bytes::Bytes;
 use domain::ids::InstanceId;
 use domain::names::{EnvironmentName, InstanceName};
+use domain::package::Package;
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use hop::pool::PooledBody;
@@ -24,7 +25,7 @@ use crate::app::{App, Outcome, Problem};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::dtma_client::DtmaError;
-use crate::reach::reach;
+use crate::reach::{self, reach};
 use crate::secrets::MasterKey;
 
 /// The environment that is meant when none is named.
@@ -43,6 +44,9 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
     let catalog = store::catalog::all(&app.store).await?;
     let deployment = deployment::plan(request, &catalog)?;
     let environment = environment_of(&app.store, caller, request.environment.as_deref()).await?;
+    if matches!(deployment.package, Package::File { .. }) {
+        check_file(caller, &environment)?;
+    }
 
     for _ in 0..NAME_TRIES {
         let name = match &deployment.name {
@@ -290,6 +294,16 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
         created_at: row.created_at,
         since: report.map(|report| report.since),
     })
+}
+
+/// What lies on a host is its owner's: who deploys it must be trusted with the host, and know it.
+fn check_file(caller: &Caller, environment: &EnvironmentRow) -> Outcome<()> {
+    caller.require(Role::Admin)?;
+    if reach::is_local(environment) {
+        return Ok(());
+    }
+    let message = format!("`file:` names what lies on this machine, and `{}` is another", environment.name);
+    Err(Problem::invalid("server", message).hint(format!("deploy it with `--env {LOCAL}`")))
 }
 
 fn rendered(app: &App, row: &InstanceRow) -> Outcome<Instance> {

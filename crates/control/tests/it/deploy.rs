@@ -1,9 +1,10 @@
 //! Deploying: what a request becomes, and what is wrong with those that become nothing.
 
+use api::users::Role;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::platform::{Platform, nobody};
+use crate::platform::{Life, Platform, nobody};
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
@@ -30,6 +31,12 @@ async fn bad_input_names_the_field_and_the_fix() {
         (json!({ "server": "oci:nginx" }), &["422 invalid | server", "cannot run here yet"]),
         (json!({ "server": "npm:UPPER" }), &["422 invalid | server", "npm package name"]),
         (json!({ "server": "npm:x@^1" }), &["422 invalid | server", "exact version"]),
+        (json!({ "server": "file:server" }), &["422 invalid | server", "absolute path"]),
+        (json!({ "server": "file:/srv/x", "version": "1.0.0" }), &["422 invalid | version", "no versions"]),
+        (
+            json!({ "server": "file:/srv/x", "constraints": ["a<2"] }),
+            &["422 invalid | constraints", "copied"],
+        ),
         (json!({ "server": "builtin:x" }), &["422 invalid | server", "use `welcome`"]),
         (json!({ "server": "" }), &["422 invalid | server"]),
         (json!({ "server": "npm:x@1.0.0", "version": "2.0.0" }), &["422 invalid | version", "once"]),
@@ -240,4 +247,31 @@ async fn names(platform: &Platform) -> Vec<Value> {
 async fn account(platform: &Platform) -> domain::ids::AccountId {
     let name = "default".parse().unwrap();
     store::accounts::account_by_name(&platform.store, &name).await.unwrap().unwrap().id
+}
+
+#[tokio::test]
+async fn what_lies_on_the_machine_takes_an_admin() {
+    let platform = Platform::start(nobody()).await;
+    let body = || json!({ "server": "file:/srv/my-server" });
+    for (role, status) in [(Role::Member, StatusCode::FORBIDDEN), (Role::Admin, StatusCode::CREATED)] {
+        let token = platform.person("default", role, Life::Good).await;
+        let answer = platform.send(Some(&token), Method::POST, "/api/v1/instances", Some(body())).await;
+        assert_eq!(answer.status, status, "{role:?}: {answer:?}");
+    }
+    let instance = platform.get("/api/v1/instances/my-server").await.json();
+    assert_eq!(instance["package"], "file:/srv/my-server");
+
+    // Another host has other files.
+    let account =
+        store::accounts::account_by_name(&platform.store, &"default".parse().unwrap()).await.unwrap();
+    let mut environments = store::environments::list(&platform.store, account.unwrap().id).await.unwrap();
+    let row = environments.remove(0);
+    let far = json!({ "by": "direct", "dtma": "127.0.0.1:9" });
+    let (sealed, hash) = (row.dtma_token_sealed.unwrap(), "0".repeat(64));
+    let mut tx = platform.store.begin().await.unwrap();
+    store::environments::set_reach(&mut tx, row.id, &far, &sealed, &hash, row.updated_at).await.unwrap();
+    tx.commit().await.unwrap();
+    let error = refused(&platform, body()).await;
+    assert!(error.contains("422 invalid | server") && error.contains("another"), "{error}");
+    platform.stop().await;
 }

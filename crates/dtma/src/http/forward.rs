@@ -1,4 +1,5 @@
-//! `/v1/instances/{id}/mcp`: the bytes of a call, to the instance's shim and back, streamed both ways.
+//! `/v1/instances/{id}/mcp` and, for HTTP+SSE of 2024-11-05, `…/mcp/sse`: the bytes of a call, to the instance's shim
+//! and back, streamed both ways.
 //!
 //! It reads no MCP. The headers that name the caller and the instance's key pass as the control plane sent them; the
 //! shim checks them. Calls come here without passing the router: theirs is the path that must be short.
@@ -10,7 +11,7 @@ use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::{Method, Uri};
 use axum::response::Response;
 use domain::ids::InstanceId;
-use domain::shim::MCP_PATH;
+use domain::shim::{MCP_PATH, SSE_PATH};
 use domain::status::InstanceStatus;
 use hop::pool::HopError;
 
@@ -38,7 +39,7 @@ pub(crate) async fn post(
     Path(id): Path<InstanceId>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    forward(&app, id, request).await
+    call(&app, id, request).await
 }
 
 /// Opens a stream of what the instance's server sends by itself.
@@ -54,7 +55,7 @@ pub(crate) async fn get(
     Path(id): Path<InstanceId>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    forward(&app, id, request).await
+    call(&app, id, request).await
 }
 
 /// Ends a session.
@@ -70,7 +71,7 @@ pub(crate) async fn delete(
     Path(id): Path<InstanceId>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    forward(&app, id, request).await
+    call(&app, id, request).await
 }
 
 /// The instance that a request of one of the three methods is for.
@@ -81,7 +82,51 @@ pub(super) fn instance_of(request: &Request) -> Option<InstanceId> {
         .flatten()
 }
 
-pub(super) async fn forward(app: &App, id: InstanceId, mut request: Request) -> Result<Response, Refusal> {
+/// Opens a session of HTTP+SSE, and its stream.
+#[utoipa::path(
+    get,
+    path = "/v1/instances/{id}/mcp/sse",
+    security(("token" = [])),
+    params(("id" = InstanceId, Path)),
+    responses((status = 200, description = "As for POST of `mcp`"), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn sse_get(
+    State(app): State<App>,
+    Path(id): Path<InstanceId>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    forward(&app, id, sse_uri(&request)?, request).await
+}
+
+/// Sends one message of a session of HTTP+SSE, which the query names.
+#[utoipa::path(
+    post,
+    path = "/v1/instances/{id}/mcp/sse",
+    security(("token" = [])),
+    params(("id" = InstanceId, Path)),
+    responses((status = 202, description = "As for POST of `mcp`"), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn sse_post(
+    State(app): State<App>,
+    Path(id): Path<InstanceId>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    forward(&app, id, sse_uri(&request)?, request).await
+}
+
+fn sse_uri(request: &Request) -> Result<Uri, Refusal> {
+    let Some(query) = request.uri().query() else { return Ok(Uri::from_static(SSE_PATH)) };
+    format!("{SSE_PATH}?{query}")
+        .parse()
+        .map_err(|_| Refusal::new(ErrorCode::BadRequest, "the query is no part of an address"))
+}
+
+/// Passes a call on.
+pub(super) async fn call(app: &App, id: InstanceId, request: Request) -> Result<Response, Refusal> {
+    forward(app, id, Uri::from_static(MCP_PATH), request).await
+}
+
+async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> Result<Response, Refusal> {
     let face = app.instances.face(id)?;
     let shared = app.instances.shared();
     let count = |outcome| {
@@ -100,7 +145,7 @@ pub(super) async fn forward(app: &App, id: InstanceId, mut request: Request) -> 
     hop::forward::strip(headers);
     headers.remove(AUTHORIZATION);
     headers.remove(COOKIE);
-    *request.uri_mut() = Uri::from_static(MCP_PATH);
+    *request.uri_mut() = uri;
     match shared.pool.send(&shared.address(id), request).await {
         Ok(response) => {
             count(CallOutcome::Answered);

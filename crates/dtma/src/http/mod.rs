@@ -79,7 +79,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Front {
         if let Some(id) = forward::instance_of(&request).filter(|_| is_allowed(&self.app, &request)) {
             let app = Arc::clone(&self.app);
             return Box::pin(async move {
-                Ok(forward::forward(&app, id, request).await.unwrap_or_else(IntoResponse::into_response))
+                Ok(forward::call(&app, id, request).await.unwrap_or_else(IntoResponse::into_response))
             });
         }
         let mut router = self.router.clone();
@@ -127,6 +127,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(instances::restart))
         .routes(routes!(logs::read))
         .routes(routes!(forward::post, forward::get, forward::delete))
+        .routes(routes!(forward::sse_post, forward::sse_get))
 }
 
 /// Who may ask: anybody for [`host::HEALTH_PATH`], the holder of the token for all else, paths that do not exist

@@ -110,9 +110,22 @@ async fn another_account_does_not_exist() {
         let answer = platform.send(Method::POST, path, &[], CALL).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
-    let answer = platform.send(Method::GET, "/mcp/acme/echo/sse", &[], "").await;
+}
+
+#[tokio::test]
+async fn the_address_of_http_and_sse_is_another_one_at_the_shim() {
+    let platform = Platform::start(answering("{}")).await;
+    for (method, path, inner) in [
+        (Method::GET, "/mcp/acme/echo/sse", "/mcp/sse"),
+        (Method::POST, "/mcp/acme/echo/sse?sessionId=7", "/mcp/sse?sessionId=7"),
+        (Method::POST, "/mcp/acme/echo?sessionId=7", "/mcp"),
+    ] {
+        assert_eq!(platform.send(method.clone(), path, &[], CALL).await.status, StatusCode::OK, "{path}");
+        let seen = platform.last_seen();
+        assert_eq!((seen.method, seen.uri.to_string().as_str()), (method, inner), "{path}");
+    }
+    let answer = platform.send(Method::GET, "/mcp/acme/other/sse", &[], "").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("/mcp/acme/echo"));
 }
 
 #[tokio::test]

@@ -15,8 +15,25 @@ fn send(mux: &mut Mux<u32>, text: &str, caller: Caller, to: u32) -> (CallKey, St
     let message = envelope::scan(text.as_bytes()).unwrap();
     let id = message.id.unwrap();
     let mut out = Vec::new();
-    let key = mux.request(&message, id, caller, to, &mut out);
-    (key, String::from_utf8(out).unwrap())
+    match mux.request(&message, id, caller, to, &mut out) {
+        Begun::Forwarded(key) => (key, String::from_utf8(out).unwrap()),
+        Begun::Answered(answer) => panic!("answered: {}", String::from_utf8_lossy(&answer)),
+    }
+}
+
+/// A multiplexer whose server was opened, and what the server was sent by that.
+fn opened(speaks: Speaks, capabilities: &str) -> (Mux<u32>, String) {
+    let mut mux = Mux::new();
+    let mut out = Vec::new();
+    let server_info = r#"{"name":"s"}"#.into();
+    let client = r#"{"name":"berth"}"#.into();
+    mux.open(Backend { speaks, offers: Offers::of(capabilities), server_info, client }, &mut out);
+    (mux, String::from_utf8(out).unwrap())
+}
+
+/// A multiplexer whose server takes both eras, so that nothing is translated.
+fn both() -> Mux<u32> {
+    opened(Speaks::Both, "{}").0
 }
 
 fn note(mux: &mut Mux<u32>, text: &str, caller: Caller) -> (Noted<u32>, String) {
@@ -146,7 +163,7 @@ fn log_messages_reach_a_lone_call_that_may_have_them() {
         (asks, MODERN, 1, true),
         (plain, LEGACY, 0, false),
     ] {
-        let mut mux = Mux::new();
+        let mut mux = both();
         for to in 0..calls {
             send(&mut mux, text, caller, to);
         }
@@ -158,7 +175,7 @@ fn log_messages_reach_a_lone_call_that_may_have_them() {
 
 #[test]
 fn a_subscription_keeps_its_clients_id() {
-    let mut mux = Mux::new();
+    let mut mux = both();
     send(&mut mux, r#"{"jsonrpc":"2.0","id":"s","method":"subscriptions/listen"}"#, MODERN, 1);
     let tagged = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":1}}}"#;
     assert_eq!(
@@ -195,6 +212,214 @@ fn errors_to_modern_callers_name_their_code() {
     send(&mut mux, r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#, MODERN, 1);
     let (output, _) = line(&mut mux, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"m"}}"#);
     assert!(matches!(output, Output::Answer { code: Some(-32601), .. }));
+}
+
+const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}"#;
+const ALL: &str =
+    r#"{"logging":{},"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}"#;
+
+#[test]
+fn a_modern_call_is_a_legacy_one_to_a_legacy_server() {
+    let (mut mux, sent) = opened(Speaks::Legacy, "{}");
+    assert_eq!(sent, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n");
+    let text = r#"{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{"_meta":{M, "progressToken":"t", "own":1},"cursor":"c"}}"#;
+    let (_, sent) = send(&mut mux, &text.replace('M', META), MODERN, 1);
+    assert_eq!(
+        sent,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{\"_meta\":{ \"progressToken\":1, \"own\":1},\"cursor\":\"c\"}}\n"
+    );
+    assert_eq!(
+        line(&mut mux, r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#).0,
+        answer(
+            1,
+            r#"{"jsonrpc":"2.0","id":"a","result":{"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}},"tools":[]}}"#
+        )
+    );
+    for (from, to, status) in
+        [(-32002, -32602, 200), (-32601, -32601, 404), (-32042, -32603, 200), (7, 7, 200)]
+    {
+        let (CallKey(key), _) = send(&mut mux, r#"{"jsonrpc":"2.0","id":2,"method":"x"}"#, MODERN, 1);
+        let error = |id: u64, code: i64| {
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"m"}}}}"#)
+        };
+        let (output, _) = line(&mut mux, &error(key, from));
+        assert_eq!(output, Output::Answer { to: 1, message: error(2, to).into(), code: Some(to) });
+        assert_eq!(crate::front::status_of(Some(to)), status);
+    }
+}
+
+#[test]
+fn a_legacy_call_is_a_modern_one_to_a_modern_server() {
+    let (mut mux, sent) = opened(Speaks::Modern, ALL);
+    assert!(
+        sent.contains(r#""notifications":{"toolsListChanged":true,"resourcesListChanged":true}"#),
+        "{sent}"
+    );
+    let level = r#"{"jsonrpc":"2.0","id":3,"method":"logging/setLevel","params":{"level":"debug"}}"#;
+    assert_eq!(here(&mut mux, level), (r#"{"jsonrpc":"2.0","id":3,"result":{}}"#.to_owned(), String::new()));
+    let meta = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"berth"},"io.modelcontextprotocol/logLevel":"debug""#;
+    let (key, sent) = send(&mut mux, r#"{"jsonrpc":"2.0","id":"a","method":"tools/list"}"#, session(1), 1);
+    assert_eq!(
+        sent,
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\",\"params\":{{\"_meta\":{{{meta}}}}}}}\n"
+        )
+    );
+    assert_eq!(key, CallKey(2));
+    let (output, _) = line(
+        &mut mux,
+        r#"{"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","tools":[], "ttlMs":5 ,"cacheScope":"public"}}"#,
+    );
+    assert_eq!(output, answer(1, r#"{"jsonrpc":"2.0","id":"a","result":{"tools":[] }}"#));
+    send(&mut mux, r#"{"jsonrpc":"2.0","id":4,"method":"tools/call"}"#, session(1), 1);
+    let (output, _) = line(
+        &mut mux,
+        r#"{"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","inputRequests":{}}}"#,
+    );
+    assert!(
+        matches!(output, Output::Answer { message, .. } if String::from_utf8_lossy(&message).contains("-32603"))
+    );
+    for (method, expected) in [("ping", "\"result\":{}"), ("tasks/list", "-32601")] {
+        let (answer, _) = here(&mut mux, &format!(r#"{{"jsonrpc":"2.0","id":5,"method":"{method}"}}"#));
+        assert!(answer.contains(expected), "{answer}");
+    }
+    // The changes that the server announces to its one listener reach the session, without its tag.
+    mux.open_session(
+        match session(1).session {
+            Some(id) => id,
+            None => panic!(),
+        },
+        9,
+    )
+    .unwrap();
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":1}}}"#;
+    let heard = changed.replace(r#""io.modelcontextprotocol/subscriptionId":1"#, "");
+    assert_eq!(line(&mut mux, changed).0, Output::Many(vec![(9, heard.into())]));
+}
+
+/// A request that is answered here: the answer, and what the server was sent.
+fn here(mux: &mut Mux<u32>, text: &str) -> (String, String) {
+    let message = envelope::scan(text.as_bytes()).unwrap();
+    let mut out = Vec::new();
+    match mux.request(&message, message.id.unwrap(), session(1), 1, &mut out) {
+        Begun::Answered(answer) => (String::from_utf8(answer).unwrap(), String::from_utf8(out).unwrap()),
+        Begun::Forwarded(_) => panic!("forwarded: {text}"),
+    }
+}
+
+#[test]
+fn listeners_hear_what_they_asked_for_with_their_own_tag() {
+    let (mut mux, _) = opened(Speaks::Legacy, ALL);
+    let listen = |id: &str, filter: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen","params":{{"_meta":{{{META}}},"notifications":{filter}}}}}"#
+        )
+    };
+    let mut open = |text: &str, to| {
+        let mut out = Vec::new();
+        let message = envelope::scan(text.as_bytes()).unwrap();
+        let (key, acknowledged) = mux.listen(&message, to, &mut out).unwrap();
+        (key, String::from_utf8(acknowledged).unwrap(), String::from_utf8(out).unwrap())
+    };
+    let (tools, acknowledged, sent) =
+        open(&listen("\"a\"", r#"{"toolsListChanged":true,"promptsListChanged":true,"taskIds":["t"]}"#), 1);
+    assert_eq!(
+        (acknowledged.as_str(), sent.as_str()),
+        (
+            r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"a"},"notifications":{"toolsListChanged":true}}}"#,
+            ""
+        )
+    );
+    let (first, acknowledged, sent) = open(&listen("7", r#"{"resourceSubscriptions":["x:/a"]}"#), 2);
+    assert!(acknowledged.contains(r#""resourceSubscriptions":["x:/a"]"#), "{acknowledged}");
+    assert_eq!(
+        sent,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"x:/a\"}}\n"
+    );
+    let (second, _, sent) = open(&listen("8", r#"{"resourceSubscriptions":["x:/a"]}"#), 3);
+    assert_eq!(sent, "", "the server is asked once");
+
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let tagged = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"a"}}}"#;
+    assert_eq!(line(&mut mux, changed).0, Output::Many(vec![(1, tagged.into())]));
+    let updated = |uri: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#
+        )
+    };
+    let (output, _) = line(&mut mux, &updated("x:/a/b"));
+    assert!(matches!(output, Output::Many(heard) if heard.iter().map(|(to, _)| *to).eq([2, 3])));
+    for nobody in
+        [updated("x:/ab"), changed.replace("tools", "prompts"), changed.replace("tools", "resources")]
+    {
+        assert_eq!(line(&mut mux, &nobody).0, Output::Nobody, "{nobody}");
+    }
+    let mut out = Vec::new();
+    mux.close(first, &mut out);
+    assert!(out.is_empty(), "another watches it");
+    mux.close(second, &mut out);
+    assert!(String::from_utf8(out).unwrap().contains("resources/unsubscribe"));
+    let ended = mux.end_streams();
+    let last = r#"{"jsonrpc":"2.0","id":"a","result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":"a"}}}"#;
+    assert_eq!(ended, [(1, Some(last.into()))]);
+    mux.close(tools, &mut Vec::new());
+    assert_eq!(mux.in_flight(), 0);
+}
+
+#[test]
+fn the_server_logs_from_the_lowest_level_anybody_wants_and_each_hears_from_its_own() {
+    let (mut mux, _) = opened(Speaks::Legacy, ALL);
+    let to_level = |level: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{{"level":"{level}"}}}}"#)
+    };
+    let (_, sent) = here(&mut mux, &to_level("warning"));
+    assert!(sent.contains(r#"{"level":"warning"}"#), "{sent}");
+    assert_eq!(here(&mut mux, &to_level("error")).1, "", "it logs enough already");
+    assert!(here(&mut mux, &to_level("loud")).0.contains("-32602"));
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol/logLevel":"info"}}}"#;
+    let (key, sent) = send(&mut mux, call, MODERN, 5);
+    assert!(sent.contains(r#"{"level":"info"}"#), "{sent}");
+    let log = |level: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}","data":1}}}}"#
+        )
+    };
+    assert_eq!(line(&mut mux, &log("debug")).0, Output::Nobody);
+    assert_eq!(line(&mut mux, &log("info")).0, Output::Between { to: 5, message: log("info").into() });
+    line(&mut mux, &format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, key.0));
+
+    mux.open_session(SessionId::of_random([1; 16]), 8).unwrap();
+    assert_eq!(line(&mut mux, &log("warning")).0, Output::Nobody, "the session wants errors");
+    assert_eq!(line(&mut mux, &log("error")).0, Output::Many(vec![(8, log("error").into())]));
+    let mut out = Vec::new();
+    mux.tick(Duration::ZERO, &mut out);
+    assert!(String::from_utf8(out).unwrap().contains(r#"{"level":"error"}"#), "nobody wants more");
+
+    // The next server is told what the sessions were promised.
+    let mut out = Vec::new();
+    mux.ended("gone");
+    mux.open(Backend { offers: Offers::of(ALL), ..Backend::default() }, &mut out);
+    assert!(String::from_utf8(out).unwrap().contains(r#"{"level":"error"}"#));
+    assert_eq!(mux.end_session(SessionId::of_random([1; 16]), &mut Vec::new()), Some(8));
+}
+
+#[test]
+fn sessions_watch_resources_together() {
+    let (mut mux, _) = opened(Speaks::Legacy, ALL);
+    let text = |method: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/{method}","params":{{"uri":"x:a"}}}}"#)
+    };
+    for who in [1, 2] {
+        let (key, _) = send(&mut mux, &text("subscribe"), session(who), 0);
+        line(&mut mux, &format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, key.0));
+        mux.open_session(SessionId::of_random([who; 16]), who.into()).unwrap();
+    }
+    let updated = r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:a"}}"#;
+    assert_eq!(line(&mut mux, updated).0, Output::Many(vec![(1, updated.into()), (2, updated.into())]));
+    assert_eq!(here(&mut mux, &text("unsubscribe")).1, "", "another session watches it");
+    let (_, sent) = send(&mut mux, &text("unsubscribe"), session(2), 0);
+    assert!(sent.contains("resources/unsubscribe"), "{sent}");
+    assert_eq!(line(&mut mux, updated).0, Output::Nobody);
 }
 
 /// JSON of any kind, as text with whitespace that a serialiser would not write.

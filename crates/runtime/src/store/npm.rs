@@ -70,7 +70,8 @@ pub(super) async fn install(
         return Err(refusal(&request.package, &outcome));
     }
     let (version, lock) = read_lock(&tree, name)?;
-    Ok(Installed { version, lock, executables: executables(&tree, name)? })
+    let own = Path::new("node_modules").join(name);
+    Ok(Installed { version: Some(version), lock, executables: executables(&tree, &own, name)? })
 }
 
 /// How the installed package is started: by its own executable, with Node when that is what it is for.
@@ -84,7 +85,7 @@ pub(super) fn prepared(node: &Node, tree: &Path, executable: &Path, record: &Rec
     let mut read = interpreter::parts_of(&node.program);
     read.push(tree.to_owned());
     Prepared {
-        version: Some(record.version.clone()),
+        version: record.version.clone(),
         digest: Some(record.digest.clone()),
         command,
         read,
@@ -179,8 +180,12 @@ fn read_lock(tree: &Path, name: &str) -> Result<(String, Vec<String>), RuntimeEr
     Ok((version, lines.collect()))
 }
 
-/// `bin` of the package's manifest: one path (named as the package), or a path for each name.
-fn executables(tree: &Path, name: &str) -> Result<BTreeMap<String, PathBuf>, RuntimeError> {
+/// `bin` of the manifest in `own`, a directory of the tree: one path (named as the package), or a path for each name.
+pub(super) fn executables(
+    tree: &Path,
+    own: &Path,
+    name: &str,
+) -> Result<BTreeMap<String, PathBuf>, RuntimeError> {
     #[derive(Deserialize)]
     struct Manifest {
         bin: Option<Bin>,
@@ -191,8 +196,7 @@ fn executables(tree: &Path, name: &str) -> Result<BTreeMap<String, PathBuf>, Run
         One(PathBuf),
         Many(BTreeMap<String, PathBuf>),
     }
-    let own = Path::new("node_modules").join(name);
-    let manifest: Manifest = read_json(&tree.join(&own).join("package.json"))?;
+    let manifest: Manifest = read_json(&tree.join(own).join("package.json"))?;
     let bins = match manifest.bin {
         None => BTreeMap::new(),
         Some(Bin::One(path)) => BTreeMap::from([(name.rsplit('/').next().unwrap_or(name).to_owned(), path)]),
@@ -202,7 +206,7 @@ fn executables(tree: &Path, name: &str) -> Result<BTreeMap<String, PathBuf>, Run
         |path: &Path| path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     Ok(bins
         .into_iter()
-        .filter(|(_, path)| inside(path) && tree.join(&own).join(path).is_file())
+        .filter(|(_, path)| inside(path) && tree.join(own).join(path).is_file())
         .map(|(name, path)| (name, own.join(path)))
         .collect())
 }
@@ -216,7 +220,7 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, RuntimeErro
 }
 
 /// By its first line (`#!/usr/bin/env node`), or its name when it has none.
-fn is_for_node(file: &Path) -> bool {
+pub(super) fn is_for_node(file: &Path) -> bool {
     let mut start = [0; 128];
     let length = fs::File::open(file).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
     let line = start[..length].split(|&byte| byte == b'\n').next().unwrap_or_default();

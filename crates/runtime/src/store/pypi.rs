@@ -58,7 +58,7 @@ pub(super) async fn install(
         return Err(refusal(installer, python, request, &outcome).await);
     }
     let (version, lock) = read_report(&report, name)?;
-    Ok(Installed { version, lock, executables: executables(&tree, name)? })
+    Ok(Installed { version: Some(version), lock, executables: executables(&tree, name)? })
 }
 
 /// How the installed project is started: by its own console script, with the interpreter that it was installed for.
@@ -66,7 +66,7 @@ pub(super) fn prepared(python: &Python, tree: &Path, executable: &Path, record: 
     let mut read = interpreter::parts_of(&python.program);
     read.push(tree.to_owned());
     Prepared {
-        version: Some(record.version.clone()),
+        version: record.version.clone(),
         digest: Some(record.digest.clone()),
         command: vec![text(&python.program), text(&tree.join(executable))],
         read,

@@ -13,8 +13,8 @@ use mcp::mux::Caller;
 use mcp::revision::{Era, Revision};
 use mcp::session::SessionId;
 
-use super::{Accepts, JSON, begin, events, note, respond};
-use crate::body::{Body, CallGuard};
+use super::{Accepts, Begun, JSON, begin, events, note, respond};
+use crate::body::{Body, Guard};
 use crate::mailbox::Letter;
 use crate::shared::Shared;
 
@@ -61,18 +61,19 @@ pub(super) async fn post(
 }
 
 /// Takes one message: a call when an answer is due. The error is an answer already.
-async fn take(shared: &Arc<Shared>, message: &[u8], caller: Caller) -> Result<Option<CallGuard>, Vec<u8>> {
+async fn take(shared: &Arc<Shared>, message: &[u8], caller: Caller) -> Result<Option<Guard>, Vec<u8>> {
     let message = envelope::scan(message)
         .map_err(|error| errors::body(None, error.code(), &error.to_string(), None))?;
     // A session is legacy, and so must be every message in it: a modern one would lock some servers' era.
-    front::dispatch(&message, &Fields::default(), false).map_err(|refusal| refusal.body(message.raw_id()))?;
+    front::dispatch(&message, &Fields::default()).map_err(|refusal| refusal.body(message.raw_id()))?;
     match (message.kind(), message.id) {
         (Kind::Request, Some(id)) => {
             let refusal = if message.method() == "initialize" {
                 Refusal::new(400, errors::INVALID_REQUEST, "`initialize` cannot be part of a batch")
             } else {
                 match begin(shared, &message, id, caller).await {
-                    Ok(call) => return Ok(Some(call)),
+                    Ok(Begun::Forwarded(call)) => return Ok(Some(call)),
+                    Ok(Begun::Answered(answer)) => return Err(answer),
                     Err(refusal) => refusal,
                 }
             };
@@ -87,7 +88,7 @@ async fn take(shared: &Arc<Shared>, message: &[u8], caller: Caller) -> Result<Op
 }
 
 /// Waits for the answer of a call; a cancelled one has none.
-async fn answer(call: CallGuard) -> Option<Vec<u8>> {
+async fn answer(call: Guard) -> Option<Vec<u8>> {
     loop {
         match call.mailbox.next().await {
             Letter::Between(_) => {}
@@ -95,7 +96,7 @@ async fn answer(call: CallGuard) -> Option<Vec<u8>> {
                 call.over();
                 return Some(message);
             }
-            Letter::Cancelled => {
+            Letter::End => {
                 call.over();
                 return None;
             }

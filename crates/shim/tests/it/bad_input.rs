@@ -135,8 +135,8 @@ async fn a_message_above_the_limit_is_413() {
 async fn other_methods_and_paths() {
     let (shim, session) = Shim::with_session("normal").await;
     for (method, path, with_session, status, allow) in [
-        (Method::GET, "/mcp", true, 405, "POST, DELETE"),
-        (Method::PUT, "/mcp", true, 405, "POST, DELETE"),
+        (Method::GET, "/mcp", false, 405, "POST"),
+        (Method::PUT, "/mcp", true, 405, "GET, POST, DELETE"),
         (Method::DELETE, "/mcp", false, 405, "POST"),
         (Method::POST, "/status", true, 405, "GET"),
         (Method::GET, "/shutdown", true, 405, "POST"),

@@ -245,7 +245,8 @@ async fn initialize_is_answered_with_what_the_server_said() {
             }}),
             "{mode} {asked}"
         );
-        assert_eq!(answer.header("mcp-session-id").len(), 32);
+        let session = answer.header("mcp-session-id");
+        assert!(session.starts_with("7.") && session.len() <= 512, "{session}");
         shim.stop().await;
     }
 }
@@ -261,22 +262,6 @@ fn modern<'a>() -> Vec<(&'a str, &'a str)> {
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-method", "echo"),
     ]
-}
-
-#[tokio::test]
-async fn a_modern_request_never_reaches_a_legacy_server() {
-    let (shim, session) = Shim::with_session("normal").await;
-    let answer = shim.ask(Method::POST, "/mcp", &modern(), MODERN_CALL).await;
-    assert_eq!((answer.status, answer.code()), (400, -32022));
-    assert_eq!(
-        answer.json()["error"]["data"],
-        json!({"supported": ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"], "requested": "2026-07-28"})
-    );
-    let seen = shim.post(&session, r#"{"jsonrpc":"2.0","id":9,"method":"seen"}"#).await;
-    let methods: Vec<_> =
-        seen.json()["result"].as_array().unwrap().iter().map(|m| m["method"].clone()).collect();
-    assert_eq!(methods, ["notifications/initialized"]);
-    shim.stop().await;
 }
 
 #[tokio::test]

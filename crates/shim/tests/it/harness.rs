@@ -1,6 +1,6 @@
 //! A shim in a directory of its own, and a client of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +67,7 @@ pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
         generation: 7,
         socket_dir: sockets,
         log: dir.path().join("server.log"),
+        sessions: dir.path().join("sessions"),
         command: vec![python(), script.to_str().unwrap().into(), mode.into()],
         cwd: work,
         env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
@@ -93,7 +94,11 @@ impl Shim {
     }
 
     pub(crate) fn start_with(mode: &str, change: impl FnOnce(&mut ShimConfig)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), mode, change)
+    }
+
+    /// One where another was before.
+    pub(crate) fn start_in(dir: TempDir, mode: &str, change: impl FnOnce(&mut ShimConfig)) -> Self {
         let mut config = config(&dir, mode);
         change(&mut config);
         let address = Address::Unix { dir: config.socket_dir.clone(), file: "shim.sock".into() };
@@ -159,11 +164,16 @@ impl Shim {
     }
 
     pub(crate) async fn session(&self, principal: &str) -> String {
+        self.session_of(principal, "2025-06-18").await
+    }
+
+    pub(crate) async fn session_of(&self, principal: &str, revision: &str) -> String {
         let mut headers = proper("");
         headers.retain(|(name, _)| *name != "mcp-session-id");
         headers.retain(|(name, _)| *name != PRINCIPAL_HEADER);
         headers.push((PRINCIPAL_HEADER, principal));
-        let answer = self.ask(Method::POST, "/mcp", &headers, INITIALIZE).await;
+        let answer =
+            self.ask(Method::POST, "/mcp", &headers, INITIALIZE.replace("2025-06-18", revision)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.header("mcp-session-id").to_owned()
     }
@@ -218,6 +228,13 @@ impl Shim {
         self.dir
     }
 
+    /// Ends it as a crash would: nothing more of it runs.
+    pub(crate) async fn crash(self) -> TempDir {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+        self.dir
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) {
         tokio::time::timeout(DEADLINE, &mut self.task).await.unwrap().unwrap().unwrap();
@@ -242,4 +259,46 @@ pub(crate) fn events(text: &str) -> Vec<String> {
     let mut events = Vec::new();
     mcp::sse::Decoder::new(1 << 20).push(text.as_bytes(), &mut events).unwrap();
     events.into_iter().map(|event| event.data).collect()
+}
+
+/// An open event stream.
+pub(crate) struct Stream {
+    body: PooledBody<Full<Bytes>>,
+    decoder: mcp::sse::Decoder,
+    waiting: VecDeque<mcp::sse::Event>,
+}
+
+impl Stream {
+    pub(crate) async fn open(
+        shim: &Shim,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let response = shim.send(method, path, headers, body).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let decoder = mcp::sse::Decoder::new(1 << 20);
+        Self { body: response.into_body(), decoder, waiting: VecDeque::new() }
+    }
+
+    /// The next event; `None` at the end of the stream.
+    pub(crate) async fn event(&mut self) -> Option<mcp::sse::Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(event);
+            }
+            let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await;
+            let bytes = frame.unwrap()?.unwrap().into_data().unwrap();
+            let mut events = Vec::new();
+            self.decoder.push(&bytes, &mut events).unwrap();
+            self.waiting.extend(events);
+        }
+    }
+
+    /// The next message; `None` at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<serde_json::Value> {
+        Some(serde_json::from_str(&self.event().await?.data).unwrap())
+    }
 }

@@ -277,3 +277,25 @@ async fn the_log_has_every_line_and_stays_within_bounds() {
     assert!(1 << 20 < size("server.log.1"), "the flood was logged");
     shim.stop().await;
 }
+
+#[tokio::test]
+async fn a_session_outlives_its_shim_and_one_that_was_ended_does_not() {
+    let shim = Shim::start("normal");
+    let [ended, kept] = [shim.session("user:a").await, shim.session("user:a").await];
+    assert_eq!(shim.ask(Method::DELETE, "/mcp", &proper(&ended), "").await.status, 204);
+    let mut dir = shim.crash().await;
+    let echo = r#"{"jsonrpc":"2.0","id":1,"method":"echo"}"#;
+    // More than once, because the file is written anew each time; and after a change of the spec.
+    for generation in [7, 8] {
+        let shim = Shim::start_in(dir, "normal", |config| config.generation = generation);
+        assert_eq!(shim.post(&kept, echo).await.status, 200);
+        assert_eq!(shim.post(&ended, echo).await.status, 404);
+        assert_eq!(shim.ask(Method::GET, "/mcp", &proper(&ended), "").await.status, 404);
+        dir = shim.crash().await;
+    }
+    let shim = Shim::start_in(dir, "normal", |config| config.key = domain::secret::Secret::new("another"));
+    let mut headers = proper(&kept);
+    headers[0].1 = "another";
+    assert_eq!(shim.ask(Method::POST, "/mcp", &headers, echo).await.status, 404, "another instance's");
+    shim.stop().await;
+}

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as its assertions do")]
 
 mod bad_input;
+mod bridge;
 mod calls;
 mod harness;
 mod lifecycle;
+mod transports;

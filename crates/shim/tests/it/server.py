@@ -8,6 +8,8 @@ import sys
 import time
 
 mode = sys.argv[1]
+INFO = {"name": "scripted", "version": "1"}
+FULL = {"tools": {"listChanged": True}, "resources": {"subscribe": True, "listChanged": True}, "logging": {}}
 out = sys.stdout.buffer
 
 
@@ -43,9 +45,25 @@ for line in sys.stdin:
         if mode == "refuse":
             say(json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": -32603, "message": "not today"}}) + "\n")
             continue
+        if mode == "modern":
+            say(json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "no such method"}}) + "\n")
+            continue
         version = "2024-11-05" if mode == "old" else "2025-11-25"
-        info = {"name": "scripted", "version": "1"}
-        answer(id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+        capabilities = FULL if mode == "full" else {"tools": {}}
+        answer(id, {"protocolVersion": version, "capabilities": capabilities, "serverInfo": INFO})
+    elif method == "server/discover" and mode != "modern":
+        say(json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "no such method"}}) + "\n")
+    elif method == "server/discover":
+        meta = {"io.modelcontextprotocol/serverInfo": INFO}
+        answer(id, {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": FULL, "ttlMs": 0,
+                    "cacheScope": "public", "_meta": meta})
+    elif method in ("logging/setLevel", "resources/subscribe", "resources/unsubscribe"):
+        answer(id, {})
+    elif method == "tools/list":
+        result = {"tools": []}
+        if mode == "modern":
+            result = {"resultType": "complete", "ttlMs": 9, "tools": [], "cacheScope": "public"}
+        answer(id, result)
     elif method == "echo":
         answer(id, params)
     elif method == "seen":
@@ -58,6 +76,10 @@ for line in sys.stdin:
     elif method == "script":
         token = json.dumps((params.get("_meta") or {}).get("progressToken"))
         for text in params.get("lines", []):
+            say(text.replace("$ID", json.dumps(id)).replace("$TOKEN", token))
+        while "then_wait_for" in params and not os.path.exists(params["then_wait_for"]):
+            time.sleep(0.01)
+        for text in params.get("then_lines", []):
             say(text.replace("$ID", json.dumps(id)).replace("$TOKEN", token))
         for size in params.get("sizes", []):
             say('{"jsonrpc":"2.0","id":%s,"result":"%s"}\n' % (json.dumps(id), "x" * size))
