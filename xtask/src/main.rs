@@ -37,7 +37,7 @@ enum Command {
     Tidy,
     /// Writes openapi/*.json from the code.
     Openapi,
-    /// Builds with `--release` and prints the tables of BENCHMARKS.md.
+    /// Builds as Berth is published, with LTO, and prints the tables of BENCHMARKS.md.
     Bench {
         /// `calls`, `memory` or `start`; all of them when absent.
         only: Option<String>,

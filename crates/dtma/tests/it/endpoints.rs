@@ -31,6 +31,8 @@ fn table(id: InstanceId) -> Vec<(&'static str, &'static str, String, Option<serd
         row("POST", "/v1/instances/{id}/mcp", "/mcp", Some(serde_json::json!({})), 404),
         row("GET", "/v1/instances/{id}/mcp", "/mcp", None, 404),
         row("DELETE", "/v1/instances/{id}/mcp", "/mcp", None, 404),
+        row("GET", "/v1/instances/{id}/mcp/sse", "/mcp/sse", None, 404),
+        row("POST", "/v1/instances/{id}/mcp/sse", "/mcp/sse", Some(serde_json::json!({})), 404),
         row("PUT", "/v1/instances/{id}", "", Some(serde_json::to_value(spec).unwrap()), 200),
         host("POST", "/v1/shutdown", Some(serde_json::json!({})), 204),
     ]
