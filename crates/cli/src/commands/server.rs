@@ -23,7 +23,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     let url = format!("http://{}", child::reachable(address));
     // A machine whose DTMA was never enrolled is no environment.
     let local = super::dtma::token(&data).is_some().then_some(args.dtma);
-    let config = config(&data, args.database.as_ref(), args.reach, &url, local);
+    let config = config(&data, args.database.as_ref(), args.reach, &args.origins, &url, local);
     control::run(config, Listener::Tcp(listener), stop).await.map_err(failure)
 }
 
@@ -33,6 +33,7 @@ pub(crate) fn config(
     data: &DataDir,
     database: Option<&Secret>,
     reach: Option<ReachChoice>,
+    origins: &[String],
     url: &str,
     dtma: Option<SocketAddr>,
 ) -> Config {
@@ -45,7 +46,7 @@ pub(crate) fn config(
             sockets: data.dtma().join("sockets"),
             token: super::dtma::token(data),
         }),
-        allowed_origins: Vec::new(),
+        allowed_origins: origins.to_vec(),
         local_way: match reach {
             None | Some(ReachChoice::Socket) => LocalWay::Socket,
             Some(ReachChoice::Dtma) => LocalWay::Dtma,

@@ -112,8 +112,14 @@ impl Place {
 async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret, CliError> {
     data_dir::make(&data.control())?;
     data_dir::make(&data.dtma())?;
-    let config =
-        super::server::config(data, args.database.as_ref(), args.reach, &place.url, Some(place.dtma));
+    let config = super::server::config(
+        data,
+        args.database.as_ref(),
+        args.reach,
+        &args.origins,
+        &place.url,
+        Some(place.dtma),
+    );
     let setup = control::setup(&config).await.map_err(super::server::failure)?;
     let environment = setup.environment.ok_or_else(|| CliError::failed("this machine is no environment"))?;
     super::dtma::enrol(data, &Enrolment { environment: environment.id, token: environment.dtma_token })?;
@@ -148,6 +154,9 @@ fn workers(
     };
     let mut server =
         own(&["server", "--listen", &place.listen.to_string(), "--dtma", &place.dtma.to_string()]);
+    for origin in &args.origins {
+        server.extend(["--allow-origin", origin].map(OsString::from));
+    }
     if let Some(reach) = args.reach {
         let word = match reach {
             ReachChoice::Socket => "socket",

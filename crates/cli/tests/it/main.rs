@@ -5,6 +5,7 @@
 mod bad_input;
 mod clients;
 mod command_line;
+mod conformance;
 mod empty_root;
 mod faults;
 mod interrupted;
