@@ -52,7 +52,7 @@ fn copy(source: &Path, tree: &Path, store: &Path) -> Result<Installed, RuntimeEr
     // The path itself may go over links; what lies in it is copied as it is.
     let found = fs::canonicalize(source).map_err(unknown)?;
     refuse_own_files(source, &found, store)?;
-    let name = source.file_name().map(Path::new).unwrap_or(source);
+    let name = source.file_name().map_or(source, Path::new);
     let mut copier = Copier { lines: vec![], bytes: 0 };
     if !found.is_dir() {
         copier.file(&found, &tree.join(name), name)?;
