@@ -5,6 +5,7 @@
 //! on its socket; it opens no other connection. What the messages mean is `mcp`'s business; what a sandbox is, `runtime`'s.
 
 mod body;
+mod facts;
 mod front;
 mod journal;
 mod mailbox;
@@ -13,6 +14,8 @@ mod replay;
 mod sessions;
 mod shared;
 mod supervise;
+mod worker;
+mod workers;
 
 use std::fs::File;
 use std::future::Future;
@@ -128,9 +131,14 @@ pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(
         Sessions::open(&config.sessions, sealer).map_err(system("opening the file of ended sessions"))?;
     let stopping = CancellationToken::new();
     let stopped = CancellationToken::new();
-    let shared = Arc::new(Shared::new(&config, journal, sessions, stopping.clone(), stopped.clone()));
+    let shared = Arc::new(Shared::new(config, journal, sessions, stopping.clone(), stopped.clone()));
+    shared.start_first();
     let supervisor = async {
-        supervise::supervise(&config, &shared, &stopping).await;
+        stopping.cancelled().await;
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        shared.end_old();
+        shared.journal.note("stopped");
         stopped.cancel();
     };
     let asked = async {
