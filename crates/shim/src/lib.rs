@@ -13,6 +13,8 @@ mod replay;
 mod sessions;
 mod shared;
 mod supervise;
+#[expect(dead_code, reason = "the supervisor starts child processes only, so far")]
+mod upstream;
 
 use std::fs::File;
 use std::future::Future;
