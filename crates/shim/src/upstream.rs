@@ -159,3 +159,6 @@ fn lines(write: Vec<u8>) -> impl Iterator<Item = Bytes> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

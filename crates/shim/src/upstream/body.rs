@@ -15,6 +15,8 @@ use super::fault::Fault;
 const DRAIN: Duration = Duration::from_secs(1);
 /// And so much of it, in bytes.
 const DRAINED: usize = 64 << 10;
+/// The decoder's limit counts the name of a field too.
+const FIELD: usize = 64;
 
 /// The whole body. One that came in one piece stays where it was read.
 pub(super) async fn whole(mut body: Incoming) -> Result<Bytes, Fault> {
@@ -73,7 +75,13 @@ pub(super) struct Resume {
 impl Events {
     /// `before` is what the stream that this one goes on from left.
     pub(super) fn new(body: Incoming, before: Resume) -> Self {
-        Self { body, decoder: Decoder::new(MAX_MESSAGE), ready: VecDeque::new(), batch: Vec::new(), before }
+        Self {
+            body,
+            decoder: Decoder::new(MAX_MESSAGE + FIELD),
+            ready: VecDeque::new(),
+            batch: Vec::new(),
+            before,
+        }
     }
 
     /// The next event; `None` at the end, also when the connection broke.
@@ -94,7 +102,8 @@ impl Events {
         while let Some(event) = self.next().await? {
             // An event without data only says from where to resume.
             if matches!(event.event.as_str(), "" | "message") && !event.data.is_empty() {
-                return Ok(Some(event.data));
+                let fits = event.data.len() <= MAX_MESSAGE;
+                return if fits { Ok(Some(event.data)) } else { Err(Fault::TooLong) };
             }
         }
         Ok(None)

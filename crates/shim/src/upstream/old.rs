@@ -247,7 +247,7 @@ impl Old {
 
 /// The address that a stream names, which may be relative to the stream's own; `None` when it is none, or of another
 /// origin, which must not get the credentials.
-fn resolve(base: &Uri, named: &str) -> Option<Uri> {
+pub(super) fn resolve(base: &Uri, named: &str) -> Option<Uri> {
     let named = named.trim();
     let (scheme, authority) = (base.scheme()?, base.authority()?);
     let has_scheme = named.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':'));
