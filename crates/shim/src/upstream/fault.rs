@@ -116,11 +116,13 @@ fn status_words(host: &str, status: StatusCode, after: Option<u64>) -> String {
             "the server at {host} refused the credentials (403): they are not enough for this; use others, or ask its \
              owner for the right"
         ),
-        404 => format!("{host} has no MCP server at this path (404); check the path of the server's URL"),
-        405 => format!(
-            "{host} does not take messages at this path (405); check the path of the server's URL, and whether it speaks \
-             HTTP+SSE of 2024-11-05"
-        ),
+        404 | 405 => {
+            let what = if code == 404 { "has no MCP server" } else { "does not take messages" };
+            format!(
+                "{host} {what} at this path ({code}); check the path of the server's URL, and whether it speaks HTTP+SSE \
+                 of 2024-11-05"
+            )
+        }
         429 => {
             let after = after.map(|after| format!(" in {after} s")).unwrap_or_default();
             format!("{host} was asked too often (429); try again{after}")

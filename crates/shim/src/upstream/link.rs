@@ -34,6 +34,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// the next call. Most keep one for a minute and more.
 const IDLE: Duration = Duration::from_secs(50);
 const MAX_IDLE: usize = 64;
+/// A silent connection is probed after this and this often, so that a stream whose other end has vanished is noticed, and
+/// those between the ends do not forget it.
+const PROBE: Duration = Duration::from_secs(30);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -79,6 +82,8 @@ impl Link {
         };
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
+        http.set_keepalive(Some(PROBE));
+        http.set_keepalive_interval(Some(PROBE));
         http.enforce_http(false);
         let connector = Connector(HttpsConnector::from((http, tls)));
         let client = Client::builder(TokioExecutor::new())

@@ -245,3 +245,14 @@ async fn a_server_that_was_started_again_is_noticed_by_its_stream() {
     assert_eq!(pipe.next().await, Got::Reopened);
     of_session(server.next("GET").await, "two").events();
 }
+
+#[tokio::test]
+async fn nothing_goes_on_behind_a_pipe_that_is_dropped() {
+    let (mut server, pipe, stream) = opened().await;
+    pipe.send(&request(1, "tools/call")).await;
+    let call = server.next("tools/call").await.events();
+    pipe.task.abort();
+    call.is_closed().await;
+    stream.is_closed().await;
+    assert!(server.is_quiet());
+}
