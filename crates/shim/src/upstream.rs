@@ -9,6 +9,7 @@ mod body;
 mod fault;
 mod link;
 mod listen;
+mod modern;
 mod old;
 mod session;
 mod streamable;
@@ -131,6 +132,12 @@ impl Call {
     /// Whether a message is the answer to this.
     fn is_answered_by(&self, message: &Envelope<'_>) -> bool {
         message.kind() == Kind::Answer && message.raw_id() == Some(&*self.id)
+    }
+
+    /// An error answer that has another id than the request, or none, as the request's.
+    fn adopt(&self, answer: &Envelope<'_>) -> Option<Vec<u8>> {
+        let error = answer.raw(answer.error?);
+        Some(format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, self.id).into_bytes())
     }
 
     /// The error answer that a fault becomes.

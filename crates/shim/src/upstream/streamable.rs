@@ -23,7 +23,7 @@ use super::body::{self, Events, Resume};
 use super::fault::Fault;
 use super::link::{self, Content, Link};
 use super::session::{Session, VERSION};
-use super::{CLOSED, Call, Incoming, Sink, What};
+use super::{CLOSED, Call, Incoming, Sink, What, modern};
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A stream that broke is resumed after this, unless the server names another time.
@@ -232,7 +232,7 @@ impl Streamable {
                 self.reopen(&session).await?;
                 continue;
             }
-            if is_first && call.what == What::ToolCall && Self::wants_headers(&body) {
+            if is_first && call.what == What::ToolCall && modern::wants_headers(&body) {
                 is_first = false;
                 match self.learn_tools(call).await {
                     Ok(true) => {
@@ -248,10 +248,6 @@ impl Streamable {
             }
             return self.take_body(call, &head.headers, head.status, &body, fault);
         }
-    }
-
-    fn wants_headers(body: &[u8]) -> bool {
-        envelope::scan(body).is_ok_and(|answer| Self::is_mismatch(&answer))
     }
 
     /// Hands out what came as one body.
@@ -275,7 +271,7 @@ impl Streamable {
         for raw in messages {
             match envelope::scan(raw) {
                 Ok(message) if message.kind() == Kind::Answer && !call.is_answered_by(&message) => {
-                    if let Some(message) = Self::with_id(call, &message).filter(|_| !is_answered) {
+                    if let Some(message) = call.adopt(&message).filter(|_| !is_answered) {
                         is_answered = true;
                         self.answered(call, &message);
                     }
@@ -340,7 +336,7 @@ impl Streamable {
             return false;
         }
         let is_nobodys = message.kind() == Kind::Answer && message.raw_id().is_none();
-        if let Some(message) = Self::with_id(call, &message).filter(|_| is_nobodys) {
+        if let Some(message) = call.adopt(&message).filter(|_| is_nobodys) {
             self.answered(call, &message);
             return true;
         }
