@@ -7,6 +7,7 @@ pub mod client;
 pub mod envelope;
 pub mod errors;
 pub mod front;
+pub mod headers;
 mod json;
 pub mod level;
 pub mod lines;

@@ -14,6 +14,7 @@ mod replay;
 mod sessions;
 mod shared;
 mod supervise;
+mod upstream;
 mod worker;
 mod workers;
 
