@@ -63,7 +63,9 @@ pub enum PackageError {
     #[error("`{0}` is not an absolute path without `.` and `..` (such as `/srv/my-server`)")]
     FilePath(String),
     /// No address of a server.
-    #[error("`{0}` is not an address of a server: write it as `https://HOST/PATH`, without user, password and fragment")]
+    #[error(
+        "`{0}` is not an address of a server: write it as `https://HOST/PATH`, without user, password and fragment"
+    )]
     Url(String),
     /// What lies on a host, or runs elsewhere, has no versions.
     #[error("what `file:` or an address names has no versions: it is what is there")]
@@ -194,7 +196,9 @@ fn is_server_url(text: &str) -> bool {
         && !host.starts_with(':')
         && !host.contains('@')
         && text.len() <= 2048
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\'))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\'))
 }
 
 /// npm's rule for new packages: URL-safe, lower-case, at most 214 characters, not starting with `.`, `_` or `-`.

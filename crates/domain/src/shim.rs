@@ -137,7 +137,9 @@ impl std::fmt::Display for Mode {
 
 /// Why a text names no mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no process mode: use `shared`, `per-principal`, `per-session` or `pool(N)` with N from 1 to {MAX_POOL}")]
+#[error(
+    "`{0}` is no process mode: use `shared`, `per-principal`, `per-session` or `pool(N)` with N from 1 to {MAX_POOL}"
+)]
 pub struct ModeError(String);
 
 impl std::str::FromStr for Mode {

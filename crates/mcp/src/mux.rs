@@ -23,8 +23,8 @@ use crate::client::{Capabilities, Hello};
 use crate::envelope::{Envelope, EnvelopeError, Span};
 use crate::errors;
 use crate::level::Level;
-pub use crate::listeners::{Changes, NotOpened, Offers, StreamKey};
 use crate::listeners::Listeners;
+pub use crate::listeners::{Changes, NotOpened, Offers, StreamKey};
 use crate::mux::questions::{Asking, Question};
 use crate::opening::{self, Backend, Speaks};
 use crate::park::{self, RequestDigest, Tickets};
@@ -367,7 +367,8 @@ impl<C: Clone> Mux<C> {
             self.digest_for(message, &method, may_ask, translation),
         );
         out.push(b'\n');
-        let filtered = caller.rule.as_ref().filter(|_| Rule::is_list(&method)).map(|_| method.as_ref().into());
+        let filtered =
+            caller.rule.as_ref().filter(|_| Rule::is_list(&method)).map(|_| method.as_ref().into());
         self.calls.insert(
             key,
             Call {

@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn a_retry_has_the_digest_of_its_call() {
         let call = r#"{"name":"t","arguments":{"a":1},"_meta":{"x":1}}"#;
-        let retry = r#"{"inputResponses":{},"arguments":{"a":1}, "_meta":{"x":2},"name":"t","requestState":"s"}"#;
+        let retry =
+            r#"{"inputResponses":{},"arguments":{"a":1}, "_meta":{"x":2},"name":"t","requestState":"s"}"#;
         assert_eq!(digest("tools/call", call), digest("tools/call", retry));
         for other in
             [r#"{"name":"t","arguments":{"a":2}}"#, r#"{"name":"u","arguments":{"a":1}}"#, "{}", "", "[1]"]

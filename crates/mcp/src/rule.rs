@@ -255,12 +255,24 @@ mod tests {
                 r#"{"tools":[{"name":"a"}, {"name":"b","z":1e400} ,{"name":"d"},{"x":1}], "n":1}"#,
                 r#"{"tools":[{"name":"b","z":1e400}], "n":1}"#,
             ),
-            ("tools/list", r#"{"tools":[{"name":"b"},{"name":"c"}]}"#, r#"{"tools":[{"name":"b"},{"name":"c"}]}"#),
+            (
+                "tools/list",
+                r#"{"tools":[{"name":"b"},{"name":"c"}]}"#,
+                r#"{"tools":[{"name":"b"},{"name":"c"}]}"#,
+            ),
             ("tools/list", r#"{"tools":[ {"name":"a"} ]}"#, r#"{"tools":[  ]}"#),
-            ("tools/list", r#"{"tools":[{"name":"a"},{"name":"c"},{"name":"d"}]}"#, r#"{"tools":[{"name":"c"}]}"#),
+            (
+                "tools/list",
+                r#"{"tools":[{"name":"a"},{"name":"c"},{"name":"d"}]}"#,
+                r#"{"tools":[{"name":"c"}]}"#,
+            ),
             ("tools/list", r#"{"tools":7}"#, r#"{"tools":7}"#),
             ("prompts/list", r#"{"prompts":[{"name":"a"}]}"#, r#"{"prompts":[{"name":"a"}]}"#),
-            ("resources/list", r#"{"resources":[{"uri":"x:1"},{"uri":"y:1"}]}"#, r#"{"resources":[{"uri":"y:1"}]}"#),
+            (
+                "resources/list",
+                r#"{"resources":[{"uri":"x:1"},{"uri":"y:1"}]}"#,
+                r#"{"resources":[{"uri":"y:1"}]}"#,
+            ),
             (
                 "resources/templates/list",
                 r#"{"resourceTemplates":[{"uriTemplate":"x:{id}"}]}"#,

@@ -98,13 +98,7 @@ impl Sealer {
     }
 
     /// Begins a session, at `now` in seconds since 1970; gives it and its id.
-    pub fn begin(
-        &self,
-        random: [u8; RANDOM],
-        principal: &str,
-        begin: Begin,
-        now: u64,
-    ) -> (Session, String) {
+    pub fn begin(&self, random: [u8; RANDOM], principal: &str, begin: Begin, now: u64) -> (Session, String) {
         let Begin { revision, is_sse, can, hello } = begin;
         let (id, nonce) = random.split_at(16);
         let until = now + LIFETIME;
@@ -247,7 +241,8 @@ mod tests {
         let sealer = Sealer::new("key", 7);
         for revision in Revision::ALL {
             for is_sse in [false, true] {
-                let (session, text) = sealer.begin([3; RANDOM], "user:a", Begin { revision, is_sse, ..BEGIN }, NOW);
+                let (session, text) =
+                    sealer.begin([3; RANDOM], "user:a", Begin { revision, is_sse, ..BEGIN }, NOW);
                 assert!(text.starts_with("7.") && text.len() <= 512, "{text}");
                 assert!(text.bytes().all(|byte| (0x21..=0x7e).contains(&byte)), "visible ASCII: {text}");
                 assert_eq!(sealer.open(&text, "user:a", NOW), Some(session));

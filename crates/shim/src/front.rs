@@ -155,6 +155,13 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     };
     let caller = who.caller(shared, session.as_ref(), Some(&message), accepts.events);
     who.check(&message).map_err(with_id)?;
+    if era == Era::Modern {
+        let header = |name: &str| {
+            HeaderName::from_bytes(name.as_bytes())
+                .map_or(Field::Ambiguous, |name| field(&head.headers, &name))
+        };
+        shared.check_headers(&message, header).map_err(with_id)?;
+    }
     match (message.kind(), message.id) {
         (Kind::Request, Some(_)) if era == Era::Modern && listen::is_unknown_to_legacy(&message.method()) => {
             listen::answer(shared, &message, caller, accepts).await.map_err(with_id)

@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use domain::secret::Secret;
-use domain::shim::{Mode, ServerState, ShimConfig, ShimStatus};
+use domain::shim::{Link, Mode, ServerState, ShimConfig, ShimStatus};
 use domain::time::Timestamp;
 use mcp::client::Hello;
+use mcp::envelope::{self, Envelope};
+use mcp::front::{Field, Refusal};
+use mcp::headers::Known;
 use mcp::opening::Opened;
 use mcp::rule::Rule;
 use mcp::session::SessionId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::facts::Known;
+use crate::child::Child;
+use crate::facts;
 use crate::journal::Journal;
 use crate::mailbox::{Letter, Mailbox};
 use crate::replay::Replays;
@@ -32,14 +36,20 @@ pub(crate) struct Shared {
     pub(crate) config: ShimConfig,
     pub(crate) max_in_flight: usize,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) facts: Known,
+    pub(crate) facts: facts::Known,
     pub(crate) workers: Workers,
+    /// The process of a server that serves HTTP on this host.
+    pub(crate) child: Option<Child>,
+    /// The tools whose arguments clients repeat in headers.
+    headers: Mutex<Known>,
     /// Ask for the end.
     pub(crate) stopping: CancellationToken,
     /// The server has ended for good.
     pub(crate) stopped: CancellationToken,
     /// What keeps the processes.
     pub(crate) tasks: TaskTracker,
+    /// What keeps a process that serves HTTP; it ends after those who speak with it.
+    pub(crate) children: TaskTracker,
     /// Numbers the lives of processes.
     lives_begun: AtomicU64,
     /// Where the numbers of questions begin, and those given out.
@@ -78,11 +88,14 @@ impl Shared {
             key: config.key.clone(),
             max_in_flight: config.max_in_flight,
             journal,
-            facts: Known::open(&config.facts),
+            facts: facts::Known::open(&config.facts),
             workers: Workers::default(),
+            child: matches!(config.link, Link::Port { .. }).then(Child::new),
+            headers: Mutex::default(),
             stopping,
             stopped,
             tasks: TaskTracker::new(),
+            children: TaskTracker::new(),
             lives_begun: AtomicU64::new(0),
             // Numbers of JavaScript are exact up to 2^53. Each process takes a block of 2^16 behind the one before, which it
             // may outgrow: a number is only ever looked up in the process of the session that answers.
@@ -109,7 +122,23 @@ impl Shared {
 
     /// Whether a server's question comes with the call that it belongs to.
     pub(crate) fn owners_are_known(&self) -> bool {
-        false
+        matches!(self.config.link, Link::Port { sse: false, .. } | Link::Remote { sse: false, .. })
+    }
+
+    /// A list of tools passes by that says which arguments clients repeat in headers.
+    pub(crate) fn learn_headers(&self, line: &[u8]) {
+        if let Ok(list) = envelope::scan(line) {
+            self.headers.lock().unwrap_or_else(PoisonError::into_inner).learn(&list);
+        }
+    }
+
+    /// Compares the headers of a modern call with its arguments, as far as its tool is known.
+    pub(crate) fn check_headers<'h>(
+        &self,
+        message: &Envelope<'_>,
+        header: impl Fn(&str) -> Field<'h>,
+    ) -> Result<(), Refusal> {
+        self.headers.lock().unwrap_or_else(PoisonError::into_inner).check(message, header)
     }
 
     /// How long a process lives that nobody calls.
@@ -153,7 +182,8 @@ impl Shared {
         if let Some(rule) = rules.get(value) {
             return Ok(Arc::clone(rule));
         }
-        let json = base64::engine::general_purpose::STANDARD.decode(value).map_err(|error| error.to_string())?;
+        let json =
+            base64::engine::general_purpose::STANDARD.decode(value).map_err(|error| error.to_string())?;
         let rule = Arc::new(Rule::parse(&json)?);
         if MAX_RULES <= rules.len() {
             rules.clear();

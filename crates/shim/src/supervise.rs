@@ -8,37 +8,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::backoff::Backoff;
-use domain::shim::MAX_MESSAGE;
-use mcp::lines::{Line, Lines};
+use domain::shim::{Link, MAX_MESSAGE};
+use mcp::lines::Line;
 use mcp::opening::{Opened, Opening, Plan, Reply, Speaks};
 use mcp::revision::Era;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::mailbox::Letter;
-use crate::process::{self, Process, Spawned};
 use crate::shared::{Shared, now};
 use crate::worker::{Failure, Garbage, Keep, Phase, Worker};
 
+mod dialled;
+mod pipes;
+
 /// How often calls of callers who have left are looked over.
 const TICK: Duration = Duration::from_mins(1);
-/// After a process has ended, what it wrote before may still be in the pipe for so long. A grandchild that holds the
-/// pipe open must not hold the restart up.
-const LAST_OUTPUT: Duration = Duration::from_millis(500);
-/// A process that closed a pipe and goes on for longer than this cannot be served any more.
-const EXIT_AFTER_CLOSE: Duration = Duration::from_millis(200);
 /// Of a line that is no message, so many characters go into the log.
 const GARBAGE_CHARS: usize = 200;
 /// Lines that are no message are logged one by one up to this many, then at each doubling.
 const GARBAGE_LOGGED: u64 = 5;
-/// What the writer keeps allocated between writes, in bytes.
-const WRITE_BUFFER: usize = 64 << 10;
+/// What a list of tools has in it when headers repeat arguments.
+const MARK: &[u8] = b"x-mcp-header";
 
 /// How a life ended.
-enum End {
+pub(crate) enum End {
     /// By itself; in words, for anybody who calls.
     Failed(String),
     /// Because it was asked to.
@@ -123,7 +117,6 @@ async fn awaited(shared: &Shared, worker: &Arc<Worker>) -> bool {
 }
 
 async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
-    let life = shared.next_life();
     worker.phase.send_replace(Phase::Starting { since: now() });
     shared.journal.begin_life();
     let config = &shared.config;
@@ -132,7 +125,6 @@ async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
         serves_both: config.opening == domain::shim::Opening::Both,
         hello: worker.hello.clone(),
     };
-    let startup = Duration::from_millis(config.startup_ms);
     let (opening, first) = Opening::begin(env!("CARGO_PKG_VERSION"), plan);
     {
         let mut traffic = worker.traffic();
@@ -140,61 +132,34 @@ async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
         traffic.to_server = first;
     }
     worker.to_write.notify_one();
-    let Spawned { mut process, stdin, stdout, stderr } = match process::spawn(config) {
-        Ok(spawned) => spawned,
-        Err(error) => {
-            let program = config.command.first().map_or("", String::as_str);
-            return End::Failed(format!("the server could not be started: {program}: {error}"));
-        }
-    };
     let (done, reply) = oneshot::channel();
-    let mut writer = tokio::spawn(write(Arc::clone(worker), stdin));
     let start = Start { opening, done };
-    let mut reader = tokio::spawn(read(Arc::clone(shared), Arc::clone(worker), stdout, start));
-    let journal = Arc::clone(&shared.journal);
-    let log = tokio::spawn(async move { journal.follow(stderr).await });
+    let serving = serving(shared, worker, reply);
+    match config.link {
+        Link::Stdio => pipes::life(shared, worker, start, serving).await,
+        Link::Port { .. } | Link::Remote { .. } => dialled::life(shared, worker, start, serving).await,
+    }
+}
 
-    let serving = async {
-        match tokio::time::timeout(startup, reply).await {
-            Ok(Ok(Ok(opened))) => running(shared, worker, *opened, life),
-            Ok(Ok(Err(refusal))) => return Why::Words(refusal),
-            // The reader has ended, and so the other branch below will be taken.
-            Ok(Err(_)) => std::future::pending().await,
-            Err(_) => return Why::Words(never_answered(shared, worker, startup)),
-        }
-        if worker.keep == Keep::UntilProven {
-            return Why::Proven;
-        }
-        while_it_runs(shared, worker).await;
-        Why::Idle
-    };
-    let why = tokio::select! {
-        biased;
-        () = worker.stopping.cancelled() => Why::Asked,
-        status = process.wait() => Why::Exit(status),
-        why = serving => why,
-        _ = &mut reader => Why::Closed("standard output"),
-        _ = &mut writer => Why::Closed("standard input"),
-    };
-    if let Why::Asked = why {
-        worker.phase.send_replace(Phase::Stopping { since: now() });
+/// From the opening's answer to the end that nobody wants more of it.
+async fn serving(
+    shared: &Shared,
+    worker: &Worker,
+    reply: oneshot::Receiver<Result<Box<Opened>, String>>,
+) -> Why {
+    let startup = Duration::from_millis(shared.config.startup_ms);
+    match tokio::time::timeout(startup, reply).await {
+        Ok(Ok(Ok(opened))) => running(shared, worker, *opened),
+        Ok(Ok(Err(refusal))) => return Why::Words(refusal),
+        // The reader has ended, and whoever waits for that will say so.
+        Ok(Err(_)) => std::future::pending().await,
+        Err(_) => return Why::Words(never_answered(shared, worker, startup)),
     }
-    if let Why::Asked | Why::Idle | Why::Proven = why {
-        worker.traffic().open = false;
+    if worker.keep == Keep::UntilProven {
+        return Why::Proven;
     }
-    writer.abort();
-    // Dropping the writer closes the pipe; an aborted task is dropped by the time it is joined.
-    join(&mut writer).await;
-    let end = finish(worker, &mut process, why).await;
-    process.kill_group();
-    let last = async {
-        join(&mut reader).await;
-        log.await
-    };
-    if tokio::time::timeout(LAST_OUTPUT, last).await.is_err() {
-        reader.abort();
-    }
-    end
+    while_it_runs(shared, worker).await;
+    Why::Idle
 }
 
 /// Does what is due, until nobody has called for long.
@@ -231,15 +196,8 @@ async fn while_it_runs(shared: &Shared, worker: &Worker) {
     }
 }
 
-/// Waits for a task that may have been joined already. That it was aborted is no error here.
-async fn join(task: &mut JoinHandle<()>) {
-    if !task.is_finished() {
-        let _ = task.await;
-    }
-}
-
 /// What ended a life.
-enum Why {
+pub(crate) enum Why {
     Asked,
     Idle,
     Proven,
@@ -248,42 +206,19 @@ enum Why {
     Closed(&'static str),
 }
 
-async fn finish(worker: &Worker, process: &mut Process, why: Why) -> End {
-    let was_open = matches!(*worker.phase.borrow(), Phase::Running { .. });
-    let before = if was_open { "" } else { " before it answered `initialize`" };
-    let garbage = garbage_words(worker);
-    match why {
-        Why::Asked | Why::Idle | Why::Proven => {
-            // Whatever the exit status: it was asked to end.
-            let _ = process.stop().await;
-            match why {
-                Why::Idle => End::Idle,
-                Why::Proven => End::Proven,
-                _ => End::Stopped,
-            }
+impl Why {
+    /// It was ended on purpose: says so to those who look, and lets no call in any more.
+    pub(crate) fn announce(&self, worker: &Worker) {
+        if let Self::Asked = self {
+            worker.phase.send_replace(Phase::Stopping { since: now() });
         }
-        Why::Words(words) => {
-            let _ = process.stop().await;
-            End::Failed(words)
-        }
-        Why::Exit(Ok(status)) => {
-            End::Failed(format!("the server {}{before}{garbage}", process::describe(status)))
-        }
-        Why::Exit(Err(error)) => End::Failed(format!("the server was lost: {error}")),
-        Why::Closed(pipe) => {
-            // A process that is ending closes its pipes first; then how it ended says more.
-            if let Ok(Ok(status)) = tokio::time::timeout(EXIT_AFTER_CLOSE, process.wait()).await {
-                return End::Failed(format!("the server {}{before}{garbage}", process::describe(status)));
-            }
-            let words = format!("the server closed its {pipe}{before}{garbage}");
-            end_calls(worker, &words);
-            let _ = process.stop().await;
-            End::Failed(words)
+        if let Self::Asked | Self::Idle | Self::Proven = self {
+            worker.traffic().open = false;
         }
     }
 }
 
-fn running(shared: &Shared, worker: &Worker, opened: Opened, life: u64) {
+fn running(shared: &Shared, worker: &Worker, opened: Opened) {
     let name = if opened.server_name.is_empty() { "the server" } else { &opened.server_name };
     shared.journal.note(&format!("{name} runs, revision {}", opened.revision.text()));
     shared.facts.learn(|facts| match (opened.backend.speaks, worker.key.era) {
@@ -303,12 +238,12 @@ fn running(shared: &Shared, worker: &Worker, opened: Opened, life: u64) {
     worker.to_write.notify_one();
     let opened = Arc::new(opened);
     shared.set_proven(&opened);
-    worker.phase.send_replace(Phase::Running { since: now(), opened, life });
+    worker.phase.send_replace(Phase::Running { since: now(), opened, life: shared.next_life() });
 }
 
 fn never_answered(shared: &Shared, worker: &Worker, startup: Duration) -> String {
     if worker.key.era == Era::Modern {
-        // A server that says nothing to what it does not know: it is not asked again by this shim.
+        // A server that says nothing to what it does not know: it is not asked again.
         shared.facts.learn(|facts| facts.modern = Some(false));
     }
     format!(
@@ -319,7 +254,7 @@ fn never_answered(shared: &Shared, worker: &Worker, startup: Duration) -> String
     )
 }
 
-fn garbage_words(worker: &Worker) -> String {
+pub(crate) fn garbage_words(worker: &Worker) -> String {
     match &worker.traffic().garbage {
         Garbage { lines, first: Some(first) } => {
             format!(
@@ -332,7 +267,7 @@ fn garbage_words(worker: &Worker) -> String {
 }
 
 /// No call may be put in any more, and those in flight end now, each with its own id.
-fn end_calls(worker: &Worker, why: &str) {
+pub(crate) fn end_calls(worker: &Worker, why: &str) {
     let ended = {
         let mut traffic = worker.traffic();
         traffic.open = false;
@@ -345,46 +280,20 @@ fn end_calls(worker: &Worker, why: &str) {
     worker.turn.notify_waiters();
 }
 
-/// Writes what is queued, all of it in one write, for as long as the server reads.
-async fn write(worker: Arc<Worker>, mut stdin: ChildStdin) {
-    let mut lines = Vec::new();
-    loop {
-        std::mem::swap(&mut lines, &mut worker.traffic().to_server);
-        if lines.is_empty() {
-            worker.to_write.notified().await;
-            continue;
-        }
-        // The one error is a closed pipe; the end of this task says so.
-        if stdin.write_all(&lines).await.is_err() {
-            return;
-        }
-        lines.clear();
-        lines.shrink_to(WRITE_BUFFER);
-    }
-}
-
 /// A start that is under way.
-struct Start {
+pub(crate) struct Start {
     opening: Opening,
     done: oneshot::Sender<Result<Box<Opened>, String>>,
 }
 
-/// Takes the server's lines to the end of its standard output.
-async fn read(shared: Arc<Shared>, worker: Arc<Worker>, mut stdout: ChildStdout, start: Start) {
-    let mut lines = Lines::new(MAX_MESSAGE);
-    let mut start = Some(start);
-    loop {
-        // A read error is the end of the pipe for all that can be done about it.
-        let count = stdout.read(lines.room()).await.unwrap_or(0);
-        if count == 0 {
-            lines.finish(|line| take(&shared, &worker, &line, &mut start));
-            return;
-        }
-        lines.filled(count, |line| take(&shared, &worker, &line, &mut start));
-    }
-}
-
-fn take(shared: &Shared, worker: &Worker, line: &Line<'_>, start: &mut Option<Start>) {
+/// Takes a line of the server's. `origin` is the call on whose own stream it came, where there is such a thing.
+pub(crate) fn take(
+    shared: &Shared,
+    worker: &Worker,
+    line: &Line<'_>,
+    origin: Option<u64>,
+    start: &mut Option<Start>,
+) {
     let line = match line {
         Line::Whole(line) => *line,
         Line::TooLong(len) => {
@@ -413,7 +322,10 @@ fn take(shared: &Shared, worker: &Worker, line: &Line<'_>, start: &mut Option<St
             return;
         }
     }
-    let output = worker.with_mux(|mux, now, out| mux.line(line, None, now, out));
+    let output = worker.with_mux(|mux, now, out| mux.line(line, origin, now, out));
+    if memchr::memmem::find(line, MARK).is_some() {
+        shared.learn_headers(line);
+    }
     if worker.asks_for_the_first_time() {
         shared.facts.learn(|facts| facts.asks = true);
     }

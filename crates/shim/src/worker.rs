@@ -76,11 +76,27 @@ pub(crate) struct Worker {
 #[derive(Debug, Clone)]
 pub(crate) enum Phase {
     /// There is none, and one is started when it is needed.
-    Asleep { since: Timestamp },
-    Starting { since: Timestamp },
-    Running { since: Timestamp, opened: Arc<Opened>, life: u64 },
-    Failed { since: Timestamp, failures: u32, crash_loop: bool, failure: Failure, next_start: Instant },
-    Stopping { since: Timestamp },
+    Asleep {
+        since: Timestamp,
+    },
+    Starting {
+        since: Timestamp,
+    },
+    Running {
+        since: Timestamp,
+        opened: Arc<Opened>,
+        life: u64,
+    },
+    Failed {
+        since: Timestamp,
+        failures: u32,
+        crash_loop: bool,
+        failure: Failure,
+        next_start: Instant,
+    },
+    Stopping {
+        since: Timestamp,
+    },
 }
 
 /// Why a server does not run.

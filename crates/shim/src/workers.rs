@@ -102,6 +102,14 @@ impl Shared {
             self.workers.by_key().insert(key, Arc::clone(&worker));
         }
         supervise::start(self, &worker);
+        if self.child.is_some() {
+            let shared = Arc::clone(self);
+            self.children.spawn(async move {
+                if let Some(child) = &shared.child {
+                    child.keep(&shared).await;
+                }
+            });
+        }
         // It is set once, by whoever starts the shim.
         let _ = self.workers.first.set(worker);
     }
@@ -211,11 +219,8 @@ impl Shared {
 
     /// A process was started for modern clients, and the server speaks no modern revision.
     fn move_to_legacy(&self, worker: &Arc<Worker>) {
-        let key = Key {
-            era: Era::Legacy,
-            class: worker.hello.as_ref().map_or(0, Hello::class),
-            ..worker.key
-        };
+        let key =
+            Key { era: Era::Legacy, class: worker.hello.as_ref().map_or(0, Hello::class), ..worker.key };
         let mut by_key = self.workers.by_key();
         if !by_key.get(&worker.key).is_some_and(|other| Arc::ptr_eq(other, worker)) {
             return;

@@ -372,8 +372,11 @@ fn fill_headers(request: &DeployRequest) -> Result<Filled, Problem> {
                 .hint("the settings of a server that runs elsewhere are headers, such as `Authorization`"));
         }
         let name = key.to_ascii_lowercase();
-        if OWN_HEADERS.contains(&name.as_str()) || OWN_HEADER_PREFIXES.iter().any(|own| name.starts_with(own)) {
-            return Err(Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out"));
+        if OWN_HEADERS.contains(&name.as_str()) || OWN_HEADER_PREFIXES.iter().any(|own| name.starts_with(own))
+        {
+            return Err(
+                Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out")
+            );
         }
         let value = request.settings.get(key).map(String::as_str);
         let value = value.or(request.secrets.get(key).map(domain::secret::Secret::expose));
@@ -402,11 +405,14 @@ fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) 
     }
     if let Some(path) = &request.path {
         if launch.transport.is_stdio() || is_remote {
-            return Err(Problem::invalid("path", "only a server that serves HTTP on its host has a path here")
-                .hint("give `transport` too, or write the path into the address"));
+            return Err(Problem::invalid(
+                "path",
+                "only a server that serves HTTP on its host has a path here",
+            )
+            .hint("give `transport` too, or write the path into the address"));
         }
-        let is_path =
-            path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'"' | b'\\'));
+        let is_path = path.starts_with('/')
+            && path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'"' | b'\\'));
         if !is_path {
             return Err(Problem::invalid("path", format!("`{path}` is not a path, such as `/mcp`")));
         }
@@ -419,8 +425,11 @@ fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) 
         launch.strict_sessions = strict;
     }
     if is_remote && !(launch.args.is_empty() && launch.constraints.is_empty()) {
-        return Err(Problem::invalid("args", "a server that runs elsewhere takes no arguments and no constraints")
-            .hint("leave them out"));
+        return Err(Problem::invalid(
+            "args",
+            "a server that runs elsewhere takes no arguments and no constraints",
+        )
+        .hint("leave them out"));
     }
     Ok(())
 }

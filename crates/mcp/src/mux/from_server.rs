@@ -109,9 +109,10 @@ impl<C: Clone> Mux<C> {
                 );
                 let versions = if call.is_discover { opening::versions() } else { String::new() };
                 // The address serves more revisions than the server.
-                let supported = message.result.filter(|_| call.is_discover).and_then(|result| {
-                    translate::span_of(message, result, "supportedVersions")
-                });
+                let supported = message
+                    .result
+                    .filter(|_| call.is_discover)
+                    .and_then(|result| translate::span_of(message, result, "supportedVersions"));
                 edits.extend(supported.map(|span| (span, versions.as_bytes())));
                 message.splice(&mut edits, &mut restored);
                 let code = message.marks.code.filter(|_| call.caller.era == Era::Modern);

@@ -109,7 +109,9 @@ impl<C: Clone> Mux<C> {
     ) -> Output<C> {
         let raw_id = message.raw_id().unwrap_or("null");
         if message.method() == "ping" {
-            out.extend_from_slice(format!("{{\"jsonrpc\":\"2.0\",\"id\":{raw_id},\"result\":{{}}}}\n").as_bytes());
+            out.extend_from_slice(
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":{raw_id},\"result\":{{}}}}\n").as_bytes(),
+            );
             return Output::Nobody;
         }
         let why = if self.backend.speaks == Speaks::Modern {
@@ -246,7 +248,12 @@ impl<C: Clone> Mux<C> {
         let params = message.params.map_or("", |span| message.raw(span));
         if can.missing_for(&message.method(), params).is_some() {
             self.dropped.requests += 1;
-            refuse(&question.text, errors::METHOD_NOT_FOUND, "the client did not declare this capability", out);
+            refuse(
+                &question.text,
+                errors::METHOD_NOT_FOUND,
+                "the client did not declare this capability",
+                out,
+            );
             self.questions.remove(&id);
             return;
         }
@@ -400,7 +407,9 @@ impl<C: Clone> Mux<C> {
         let state = message.string(state);
         let ticket = state.and_then(|state| self.tickets.open(&state, &caller.principal, now));
         let Some(ticket) = ticket else {
-            return refused("`requestState` is not one of this server's, or is past its time: call again without it");
+            return refused(
+                "`requestState` is not one of this server's, or is past its time: call again without it",
+            );
         };
         let params = message.params.map_or("", |span| message.raw(span));
         if ticket.digest != digest(method, params) {
@@ -457,13 +466,15 @@ impl<C: Clone> Mux<C> {
         call.asking.phase = Phase::Parked { until };
         let mut requests = Vec::new();
         for id in &call.asking.questions {
-            let Some(question) = self.questions.get_mut(id).filter(|question| question.answer.is_none()) else {
+            let Some(question) = self.questions.get_mut(id).filter(|question| question.answer.is_none())
+            else {
                 continue;
             };
             question.until = until;
             let Ok(message) = envelope::scan(question.text.as_bytes()) else { continue };
             let method = message.method.map_or("", |span| message.raw(span));
-            let params = message.params.map_or_else(String::new, |span| format!(r#","params":{}"#, message.raw(span)));
+            let params =
+                message.params.map_or_else(String::new, |span| format!(r#","params":{}"#, message.raw(span)));
             requests.push(format!(r#"{}:{{"method":{method}{params}}}"#, errors::quote(&question.key)));
         }
         let ticket = Ticket {
@@ -534,7 +545,9 @@ impl<C: Clone> Mux<C> {
     pub(super) fn drop_questions(&mut self, call: &Call<C>, out: &mut Vec<u8>) {
         for id in &call.asking.questions {
             match self.questions.get_mut(id) {
-                Some(question) if question.session.is_some() && !question.is_of_result => question.call = None,
+                Some(question) if question.session.is_some() && !question.is_of_result => {
+                    question.call = None
+                }
                 Some(question) => {
                     if !question.is_of_result {
                         refuse(&question.text, errors::INTERNAL_ERROR, "the call has ended", out);
@@ -563,7 +576,8 @@ impl<C: Clone> Mux<C> {
     /// The server does not want to know any more.
     pub(super) fn question_cancelled(&mut self, message: &Envelope<'_>) -> Output<C> {
         let raw_id = message.marks.request_id.map(|span| message.raw(span));
-        let is_meant = |question: &Question| Some(raw_id_of(&question.text)) == raw_id && !question.is_of_result;
+        let is_meant =
+            |question: &Question| Some(raw_id_of(&question.text)) == raw_id && !question.is_of_result;
         let found = self.questions.iter().find(|(_, question)| is_meant(question)).map(|(id, _)| *id);
         let (Some(id), Some(span)) = (found, message.marks.request_id) else {
             self.dropped.notifications += 1;
@@ -571,7 +585,9 @@ impl<C: Clone> Mux<C> {
         };
         self.unowned.retain(|unowned| *unowned != id);
         let Some(question) = self.questions.remove(&id) else { return Output::Nobody };
-        let Some(call) = question.call.and_then(|key| self.calls.get_mut(&key)) else { return Output::Nobody };
+        let Some(call) = question.call.and_then(|key| self.calls.get_mut(&key)) else {
+            return Output::Nobody;
+        };
         call.asking.questions.retain(|one| *one != id);
         if question.session.is_none() {
             if call.asking.questions.is_empty() && !call.asking.is_parked() {
@@ -675,7 +691,12 @@ fn input_requests(json: &str) -> Option<Vec<InputRequest<'_>>> {
             let raw_method = translate::member(request, "method")?;
             let method = envelope::decode(raw_method)?.into_owned();
             let params = translate::member(request, "params").unwrap_or_default();
-            is_input_request(&method).then(|| InputRequest { key: key.into_owned(), method, raw_method, params })
+            is_input_request(&method).then(|| InputRequest {
+                key: key.into_owned(),
+                method,
+                raw_method,
+                params,
+            })
         })
         .collect()
 }

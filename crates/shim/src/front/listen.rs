@@ -13,8 +13,8 @@ use mcp::opening::Speaks;
 use mcp::revision::Revision;
 
 use super::{
-    Accepts, LAST_EVENT, SESSION, Who, call, events, field, not_allowed, principal, refused, respond, session,
-    unavailable,
+    Accepts, LAST_EVENT, SESSION, Who, call, events, field, not_allowed, principal, refused, respond,
+    session, unavailable,
 };
 use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};

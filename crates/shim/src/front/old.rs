@@ -35,12 +35,8 @@ pub(super) fn open(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response
     if shared.stopping.is_cancelled() {
         return Err(unavailable("the server is being stopped"));
     }
-    let begin = Begin {
-        revision: Revision::V2024_11_05,
-        is_sse: true,
-        can: Capabilities::default(),
-        hello: 0,
-    };
+    let begin =
+        Begin { revision: Revision::V2024_11_05, is_sse: true, can: Capabilities::default(), hello: 0 };
     let (session, id) = new_session(shared, who.principal, None, begin)?;
     let mailbox = Arc::new(Mailbox::default());
     shared.old().insert(session.id, OldSession { stream: Arc::clone(&mailbox), hello: None });
@@ -129,11 +125,7 @@ async fn take(
 }
 
 /// The session that the query names, and its stream.
-fn session(
-    shared: &Shared,
-    query: Option<&str>,
-    principal: &str,
-) -> Result<(Session, OldSession), Refusal> {
+fn session(shared: &Shared, query: Option<&str>, principal: &str) -> Result<(Session, OldSession), Refusal> {
     let mut named = query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("sessionId="));
     let (Some(text), None) = (named.next(), named.next()) else {
         let why = "the address has no `sessionId`; use the one of the stream's `endpoint` event";

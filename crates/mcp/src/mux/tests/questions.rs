@@ -2,8 +2,10 @@
 
 use super::*;
 
-const CALL: &str = r#"{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{"name":"t","arguments":{"a":1}}}"#;
-const ASK: &str = r#"{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"m","n":1e40}}"#;
+const CALL: &str =
+    r#"{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{"name":"t","arguments":{"a":1}}}"#;
+const ASK: &str =
+    r#"{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"m","n":1e40}}"#;
 const ANSWER: &str = r#"{"action":"accept","content":{"name":"Ada"}}"#;
 
 /// A server that was told of a client that can be asked everything.
@@ -81,7 +83,11 @@ fn a_legacy_client_is_sent_the_question_under_a_number_of_ours() {
     let asked = ASK.replace(r#""id":"q""#, r#""id":1000"#);
     assert_eq!((output, sent.as_str()), (Output::Between { to: 5, message: asked.into() }, ""));
     for stranger in [session(2), LEGACY, MODERN] {
-        assert_eq!(reply(&mut mux, 1000, r#""result":{}"#, &stranger), (false, String::new()), "{stranger:?}");
+        assert_eq!(
+            reply(&mut mux, 1000, r#""result":{}"#, &stranger),
+            (false, String::new()),
+            "{stranger:?}"
+        );
     }
     let (asked, sent) = reply(&mut mux, 1000, &format!(r#""result":{ANSWER}"#), &session(1));
     assert!(asked);
@@ -180,7 +186,10 @@ fn what_a_client_cannot_is_refused_in_its_era() {
         if speaks_to_client {
             let Output::Answer { to: 5, message, code: Some(-32021) } = output else { panic!("{output:?}") };
             let error = String::from_utf8(message).unwrap();
-            assert!(error.contains(r#""data":{"requiredCapabilities":{"elicitation":{"form":{}}}}"#), "{error}");
+            assert!(
+                error.contains(r#""data":{"requiredCapabilities":{"elicitation":{"form":{}}}}"#),
+                "{error}"
+            );
             assert!(sent.contains("notifications/cancelled"), "{sent}");
         } else {
             assert_eq!(output, Output::Nobody);
@@ -276,7 +285,11 @@ fn a_modern_server_asks_a_legacy_client() {
         1,
     );
     assert_eq!(sent_again, expected);
-    assert_eq!(line(&mut mux, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).0, Output::Nobody, "that one is over");
+    assert_eq!(
+        line(&mut mux, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).0,
+        Output::Nobody,
+        "that one is over"
+    );
     let done = line(&mut mux, r#"{"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","x":1}}"#).0;
     assert_eq!(done, answer(5, r#"{"jsonrpc":"2.0","id":"c","result":{"x":1}}"#));
     assert_eq!(mux.in_flight(), 0);
@@ -308,7 +321,9 @@ fn a_call_that_only_wants_to_be_sent_again_is_within_bounds() {
             r#"{{"jsonrpc":"2.0","id":{round},"result":{{"resultType":"input_required","requestState":"s"}}}}"#
         );
         match line(&mut mux, &state) {
-            (Output::Nobody, sent) => assert!(sent.contains(&format!(r#""id":{}"#, round + 1)), "{round}: {sent}"),
+            (Output::Nobody, sent) => {
+                assert!(sent.contains(&format!(r#""id":{}"#, round + 1)), "{round}: {sent}")
+            }
             (Output::Answer { to: 5, .. }, _) => return assert_eq!(round, 33),
             other => panic!("{other:?}"),
         }
@@ -341,7 +356,8 @@ fn addresses_that_must_be_visited_first() {
     let asked = parked(&line(&mut mux, error).0);
     assert_eq!(asked["inputRequests"]["elicitation-1"]["params"]["url"], "https://x");
     // What the client calls again with is a new call to the server, which knows nothing of the old one.
-    let again = CALL.replace(r#""name":"t""#, r#""inputResponses":{"elicitation-1":{"action":"accept"}},"name":"t""#);
+    let again =
+        CALL.replace(r#""name":"t""#, r#""inputResponses":{"elicitation-1":{"action":"accept"}},"name":"t""#);
     let (_, sent) = send(&mut mux, &again, able(MODERN), 6);
     assert_eq!(sent, CALL.replace(r#""id":"c""#, r#""id":2"#) + "\n");
     let (output, _) = line(&mut mux, &error.replace(r#""id":1"#, r#""id":2"#));
