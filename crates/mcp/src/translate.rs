@@ -222,8 +222,11 @@ pub(crate) fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
     found.filter(|_| scanned.is_ok())
 }
 
-/// The members of `_meta`, when it is an object: each one's key, and where key and value are.
-fn meta_members<'a>(message: &Envelope<'a>) -> Option<(Span, Vec<(Cow<'a, str>, Span)>)> {
+/// A member's key, and where key and value are.
+type Member<'a> = (Cow<'a, str>, Span);
+
+/// The members of `_meta`, when it is an object.
+fn meta_members<'a>(message: &Envelope<'a>) -> Option<(Span, Vec<Member<'a>>)> {
     let meta = message.marks.meta?;
     let raw = message.raw(meta);
     let mut members = Vec::new();
@@ -236,7 +239,7 @@ fn meta_members<'a>(message: &Envelope<'a>) -> Option<(Span, Vec<(Cow<'a, str>, 
     scanned.is_ok().then_some((meta, members))
 }
 
-fn spans(members: &[(Cow<'_, str>, Span)]) -> Vec<Span> {
+fn spans(members: &[Member<'_>]) -> Vec<Span> {
     members.iter().map(|(_, span)| *span).collect()
 }
 

@@ -8,3 +8,4 @@ mod fidelity;
 mod framing;
 mod generate;
 mod invariants;
+mod schemas;
