@@ -30,7 +30,7 @@ fn ended(text: &str) {
     let read = Ended::read(text, NOW);
     let kept = read.lines();
     for again in
-        [kept.clone(), format!("{kept}{kept}"), format!("{text}\n{kept}"), format!("{kept}1800000001 ")]
+        [kept.clone(), format!("{kept}{kept}"), format!("{kept}{text}"), format!("{kept}1800000001 ")]
     {
         assert_eq!(Ended::read(&again, NOW).lines(), kept);
     }
