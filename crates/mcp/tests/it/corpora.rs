@@ -25,6 +25,19 @@ fn every_input_of_the_corpora_holds() {
     }
 }
 
+#[test]
+fn every_check_is_a_fuzz_target() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
+    let mut targets: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let mut checks = invariants::ALL.map(|(name, _)| name);
+    targets.sort();
+    checks.sort_unstable();
+    assert_eq!(targets, checks);
+}
+
 /// A corpus that is refused altogether would test little.
 #[test]
 fn the_corpora_hold_valid_and_refused_messages() {
