@@ -49,7 +49,7 @@ proptest! {
             Just(&b""[..]),
             prop::sample::select(vec![
                 &b"\""[..], b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\0", b"\x1f", b"\x7f", b"\xff", b"\xc3", b"0",
-                b".", b"e", b"-", b"+", b"\\u12", b"\\ud800", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"null", b"//", b"'", b"\x0c",
+                b".", b"e", b"-", b"+", b"\\u12", b"\\u00gz", b"\\ud800", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"null", b"//", b"'", b"\x0c",
             ]),
         ],
         removed in 0..3_usize,
@@ -72,6 +72,63 @@ proptest! {
         prop_assert!(split.into_iter().eq(texts.iter().map(String::as_bytes)));
         prop_assert_eq!(envelope::scan(batch.as_bytes()).unwrap_err(), EnvelopeError::Batch);
         invariants::envelope(batch.as_bytes());
+    }
+}
+
+/// Two readers could each take another one, so no key that is acted upon may be there twice or in disguise.
+#[test]
+fn a_key_that_is_acted_upon_stands_once_and_plainly() {
+    let meta = |key: &str| format!("io.modelcontextprotocol/{key}");
+    let keys: [(&str, Vec<String>); 5] = [
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{HERE}}"#,
+            [
+                "_meta",
+                "name",
+                "uri",
+                "taskId",
+                "requestId",
+                "progressToken",
+                "level",
+                "notifications",
+                "protocolVersion",
+            ]
+            .map(str::to_owned)
+            .into(),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":{HERE}}"#,
+            ["_meta", "resultType", "ttlMs", "cacheScope", "protocolVersion"].map(str::to_owned).into(),
+        ),
+        (r#"{"jsonrpc":"2.0","id":1,"error":{HERE}}"#, vec!["code".to_owned()]),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{HERE}}}"#,
+            vec![
+                "progressToken".to_owned(),
+                meta("protocolVersion"),
+                meta("clientCapabilities"),
+                meta("logLevel"),
+                meta("subscriptionId"),
+                meta("serverInfo"),
+            ],
+        ),
+        (r#"{HERE,"jsonrpc":"2.0"}"#, ["id", "method", "params"].map(str::to_owned).into()),
+    ];
+    for (message, keys) in keys {
+        for key in keys {
+            let (first, rest) = key.split_at(1);
+            let disguised = format!("\\u{:04x}{rest}", first.as_bytes()[0]);
+            let plain = format!("\"{key}\":\"1\"");
+            let with = |members: &str| message.replace("HERE", members);
+            let scanned = |text: &str| envelope::scan(text.as_bytes()).map(drop);
+            let twice = scanned(&with(&format!("{plain},{plain}")));
+            assert!(matches!(twice, Err(EnvelopeError::RepeatedKey { .. })), "{key} twice: {twice:?}");
+            let disguised = scanned(&with(&format!("\"{disguised}\":\"1\"")));
+            assert!(
+                matches!(disguised, Err(EnvelopeError::EscapedKey { .. })),
+                "{key} in disguise: {disguised:?}"
+            );
+        }
     }
 }
 
