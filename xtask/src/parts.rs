@@ -24,6 +24,9 @@ const TESTS: [(&str, &str); 8] = [
 /// What the benchmarks need beside it.
 const BENCHMARKS: [(&str, &str); 1] = [("/usr/sbin/nginx", "nginx-light")];
 
+/// What the fuzz targets need beside it: libFuzzer is C++.
+const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
+
 /// The official client SDKs, at the versions that the end-to-end tests were written against.
 const NPM: [&str; 1] = ["@modelcontextprotocol/sdk@1.32.2"];
 const PYPI: [&str; 1] = ["mcp==1.30.0"];
@@ -46,6 +49,16 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
 /// Installs what the benchmarks need.
 pub(crate) fn install_for_benchmarks() -> anyhow::Result<()> {
     debian(&BENCHMARKS)
+}
+
+/// Installs what the fuzz targets need.
+pub(crate) fn install_for_fuzzing() -> anyhow::Result<()> {
+    debian(&FUZZING)?;
+    if !run::exists("cargo-fuzz") {
+        eprintln!("cargo-fuzz is missing: building it (a minute, once)");
+        run::run(run::cargo(&["install", "--locked", "cargo-fuzz"]))?;
+    }
+    Ok(())
 }
 
 fn debian(parts: &[(&str, &'static str)]) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use testkit::postgres::{SERVER_VARIABLE, Server};
 
-use crate::{parts, run};
+use crate::{fuzz, parts, run};
 
 /// All suites together must stay under this, cold, on two cores.
 const BUDGET: Duration = Duration::from_mins(45);
@@ -69,6 +69,10 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
             eprintln!("{error:#}");
             failed.push(suite.name);
         }
+    }
+    if full && let Err(error) = timed(&mut rows, "fuzzing", 420, fuzz::run) {
+        eprintln!("{error:#}");
+        failed.push("fuzzing");
     }
 
     println!("\n{:<16} {:>8} {:>8}", "suite", "seconds", "budget");
