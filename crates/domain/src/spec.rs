@@ -75,6 +75,9 @@ pub struct Launch {
     /// Further programs that the server starts (such as `git`), which must be on the host.
     #[serde(default)]
     pub programs: Vec<String>,
+    /// Environment variables that every instance of it gets, below its settings. `{work}` as in `args`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
 }
 
 /// What a server may use. Absent: the runtime's default.

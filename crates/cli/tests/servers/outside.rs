@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Path, content type and body of each page; every other path is not found.
 const PAGES: &[(&str, &str, &str)] = &[
-    ("/page", "text/html", "<html><body><article><p>Served to <b>fetch</b></p></article></body></html>"),
+    ("/page", "text/html", "<html><body><article><p>Served to fetch</p></article></body></html>"),
     (
         "/context7/v2/libs/search",
         "application/json",
