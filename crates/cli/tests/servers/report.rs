@@ -19,9 +19,9 @@ package being in place, downloads among it; *started* from there to the server's
 ";
 
 const TAIL: &str = "
-`isError`: the tool answered that it has no browser. Playwright and Chrome DevTools bring none; with one on the host, such as
-Debian's `chromium`, `--set executable=/usr/bin/chromium` names it. Notion and Context7 were asked at an address of the test's own
-(`--set api_url=…`), PostgreSQL was a real one.
+`isError`: the tool answered that it has no browser. Playwright and Chrome DevTools bring none, and none is installed for this
+table; `--set executable=PATH` names one below `/usr`. Notion, Context7 and Fetch were asked for pages of the test's own, PostgreSQL
+was a real one.
 
 Made by `BERTH_WRITE_DOCS=1 cargo xtask test --full every_server_of_the_catalog` with a debug build; the same test without the
 variable only checks.
