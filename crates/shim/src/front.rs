@@ -38,7 +38,7 @@ use tokio::time::Instant;
 use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
 use crate::shared::Shared;
-use crate::worker::Worker;
+use crate::worker::{Phase, Worker};
 use crate::workers::Serving;
 
 /// A call waits so long for its turn on a process that takes one call at a time.
@@ -414,7 +414,11 @@ async fn enter(
             let mut traffic = worker.traffic();
             let traffic = &mut *traffic;
             if !traffic.open {
-                return Err(unavailable("the server has just ended"));
+                if matches!(*worker.phase.borrow(), Phase::Running { .. }) {
+                    return Err(unavailable("the server has just ended"));
+                }
+                // It went to sleep in this very moment.
+                continue;
             }
             if shared.max_in_flight <= traffic.mux.in_flight() {
                 return Err(unavailable("too many calls are in flight on this server"));

@@ -209,8 +209,15 @@ pub(crate) enum Why {
 impl Why {
     /// It was ended on purpose: says so to those who look, and lets no call in any more.
     pub(crate) fn announce(&self, worker: &Worker) {
-        if let Self::Asked = self {
-            worker.phase.send_replace(Phase::Stopping { since: now() });
+        match self {
+            Self::Asked => {
+                worker.phase.send_replace(Phase::Stopping { since: now() });
+            }
+            // Whoever calls from now on waits for the next one.
+            Self::Idle => {
+                worker.phase.send_replace(Phase::Asleep { since: now() });
+            }
+            Self::Proven | Self::Exit(_) | Self::Words(_) | Self::Closed(_) => {}
         }
         if let Self::Asked | Self::Idle | Self::Proven = self {
             worker.traffic().open = false;

@@ -92,7 +92,8 @@ fn check(platform: &Platform, part: &str, pid: impl Fn(&Platform) -> u32) {
 #[test]
 fn each_part_comes_back_and_others_do_not_notice() {
     let platform = Platform::start(BERTH);
-    platform.ok(&["deploy", "everything", "--name", "victim", "--wait"]);
+    // A shared process is there whether anybody calls or not.
+    platform.ok(&["deploy", "everything", "--name", "victim", "--mode", "shared", "--wait"]);
     let word = "server-everything/dist/index.js";
     check(&platform, "server", |platform| platform.server(word));
     check(&platform, "shim", |platform| platform.shim(word));

@@ -33,7 +33,8 @@ fn welcome_answers_after_the_first_start_and_everything_is_back_after_the_second
 #[test]
 fn packages_of_npm_and_pypi() {
     let platform = Platform::start(BERTH);
-    platform.ok(&["deploy", "npm:@modelcontextprotocol/server-everything", "--name", "everything", "--wait"]);
+    let server = "npm:@modelcontextprotocol/server-everything";
+    platform.ok(&["deploy", server, "--name", "everything", "--mode", "shared", "--wait"]);
     platform.ok(&["deploy", "pypi:mcp-server-time", "--name", "clock", "--wait"]);
 
     let list = platform.json(&["list"]);

@@ -7,4 +7,5 @@ mod bridge;
 mod calls;
 mod harness;
 mod lifecycle;
+mod processes;
 mod transports;

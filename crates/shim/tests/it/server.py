@@ -36,10 +36,12 @@ if mode == "exit-once" and not os.path.exists("started"):
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
+asking = {}
 for line in sys.stdin:
     message = json.loads(line)
     method, id, params = message.get("method"), message.get("id"), message.get("params") or {}
     if method == "initialize":
+        hello = params
         if mode == "silent":
             continue
         if mode == "refuse":
@@ -61,11 +63,25 @@ for line in sys.stdin:
         answer(id, {})
     elif method == "tools/list":
         result = {"tools": []}
+        if mode == "tools":
+            result = {"tools": [{"name": "ask", "x": 1.0}, {"name": "secret"}]}
         if mode == "modern":
             result = {"resultType": "complete", "ttlMs": 9, "tools": [], "cacheScope": "public"}
         answer(id, result)
     elif method == "echo":
         answer(id, params)
+    elif method == "process":
+        # Which process this is, and what it was told of its client.
+        answer(id, {"pid": os.getpid(), "hello": hello})
+    elif method == "tools/call" and params["name"] == "ask":
+        question = "q%s" % id
+        asking[question] = id
+        say(json.dumps({"jsonrpc": "2.0", "id": question, "method": "elicitation/create",
+                        "params": {"message": "who?", "requestedSchema": {"type": "object"}}}) + "\n")
+    elif method == "tools/call":
+        answer(id, {"content": []})
+    elif method is None and id in asking:
+        answer(asking.pop(id), {"content": [], "said": message.get("result", message.get("error"))})
     elif method == "seen":
         # What the process has been sent since the last question, the question itself left out.
         answer(id, seen)
