@@ -94,6 +94,8 @@ pub enum Link {
         /// HTTP+SSE of 2024-11-05.
         sse: bool,
     },
+    /// None: its answers come from code of the shim's own program.
+    Virtual,
     /// HTTP, somewhere else. The environment and the secrets are headers.
     Remote {
         /// Such as `https://mcp.example.com/mcp`.

@@ -23,6 +23,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::shim::{Link, SOCKET, ShimConfig};
@@ -120,9 +121,39 @@ pub fn start(config: ShimConfig) -> Result<(), ShimError> {
     })
 }
 
+/// A server whose answers come from code, such as one that puts the tools of several others together.
+pub trait Virtual: std::fmt::Debug + Send + Sync {
+    /// Answers one request of 2026-07-28, `server/discover` among them: a whole message, under the request's id. It may be
+    /// dropped at any time.
+    fn answer<'a>(&'a self, request: &'a [u8]) -> Pin<Box<dyn Future<Output = Vec<u8>> + Send + 'a>>;
+}
+
+/// As [`run`], for a server that is code ([`Link::Virtual`]).
+pub async fn run_virtual(
+    config: ShimConfig,
+    code: Arc<dyn Virtual>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ShimError> {
+    serve(config, Some(code), stop).await
+}
+
 /// Serves until `stop` is done or `POST /shutdown` came; then the server is stopped, calls under way are answered, and
 /// this returns. The socket listens from the beginning, so callers learn that the server is starting.
 pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(), ShimError> {
+    if config.link == Link::Virtual {
+        return Err(ShimError::Setting {
+            field: "link",
+            problem: "names code that this program does not have",
+        });
+    }
+    serve(config, None, stop).await
+}
+
+async fn serve(
+    config: ShimConfig,
+    code: Option<Arc<dyn Virtual>>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ShimError> {
     check(&config)?;
     let system = |what| move |source: io::Error| ShimError::System { what, source };
     let _lock = lock(&config)?;
@@ -133,7 +164,7 @@ pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(
         Sessions::open(&config.sessions, sealer).map_err(system("opening the file of ended sessions"))?;
     let stopping = CancellationToken::new();
     let stopped = CancellationToken::new();
-    let shared = Arc::new(Shared::new(config, journal, sessions, stopping.clone(), stopped.clone()));
+    let shared = Arc::new(Shared::new(config, code, journal, sessions, stopping.clone(), stopped.clone()));
     shared.start_first();
     let supervisor = async {
         stopping.cancelled().await;
@@ -159,7 +190,7 @@ pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(
 
 fn check(config: &ShimConfig) -> Result<(), ShimError> {
     let setting = |field, problem| Err(ShimError::Setting { field, problem });
-    let has_process = !matches!(config.link, Link::Remote { .. });
+    let has_process = !matches!(config.link, Link::Remote { .. } | Link::Virtual);
     if has_process && config.command.first().is_none_or(String::is_empty) {
         return setting("command", "names no program");
     }

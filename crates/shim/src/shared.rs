@@ -19,6 +19,7 @@ use mcp::session::SessionId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::Virtual;
 use crate::child::Child;
 use crate::facts;
 use crate::journal::Journal;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     pub(crate) facts: facts::Known,
     pub(crate) workers: Workers,
+    /// The code of a server that is code.
+    pub(crate) code: Option<Arc<dyn Virtual>>,
     /// The process of a server that serves HTTP on this host.
     pub(crate) child: Option<Child>,
     /// The tools whose arguments clients repeat in headers.
@@ -77,6 +80,7 @@ pub(crate) struct OldSession {
 impl Shared {
     pub(crate) fn new(
         config: ShimConfig,
+        code: Option<Arc<dyn Virtual>>,
         journal: Arc<Journal>,
         sessions: Sessions,
         stopping: CancellationToken,
@@ -91,6 +95,7 @@ impl Shared {
             journal,
             facts: facts::Known::open(&config.facts),
             workers: Workers::default(),
+            code,
             child: matches!(config.link, Link::Port { .. }).then(Child::new),
             headers: Mutex::default(),
             stopping,
@@ -162,6 +167,11 @@ impl Shared {
 
     pub(crate) fn replays(&self) -> MutexGuard<'_, Replays> {
         self.replays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no process of the server takes `initialize`.
+    pub(crate) fn is_modern_only(&self) -> bool {
+        self.code.is_some() || self.facts.get().legacy == Some(false)
     }
 
     /// Whether nothing but the legacy revisions is to be had of the server.

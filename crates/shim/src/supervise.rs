@@ -19,6 +19,7 @@ use crate::mailbox::Letter;
 use crate::shared::{Shared, now};
 use crate::worker::{Failure, Garbage, Keep, Phase, Worker};
 
+mod code;
 mod dialled;
 mod pipes;
 
@@ -121,7 +122,8 @@ async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
     shared.journal.begin_life();
     let config = &shared.config;
     let plan = Plan {
-        modern_first: worker.key.era == Era::Modern && !shared.is_known_to_be_legacy(),
+        modern_first: shared.code.is_some()
+            || worker.key.era == Era::Modern && !shared.is_known_to_be_legacy(),
         serves_both: config.opening == domain::shim::Opening::Both,
         hello: worker.hello.clone(),
     };
@@ -135,8 +137,11 @@ async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
     let (done, reply) = oneshot::channel();
     let start = Start { opening, done };
     let serving = serving(shared, worker, reply);
+    if let Some(code) = &shared.code {
+        return code::life(shared, worker, code, start, serving).await;
+    }
     match config.link {
-        Link::Stdio => pipes::life(shared, worker, start, serving).await,
+        Link::Stdio | Link::Virtual => pipes::life(shared, worker, start, serving).await,
         Link::Port { .. } | Link::Remote { .. } => dialled::life(shared, worker, start, serving).await,
     }
 }

@@ -152,7 +152,7 @@ impl Shared {
         let era = match caller.era {
             _ if self.config.opening == Opening::Both => Era::Legacy,
             Era::Modern if facts.modern != Some(false) => Era::Modern,
-            Era::Legacy if facts.legacy == Some(false) => Era::Modern,
+            Era::Legacy if self.is_modern_only() => Era::Modern,
             _ => Era::Legacy,
         };
         let hello = match (self.config.mode, &caller.hello, message) {

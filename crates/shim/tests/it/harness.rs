@@ -116,6 +116,20 @@ impl Shim {
         Self { dir, address, pool: Pool::new(), stop: Some(stop), task }
     }
 
+    /// One whose server is code.
+    pub(crate) fn start_virtual(code: std::sync::Arc<dyn shim::Virtual>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(&dir, "normal");
+        (config.link, config.command) = (Link::Virtual, Vec::new());
+        let address = Address::Unix { dir: config.socket_dir.clone(), file: "shim.sock".into() };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(shim::run_virtual(config, code, async {
+            // A dropped sender stops it too.
+            let _ = stopped.await;
+        }));
+        Self { dir, address, pool: Pool::new(), stop: Some(stop), task }
+    }
+
     /// A started one, a session in it.
     pub(crate) async fn with_session(mode: &str) -> (Self, String) {
         let shim = Self::start(mode);

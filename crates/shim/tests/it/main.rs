@@ -9,3 +9,4 @@ mod harness;
 mod lifecycle;
 mod processes;
 mod transports;
+mod virtual_server;
