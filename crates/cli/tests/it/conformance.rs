@@ -20,7 +20,7 @@ const WIRES: [Wire; 4] = [
 ];
 
 /// The fixture server, which is built beside `berth`.
-fn fixture() -> PathBuf {
+pub(crate) fn fixture() -> PathBuf {
     let fixture = Path::new(BERTH).with_file_name("fixture");
     assert!(fixture.is_file(), "the fixture server is missing: run `cargo build -p fixture`");
     fixture

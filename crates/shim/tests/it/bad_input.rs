@@ -102,6 +102,112 @@ async fn each_fault_has_its_status_and_code() {
     shim.stop().await;
 }
 
+const CAPABILITIES: &str = r#""io.modelcontextprotocol/clientCapabilities":{}"#;
+const CALL: &str = r#"{"jsonrpc":"2.0","id":"i","method":"tools/call","params":{"name":"n","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+
+#[tokio::test]
+async fn each_fault_of_a_modern_client_has_its_status_and_code() {
+    let shim = Shim::start("normal");
+    let plain = |method: &str| CALL.replace("tools/call", method).replace(r#""name":"n","#, "");
+    let state = CALL.replace(r#""name":"n""#, r#""name":"n","requestState":"x""#);
+    let cases: &[Case<'_>] = &[
+        ("proper", None, CALL, 200, 0),
+        ("no version header", Some(("mcp-protocol-version", "")), CALL, 400, -32020),
+        ("another version header", Some(("mcp-protocol-version", "2025-11-25")), CALL, 400, -32020),
+        ("no method header", Some(("mcp-method", "")), CALL, 400, -32020),
+        ("another method header", Some(("mcp-method", "tools/list")), CALL, 400, -32020),
+        ("no name header", Some(("mcp-name", "")), CALL, 400, -32020),
+        ("another name header", Some(("mcp-name", "m")), CALL, 400, -32020),
+        ("a coded name header", Some(("mcp-name", "=?base64?bg==?=")), CALL, 200, 0),
+        ("a name header that is badly coded", Some(("mcp-name", "=?base64?!?=")), CALL, 400, -32020),
+        ("a session is ignored", Some(("mcp-session-id", "nonsense")), CALL, 200, 0),
+        (
+            "an unknown revision",
+            Some(("mcp-protocol-version", "2027-01-01")),
+            &CALL.replace("2026-07-28", "2027-01-01"),
+            400,
+            -32022,
+        ),
+        ("no capabilities", None, &CALL.replace(&format!(",{CAPABILITIES}"), ""), 400, -32602),
+        (
+            "capabilities that are none",
+            None,
+            &CALL.replace(CAPABILITIES, &CAPABILITIES.replace("{}", "1")),
+            400,
+            -32602,
+        ),
+        (
+            "no _meta",
+            None,
+            r#"{"jsonrpc":"2.0","id":"i","method":"tools/call","params":{"name":"n"}}"#,
+            400,
+            -32602,
+        ),
+        ("two names", None, &CALL.replace(r#""name":"n""#, r#""name":"n","name":"m""#), 400, -32600),
+        (
+            "two versions",
+            None,
+            &CALL.replace(CAPABILITIES, &format!("{CAPABILITIES},{CAPABILITIES}")),
+            400,
+            -32600,
+        ),
+        ("a state that is not ours", None, &state, 200, -32602),
+        (
+            "two states",
+            None,
+            &state.replace(r#""requestState""#, r#""requestState":"y","requestState""#),
+            400,
+            -32600,
+        ),
+        ("a removed method", Some(("mcp-method", "ping")), &plain("ping"), 404, -32601),
+        (
+            "a removed subscription",
+            Some(("mcp-method", "resources/subscribe")),
+            &plain("resources/subscribe"),
+            404,
+            -32601,
+        ),
+        (
+            "initialize in a modern shape",
+            Some(("mcp-method", "initialize")),
+            &plain("initialize"),
+            404,
+            -32601,
+        ),
+        ("a name header of no task", Some(("mcp-method", "tasks/get")), &plain("tasks/get"), 400, -32020),
+        (
+            "nothing to listen to",
+            Some(("mcp-method", "subscriptions/listen")),
+            &plain("subscriptions/listen"),
+            400,
+            -32602,
+        ),
+        ("a batch", None, &format!("[{CALL}]"), 400, -32000),
+        ("nothing acceptable", Some(("accept", "text/html")), CALL, 406, -32000),
+    ];
+    for (name, header, body, status, code) in cases {
+        let mut headers = vec![
+            (KEY_HEADER, KEY),
+            (PRINCIPAL_HEADER, "user:a"),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "n"),
+        ];
+        if let Some((key, value)) = header {
+            headers.retain(|(name, _)| name != key);
+            if !value.is_empty() {
+                headers.push((key, value));
+            }
+        }
+        let answer = shim.ask(Method::POST, "/mcp", &headers, (*body).to_owned()).await;
+        assert_eq!((answer.status, answer.code()), (*status, *code), "{name}: {answer:?}");
+        assert_eq!(answer.header("mcp-session-id"), "", "{name}");
+    }
+    shim.stop().await;
+}
+
 #[tokio::test]
 async fn headers_sent_twice_are_refused() {
     let (shim, session) = Shim::with_session("normal").await;

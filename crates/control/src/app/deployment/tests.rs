@@ -80,6 +80,51 @@ fn values_go_where_the_entry_says() {
     assert_eq!(plan.name_base.as_str(), "issues");
 }
 
+/// A request with one field set, as JSON.
+fn with(server: &str, field: &str, value: serde_json::Value) -> DeployRequest {
+    serde_json::from_value(serde_json::json!({ "server": server, field: value })).expect("a request")
+}
+
+#[test]
+fn how_a_server_is_reached_and_shared_is_checked() {
+    let remote = "https://mcp.example.com/mcp";
+    for (server, field, value, wrong, words) in [
+        ("npm:x", "mode", "everybody".into(), "mode", "`per-principal`"),
+        ("npm:x", "path", "/mcp".into(), "path", "give `transport` too"),
+        (remote, "path", "/mcp".into(), "path", "into the address"),
+        (remote, "transport", "stdio".into(), "transport", "use `http`"),
+        (remote, "args", serde_json::json!(["-v"]), "args", "leave them out"),
+        (remote, "version", "1".into(), "version", "leave `version` out"),
+        (remote, "settings", serde_json::json!({"a b": "c"}), "settings.a b", "`Authorization`"),
+        (
+            remote,
+            "settings",
+            serde_json::json!({"Mcp-Session-Id": "c"}),
+            "settings.Mcp-Session-Id",
+            "set by Berth",
+        ),
+        (remote, "secrets", serde_json::json!({"Host": "c"}), "secrets.Host", "set by Berth"),
+        (remote, "secrets", serde_json::json!({"X": "a\r\nb"}), "secrets.X", "one line"),
+        ("https://a:b@x/", "args", serde_json::json!([]), "server", "without user"),
+    ] {
+        refused(&with(server, field, value), wrong, words);
+    }
+    let http = |path: &str| {
+        let request = serde_json::json!({"server": "npm:x", "transport": "http", "path": path});
+        plan(&serde_json::from_value(request).expect("a request"), &[])
+    };
+    assert_eq!(http("/v1/mcp").expect("a deployment").launch.path.as_deref(), Some("/v1/mcp"));
+    assert!(http("mcp").is_err() && http("/m cp").is_err());
+    let pooled = plan(&with("npm:x", "mode", "pool(3)".into()), &[]).expect("a deployment");
+    assert_eq!(pooled.launch.mode, Some(Mode::Pool(3)));
+    let headers = with(remote, "secrets", serde_json::json!({"Authorization": "Bearer x"}));
+    let plan = plan(&headers, &[]).expect("a deployment");
+    assert_eq!(
+        (plan.launch.transport, plan.secret_names),
+        (Transport::Http, vec!["Authorization".to_owned()])
+    );
+}
+
 proptest! {
     /// Whatever comes in, what comes out can be started: or it is refused with the field that is wrong.
     #[test]
