@@ -1,0 +1,35 @@
+# FastMCP as a client: URL, TOKEN and its mode, `auto` or `legacy`.
+import sys
+
+import anyio
+import steps
+from fastmcp import Client
+from fastmcp.client.elicitation import ElicitResult
+
+url, token, mode = sys.argv[1:]
+
+
+async def elicit(message, response_type, params, context) -> ElicitResult:
+    return ElicitResult(action="accept", content={"name": "Ada"})
+
+
+async def sample(messages, params, context) -> str:
+    return "a fixed text"
+
+
+async def main() -> None:
+    async with Client(url, auth=token, mode=mode, elicitation_handler=elicit, sampling_handler=sample) as client:
+
+        async def call(name, arguments, on_progress):
+            return await client.call_tool(name, arguments, progress_handler=on_progress)
+
+        async def cancel(name, arguments, on_progress, enough) -> None:
+            async def send() -> None:
+                await call(name, arguments, on_progress)
+
+            await steps.abandon(send, enough)
+
+        await steps.run(client.list_tools, call, cancel, lambda: client.protocol_version)
+
+
+anyio.run(main)

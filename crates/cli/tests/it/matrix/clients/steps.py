@@ -1,0 +1,96 @@
+# What every Python client does once it is connected: each step of the matrix with a deadline, and one line of JSON with
+# what came of them. `call(name, arguments, on_progress)` calls a tool and gives its result; `cancel(name, arguments,
+# on_progress, enough)` calls one and gives it up once the event `enough` is set.
+import json
+import os
+
+import anyio
+
+DEADLINE = 10
+POLL = 0.05
+TOOLS = {"echo", "slow", "cancelled", "ask", "sample"}
+
+
+def reason(error: BaseException) -> str:
+    """What is wrong in words: a task group wraps it as often as it likes."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or repr(error)
+
+
+async def within(step) -> str:
+    try:
+        with anyio.fail_after(DEADLINE):
+            await step()
+        return "ok"
+    except TimeoutError:
+        return "nothing within 10 s"
+    except Exception as error:
+        return reason(error)
+
+
+def equal(found, wanted) -> None:
+    if found != wanted:
+        raise AssertionError(f"{found!r} instead of {wanted!r}")
+
+
+async def run(list_tools, call, cancel, revision) -> None:
+    async def text(name, arguments, on_progress=None) -> str:
+        result = await call(name, arguments, on_progress)
+        said = result.content[0].text
+        # 1.x has camel case, 2.x snake case.
+        if getattr(result, "isError", False) or getattr(result, "is_error", False):
+            raise AssertionError(said)
+        return said
+
+    async def listing() -> None:
+        equal(TOOLS & {tool.name for tool in await list_tools()}, TOOLS)
+
+    async def echo() -> None:
+        equal(await text("echo", {"message": "Grüße"}), "Grüße")
+
+    async def progress() -> None:
+        seen = []
+
+        async def on_progress(progress, total, message) -> None:
+            seen.append(progress)
+
+        equal(await text("slow", {"steps": 3, "label": ""}, on_progress), "done")
+        equal(seen, [1, 2, 3])
+
+    async def cancelling() -> None:
+        enough = anyio.Event()
+        label = f"{os.getpid()}-{id(enough)}"
+
+        # The first progress shows that the tool is running.
+        async def on_progress(progress, total, message) -> None:
+            enough.set()
+
+        await cancel("slow", {"steps": 1000, "label": label}, on_progress, enough)
+        while await text("cancelled", {"label": label}) != "true":
+            await anyio.sleep(POLL)
+
+    async def elicit() -> None:
+        equal(await text("ask", {}), "Hello, Ada!")
+
+    async def sample() -> None:
+        equal(await text("sample", {}), "a fixed text")
+
+    steps = {
+        "list": listing,
+        "echo": echo,
+        "progress": progress,
+        "cancel": cancelling,
+        "elicit": elicit,
+        "sample": sample,
+    }
+    outcome = {name: await within(step) for name, step in steps.items()}
+    print(json.dumps(outcome | {"revision": revision()}), flush=True)
+
+
+async def abandon(call, enough) -> None:
+    """Cancels the task that waits for a call; SDKs of version 2 tell the server."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(call)
+        await enough.wait()
+        group.cancel_scope.cancel()
