@@ -119,7 +119,8 @@ fn pip(dir: &Path, packages: &[&str]) -> anyhow::Result<()> {
     pip.arg("--target").arg(dir).args(packages).env("PIP_ROOT_USER_ACTION", "ignore");
     run::run(pip)?;
     // A copy of a file has another time: bytecode that is bound to it would be made anew with every start.
-    let mut compile = run::command(python, &["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]);
+    let mut compile =
+        run::command(python, &["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]);
     compile.arg(dir);
     run::run(compile)
 }

@@ -10,6 +10,7 @@ mod empty_root;
 mod faults;
 mod interrupted;
 mod lifecycle;
+mod matrix;
 mod supervision;
 mod welcome;
 

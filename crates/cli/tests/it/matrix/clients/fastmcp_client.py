@@ -1,7 +1,6 @@
 # FastMCP as a client: URL, TOKEN and its mode, `auto` or `legacy`.
 import sys
 
-import anyio
 import steps
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
@@ -17,7 +16,7 @@ async def sample(messages, params, context) -> str:
     return "a fixed text"
 
 
-async def main() -> None:
+async def main() -> dict[str, str]:
     async with Client(url, auth=token, mode=mode, elicitation_handler=elicit, sampling_handler=sample) as client:
 
         async def call(name, arguments, on_progress):
@@ -29,7 +28,7 @@ async def main() -> None:
 
             await steps.abandon(send, enough)
 
-        await steps.run(client.list_tools, call, cancel, lambda: client.protocol_version)
+        return await steps.run(client.list_tools, call, cancel, lambda: client.protocol_version)
 
 
-anyio.run(main)
+steps.start(main)

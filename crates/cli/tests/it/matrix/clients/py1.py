@@ -19,7 +19,7 @@ async def sample(context, params) -> types.CreateMessageResult:
     return types.CreateMessageResult(role="assistant", model="fixed", content=content)
 
 
-async def main() -> None:
+async def main() -> dict[str, str]:
     connect = sse_client if wire else streamablehttp_client
     async with connect(url, headers={"Authorization": f"Bearer {token}"}) as (read, write, *_):
         async with ClientSession(read, write, elicitation_callback=elicit, sampling_callback=sample) as session:
@@ -45,7 +45,7 @@ async def main() -> None:
             async def list_tools():
                 return (await session.list_tools()).tools
 
-            await steps.run(list_tools, call, cancel, lambda: opened.protocolVersion)
+            return await steps.run(list_tools, call, cancel, lambda: opened.protocolVersion)
 
 
-anyio.run(main)
+steps.start(main)

@@ -1,7 +1,6 @@
 # The Python SDK 2.x as a client: URL, TOKEN and its mode, `auto` or `legacy`.
 import sys
 
-import anyio
 import httpx2
 import steps
 from mcp import Client, types
@@ -19,7 +18,7 @@ async def sample(context, params) -> types.CreateMessageResult:
     return types.CreateMessageResult(role="assistant", model="fixed", content=content)
 
 
-async def main() -> None:
+async def main() -> dict[str, str]:
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
         transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=mode, elicitation_callback=elicit, sampling_callback=sample) as client:
@@ -36,7 +35,7 @@ async def main() -> None:
             async def list_tools():
                 return (await client.list_tools()).tools
 
-            await steps.run(list_tools, call, cancel, lambda: client.protocol_version)
+            return await steps.run(list_tools, call, cancel, lambda: client.protocol_version)
 
 
-anyio.run(main)
+steps.start(main)

@@ -8,6 +8,7 @@ import anyio
 
 DEADLINE = 10
 POLL = 0.05
+STEPS = ["list", "echo", "progress", "cancel", "elicit", "sample"]
 TOOLS = {"echo", "slow", "cancelled", "ask", "sample"}
 
 
@@ -34,7 +35,21 @@ def equal(found, wanted) -> None:
         raise AssertionError(f"{found!r} instead of {wanted!r}")
 
 
-async def run(list_tools, call, cancel, revision) -> None:
+def start(main) -> None:
+    """Runs a client, whose `main` gives what `run` gave; one that cannot connect, or not close, fails at every step."""
+
+    async def bounded() -> dict[str, str]:
+        with anyio.fail_after(DEADLINE * (len(STEPS) + 2)):
+            return await main()
+
+    try:
+        outcome = anyio.run(bounded)
+    except Exception as error:
+        outcome = {name: reason(error) for name in STEPS} | {"revision": "none"}
+    print(json.dumps(outcome), flush=True)
+
+
+async def run(list_tools, call, cancel, revision) -> dict[str, str]:
     async def text(name, arguments, on_progress=None) -> str:
         result = await call(name, arguments, on_progress)
         said = result.content[0].text
@@ -76,16 +91,8 @@ async def run(list_tools, call, cancel, revision) -> None:
     async def sample() -> None:
         equal(await text("sample", {}), "a fixed text")
 
-    steps = {
-        "list": listing,
-        "echo": echo,
-        "progress": progress,
-        "cancel": cancelling,
-        "elicit": elicit,
-        "sample": sample,
-    }
-    outcome = {name: await within(step) for name, step in steps.items()}
-    print(json.dumps(outcome | {"revision": revision()}), flush=True)
+    steps = dict(zip(STEPS, [listing, echo, progress, cancelling, elicit, sample], strict=True))
+    return {name: await within(step) for name, step in steps.items()} | {"revision": revision()}
 
 
 async def abandon(call, enough) -> None:
