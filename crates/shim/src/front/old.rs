@@ -12,13 +12,13 @@ use hyper::body::Incoming;
 use mcp::envelope::{self, Envelope, Kind};
 use mcp::errors;
 use mcp::front::Refusal;
-use mcp::mux::{self, Caller};
+use mcp::mux::{self, Caller, Noted};
 use mcp::revision::{self, Era, Revision};
 use mcp::session::SessionId;
 use mcp::sse;
 
 use super::{
-    Accepts, Refused, enter, events, listen, new_session, note, principal, respond, running, unavailable,
+    Accepts, Refused, enter, events, listen, new_session, principal, respond, running, unavailable,
     whole_body,
 };
 use crate::body::{Body, Guard, Held};
@@ -104,6 +104,22 @@ async fn take(
     };
     stream.push(Letter::Answer { message: answer, code: None });
     Ok(())
+}
+
+/// Takes a notification. A call that is cancelled has no stream of its own to end: what it would end is the session's.
+fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
+    let noted = {
+        let mut traffic = shared.traffic();
+        let traffic = &mut *traffic;
+        if !traffic.open {
+            return;
+        }
+        traffic.mux.notification(message, caller, &mut traffic.to_server)
+    };
+    match noted {
+        Noted::Forwarded | Noted::Cancelled(_) => shared.to_write.notify_one(),
+        Noted::Ignored => {}
+    }
 }
 
 /// The session that the query names, and its stream.
