@@ -7,7 +7,7 @@
 mod rmcp;
 mod sdk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -65,21 +65,21 @@ const SERVERS: [(&str, &str, Program); 7] = [
 #[derive(Debug, Clone, Copy)]
 enum Client {
     /// A file of `clients`, its SDK and its mode.
-    Script(Sdk, &'static str, Option<&'static str>),
+    Script(Sdk, &'static str, &'static str),
     /// The Rust SDK, with `initialize` or with `server/discover`.
     Rmcp { modern: bool },
 }
 
 const CLIENTS: [(&str, Client); 11] = [
-    ("TypeScript, HTTP+SSE", Client::Script(TS1, "ts1.mjs", Some("sse"))),
-    ("Python, HTTP+SSE", Client::Script(PY1, "py1.py", Some("sse"))),
-    ("TypeScript", Client::Script(TS1, "ts1.mjs", None)),
-    ("TypeScript, `legacy`", Client::Script(TS2, "ts2.mjs", Some("legacy"))),
-    ("TypeScript, `auto`", Client::Script(TS2, "ts2.mjs", Some("auto"))),
-    ("Python", Client::Script(PY1, "py1.py", None)),
-    ("Python, `legacy`", Client::Script(PY2, "py2.py", Some("legacy"))),
-    ("Python, `auto`", Client::Script(PY2, "py2.py", Some("auto"))),
-    ("FastMCP", Client::Script(FASTMCP, "fastmcp_client.py", Some("auto"))),
+    ("TypeScript, HTTP+SSE", Client::Script(TS1, "ts1.mjs", "sse")),
+    ("Python, HTTP+SSE", Client::Script(PY1, "py1.py", "sse")),
+    ("TypeScript", Client::Script(TS1, "ts1.mjs", "http")),
+    ("TypeScript, `legacy`", Client::Script(TS2, "ts2.mjs", "legacy")),
+    ("TypeScript, `auto`", Client::Script(TS2, "ts2.mjs", "auto")),
+    ("Python", Client::Script(PY1, "py1.py", "http")),
+    ("Python, `legacy`", Client::Script(PY2, "py2.py", "legacy")),
+    ("Python, `auto`", Client::Script(PY2, "py2.py", "auto")),
+    ("FastMCP", Client::Script(FASTMCP, "fastmcp_client.py", "auto")),
     ("rmcp, initialize", Client::Rmcp { modern: false }),
     ("rmcp, discover", Client::Rmcp { modern: true }),
 ];
@@ -142,21 +142,17 @@ impl Client {
         }
     }
 
-    /// Whether it speaks HTTP+SSE, whose address is another.
-    fn is_sse(self) -> bool {
-        matches!(self, Self::Script(_, _, Some("sse")))
-    }
-
-    fn run(self, url: &str, token: &str, dir: &Path) -> Outcome {
+    /// With each address, in their order.
+    fn run(self, urls: &[String], token: &str, dir: &Path) -> Vec<Outcome> {
         match self {
             Self::Script(sdk, source, mode) => {
-                let url = if self.is_sse() { format!("{url}/sse") } else { url.to_owned() };
-                let arguments: Vec<&str> = [url.as_str(), token].into_iter().chain(mode).collect();
-                sdk.client(source, dir, &arguments)
+                let suffix = if mode == "sse" { "/sse" } else { "" };
+                let urls: Vec<String> = urls.iter().map(|url| format!("{url}{suffix}")).collect();
+                sdk.client(source, &dir.join("clients"), token, mode, &urls)
             }
             Self::Rmcp { modern } => {
                 let mode = if modern { rmcp::discover() } else { ClientLifecycleMode::Initialize };
-                rmcp::run(url, token, mode)
+                urls.iter().map(|url| rmcp::run(url, token, mode.clone())).collect()
             }
         }
     }
@@ -185,23 +181,23 @@ fn scratch(name: &str) -> PathBuf {
     dir
 }
 
-/// Runs clients against one server, two at a time, as its users do; in the clients' order.
-fn meet(clients: &[Client], url: &str, token: &str, dir: &Path) -> Vec<Outcome> {
-    let open = Mutex::new((0..clients.len()).collect::<Vec<_>>());
-    let done = Mutex::new(BTreeMap::new());
+/// Runs every client against every server, two clients at a time; a row for each client, in their order.
+fn meet(urls: &[String], token: &str, dir: &Path) -> Vec<Vec<Outcome>> {
+    let open = Mutex::new((0..CLIENTS.len()).collect::<Vec<_>>());
+    let rows = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 // The lock is held for the look alone.
                 let next = || open.lock().unwrap().pop();
                 while let Some(index) = next() {
-                    let outcome = clients[index].run(url, token, &dir.join("clients"));
-                    done.lock().unwrap().insert(index, outcome);
+                    let row = CLIENTS[index].1.run(urls, token, dir);
+                    rows.lock().unwrap().insert(index, row);
                 }
             });
         }
     });
-    done.into_inner().unwrap().into_values().collect()
+    rows.into_inner().unwrap().into_values().collect()
 }
 
 #[test]
@@ -216,15 +212,12 @@ fn every_client_works_with_every_server() {
         deploy.extend(arguments.iter().map(String::as_str));
         platform.ok(&deploy);
     }
-    let clients = CLIENTS.map(|(_, client)| client);
-    let columns: Vec<Vec<Outcome>> = SERVERS
-        .iter()
-        .map(|(name, ..)| meet(&clients, &platform.mcp_url(name), platform.token(), &dir))
-        .collect();
+    let urls = SERVERS.map(|(name, ..)| platform.mcp_url(name));
+    let rows = meet(&urls, platform.token(), &dir);
 
     let mut wrong = vec![];
-    for ((name, ..), column) in SERVERS.iter().zip(&columns) {
-        for ((title, client), outcome) in CLIENTS.iter().zip(column) {
+    for ((title, client), row) in CLIENTS.iter().zip(&rows) {
+        for ((name, ..), outcome) in SERVERS.iter().zip(row) {
             for (step, what) in outcome.faults() {
                 let said = format!("{title} {} with {name}: {step}: {what}", client.version());
                 wrong.push((step, said));
@@ -237,43 +230,37 @@ fn every_client_works_with_every_server() {
         |wrong: Vec<(String, String)>| wrong.into_iter().map(|(_, what)| what).collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{} steps do not work:\n{}", wrong.len(), words(wrong));
     eprintln!("{} steps are pending:\n{}", pending.len(), words(pending));
-    compare(&table(&columns));
+    compare(&table(&rows));
 }
 
 /// The table as Markdown: a row for each client, a column for each server.
-fn table(columns: &[Vec<Outcome>]) -> String {
+fn table(rows: &[Vec<Outcome>]) -> String {
     let mut text = String::from("| client | revision |");
     for (_, title, program) in SERVERS {
-        let (name, rest) =
-            title.split_once(',').map_or((title, String::new()), |(name, rest)| (name, format!(",{rest}")));
-        write!(text, " {name} {}{rest} |", program.version()).expect("text");
+        write!(text, " {} |", versioned(title, &program.version())).expect("text");
     }
-    text.push_str("\n|---|---|");
-    text.push_str(&"---|".repeat(SERVERS.len()));
-    text.push('\n');
-    for (row, (title, client)) in CLIENTS.iter().enumerate() {
-        let revisions: Vec<&str> = columns.iter().map(|column| column[row].revision.as_str()).collect();
-        let revision = revisions[0];
-        assert!(
-            revisions.iter().all(|other| *other == revision),
-            "{title} speaks one revision: {revisions:?}"
-        );
-        let (name, rest) =
-            title.split_once(',').map_or((*title, String::new()), |(name, rest)| (name, format!(",{rest}")));
-        write!(text, "| {name} {}{rest} | {revision} |", client.version()).expect("text");
-        for column in columns {
-            let missing: Vec<&str> = STEPS
-                .iter()
-                .filter(|(step, _)| column[row].steps[*step] != "ok")
-                .map(|(_, word)| *word)
-                .collect();
-            let cell =
-                if missing.is_empty() { "all".to_owned() } else { format!("all but {}", missing.join(", ")) };
+    writeln!(text, "\n|---|---|{}", "---|".repeat(SERVERS.len())).expect("text");
+    for ((title, client), row) in CLIENTS.iter().zip(rows) {
+        let revisions: BTreeSet<&str> = row.iter().map(|outcome| outcome.revision.as_str()).collect();
+        let revisions = Vec::from_iter(revisions).join(", ");
+        write!(text, "| {} | {revisions} |", versioned(title, &client.version())).expect("text");
+        for outcome in row {
+            let missing = STEPS.iter().filter(|(step, _)| outcome.steps[*step] != "ok");
+            let missing = missing.map(|(_, word)| *word).collect::<Vec<_>>().join(", ");
+            let cell = if missing.is_empty() { "all".to_owned() } else { format!("all but {missing}") };
             write!(text, " {cell} |").expect("text");
         }
         text.push('\n');
     }
     text
+}
+
+/// A title with the version behind its name: `Python 2.3.0, legacy`.
+fn versioned(title: &str, version: &str) -> String {
+    match title.split_once(',') {
+        Some((name, rest)) => format!("{name} {version},{rest}"),
+        None => format!("{title} {version}"),
+    }
 }
 
 /// Compares the table with the one in the documentation, or writes it there.
@@ -338,12 +325,12 @@ impl Drop for Direct {
 fn sdks_work_with_themselves() {
     let dir = scratch("matrix-direct");
     let pairs = [
-        (SERVERS[0].2, Client::Script(TS1, "ts1.mjs", None)),
-        (SERVERS[1].2, Client::Script(TS2, "ts2.mjs", Some("auto"))),
-        (SERVERS[2].2, Client::Script(PY1, "py1.py", None)),
-        (SERVERS[3].2, Client::Script(PY2, "py2.py", Some("auto"))),
-        (SERVERS[3].2, Client::Script(PY2, "py2.py", Some("legacy"))),
-        (SERVERS[4].2, Client::Script(FASTMCP, "fastmcp_client.py", Some("auto"))),
+        (SERVERS[0].2, Client::Script(TS1, "ts1.mjs", "http")),
+        (SERVERS[1].2, Client::Script(TS2, "ts2.mjs", "auto")),
+        (SERVERS[2].2, Client::Script(PY1, "py1.py", "http")),
+        (SERVERS[3].2, Client::Script(PY2, "py2.py", "auto")),
+        (SERVERS[3].2, Client::Script(PY2, "py2.py", "legacy")),
+        (SERVERS[4].2, Client::Script(FASTMCP, "fastmcp_client.py", "auto")),
         (SERVERS[5].2, Client::Rmcp { modern: false }),
         (SERVERS[6].2, Client::Rmcp { modern: true }),
     ];
@@ -351,8 +338,13 @@ fn sdks_work_with_themselves() {
     for (index, (program, client)) in pairs.into_iter().enumerate() {
         let place = program.make(&index.to_string(), &dir.join("servers"));
         let server = Direct::start(program, &place);
-        let outcome = client.run(&server.url, "none", &dir.join("clients"));
-        wrong.extend(outcome.faults().into_iter().map(|(step, what)| format!("{client:?}: {step}: {what}")));
+        let outcomes = client.run(std::slice::from_ref(&server.url), "none", &dir);
+        wrong.extend(
+            outcomes
+                .iter()
+                .flat_map(Outcome::faults)
+                .map(|(step, what)| format!("{client:?}: {step}: {what}")),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

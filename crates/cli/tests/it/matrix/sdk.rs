@@ -1,12 +1,13 @@
 //! The SDKs that `cargo xtask parts` installed: their versions, directories of servers made with them, and the programs
 //! that are their clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Outcome, STEPS};
@@ -90,9 +91,16 @@ impl Sdk {
         }
     }
 
-    /// Runs the client `source` and reads what it prints. `dir` is where scripts of Node lie beside their modules.
-    pub(super) fn client(self, source: &str, dir: &Path, arguments: &[&str]) -> Outcome {
-        let clients = sources().join("clients");
+    /// Runs the client `source` against each address and reads what it prints. `dir` is where scripts of Node lie beside
+    /// their modules.
+    pub(super) fn client(
+        self,
+        source: &str,
+        dir: &Path,
+        token: &str,
+        mode: &str,
+        urls: &[String],
+    ) -> Vec<Outcome> {
         let mut program = match self.language {
             Language::TypeScript => {
                 let mut node = Command::new("node");
@@ -101,22 +109,24 @@ impl Sdk {
             }
             Language::Python => {
                 let mut python = Command::new(PYTHON);
-                python.arg(clients.join(source)).env("PYTHONPATH", parts().join(self.part));
+                python.arg(sources().join("clients").join(source)).env("PYTHONPATH", parts().join(self.part));
                 python.env("PYTHONDONTWRITEBYTECODE", "1");
                 python
             }
         };
-        let output = program.args(arguments).output().unwrap_or_else(|error| panic!("{program:?}: {error}"));
+        program.args([token, mode]).args(urls);
+        let output = program.output().unwrap_or_else(|error| panic!("{source}: {error}"));
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let said: BTreeMap<String, String> = serde_json::from_str(out.trim())
-            .unwrap_or_else(|error| panic!("{program:?}: {}: {error}: {out}\n{err}", output.status));
-        let mut steps = said;
-        let revision = steps.remove("revision").expect("the revision");
-        let named: Vec<&str> = steps.keys().map(String::as_str).collect();
-        let mut wanted = STEPS.map(|(name, _)| name);
-        wanted.sort_unstable();
-        assert_eq!(named, wanted, "{program:?} does every step");
-        Outcome { steps, revision }
+        let all: Vec<Outcome> = out
+            .lines()
+            .map(|line| outcome(line).unwrap_or_else(|error| panic!("{source}: {error}: {out}\n{err}")))
+            .collect();
+        assert!(
+            output.status.success() && all.len() == urls.len(),
+            "{source}: {}: {out}\n{err}",
+            output.status
+        );
+        all
     }
 
     /// Modules are looked up beside the script, so Node's clients are copied beside them.
@@ -136,6 +146,15 @@ impl Sdk {
             }
         }
     }
+}
+
+/// A line of a client.
+fn outcome(line: &str) -> anyhow::Result<Outcome> {
+    let mut steps: BTreeMap<String, String> = serde_json::from_str(line)?;
+    let revision = steps.remove("revision").context("no revision")?;
+    let done: BTreeSet<&str> = steps.keys().map(String::as_str).collect();
+    anyhow::ensure!(done == STEPS.map(|(name, _)| name).into(), "not every step was done");
+    Ok(Outcome { steps, revision })
 }
 
 /// A copy without its bytes where the file system allows it.

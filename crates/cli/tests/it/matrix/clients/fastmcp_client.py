@@ -1,11 +1,7 @@
-# FastMCP as a client: URL, TOKEN and its mode, `auto` or `legacy`.
-import sys
-
+# FastMCP as a client; its mode is FastMCP's, `auto` or `legacy`.
 import steps
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
-
-url, token, mode = sys.argv[1:]
 
 
 async def elicit(message, response_type, params, context) -> ElicitResult:
@@ -16,7 +12,7 @@ async def sample(messages, params, context) -> str:
     return "a fixed text"
 
 
-async def main() -> dict[str, str]:
+async def visit(url, token, mode) -> dict[str, str]:
     async with Client(url, auth=token, mode=mode, elicitation_handler=elicit, sampling_handler=sample) as client:
 
         async def call(name, arguments, on_progress):
@@ -31,4 +27,4 @@ async def main() -> dict[str, str]:
         return await steps.run(client.list_tools, call, cancel, lambda: client.protocol_version)
 
 
-steps.start(main)
+steps.start(visit)

@@ -1,13 +1,9 @@
-# The Python SDK 1.x as a client: URL, TOKEN and, for HTTP+SSE of 2024-11-05, the word `sse`.
-import sys
-
+# The Python SDK 1.x as a client; its mode is `http`, or `sse` for HTTP+SSE of 2024-11-05.
 import anyio
 import steps
 from mcp import ClientSession, types
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamablehttp_client
-
-url, token, *wire = sys.argv[1:]
 
 
 async def elicit(context, params) -> types.ElicitResult:
@@ -19,8 +15,8 @@ async def sample(context, params) -> types.CreateMessageResult:
     return types.CreateMessageResult(role="assistant", model="fixed", content=content)
 
 
-async def main() -> dict[str, str]:
-    connect = sse_client if wire else streamablehttp_client
+async def visit(url, token, mode) -> dict[str, str]:
+    connect = sse_client if mode == "sse" else streamablehttp_client
     async with connect(url, headers={"Authorization": f"Bearer {token}"}) as (read, write, *_):
         async with ClientSession(read, write, elicitation_callback=elicit, sampling_callback=sample) as session:
             with anyio.fail_after(steps.DEADLINE):
@@ -48,4 +44,4 @@ async def main() -> dict[str, str]:
             return await steps.run(list_tools, call, cancel, lambda: opened.protocolVersion)
 
 
-steps.start(main)
+steps.start(visit)

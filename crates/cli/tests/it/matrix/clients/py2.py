@@ -1,12 +1,8 @@
-# The Python SDK 2.x as a client: URL, TOKEN and its mode, `auto` or `legacy`.
-import sys
-
+# The Python SDK 2.x as a client; its mode is the SDK's, `auto` or `legacy`.
 import httpx2
 import steps
 from mcp import Client, types
 from mcp.client.streamable_http import streamable_http_client
-
-url, token, mode = sys.argv[1:]
 
 
 async def elicit(context, params) -> types.ElicitResult:
@@ -18,7 +14,7 @@ async def sample(context, params) -> types.CreateMessageResult:
     return types.CreateMessageResult(role="assistant", model="fixed", content=content)
 
 
-async def main() -> dict[str, str]:
+async def visit(url, token, mode) -> dict[str, str]:
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
         transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=mode, elicitation_callback=elicit, sampling_callback=sample) as client:
@@ -38,4 +34,4 @@ async def main() -> dict[str, str]:
             return await steps.run(list_tools, call, cancel, lambda: client.protocol_version)
 
 
-steps.start(main)
+steps.start(visit)

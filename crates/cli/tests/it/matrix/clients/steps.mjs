@@ -1,5 +1,6 @@
-// What both TypeScript clients do once they are connected: every step of the matrix, each with a deadline, and one line
-// of JSON with what came of them. `call(name, arguments, options)` is the SDK's own way to call a tool.
+// What both TypeScript clients do with each server that they are given: every step of the matrix, with a deadline each,
+// and a line of JSON with what came of them. A client is made anew for every server, but not its process: most of what a
+// process costs is its start.
 const DEADLINE = 10_000;
 const POLL = 50;
 
@@ -22,14 +23,22 @@ async function within(step) {
   }
 }
 
-export async function run({ open, list, call, revision, close }) {
+// Arguments are the token, the mode and the servers' addresses; `make(url, token, mode)` gives a client's functions, of
+// which `call(name, arguments, options)` is the SDK's own way to call a tool.
+export async function start(make) {
+  const [token, mode, ...urls] = process.argv.slice(2);
+  for (const url of urls) console.log(JSON.stringify(await visit(make(new URL(url), token, mode))));
+  process.exit(0);
+}
+
+async function visit({ open, list, call, revision, close }) {
   const text = async (name, args, options) => {
     const result = await call(name, args, options);
     if (result.isError) throw new Error(result.content[0].text);
     return result.content[0].text;
   };
   const opened = await within(open);
-  const label = `${process.pid}-${Date.now()}`;
+  const label = crypto.randomUUID();
   const steps = {
     list: async () => equal((await list()).filter(({ name }) => ["echo", "slow", "cancelled", "ask", "sample"].includes(name)).length, 5),
     echo: async () => equal(await text("echo", { message: "Grüße" }), "Grüße"),
@@ -52,9 +61,9 @@ export async function run({ open, list, call, revision, close }) {
   const outcome = {};
   for (const [name, step] of Object.entries(steps)) outcome[name] = opened === "ok" ? await within(step) : opened;
   outcome.revision = opened === "ok" ? revision() : "none";
-  console.log(JSON.stringify(outcome));
-  await Promise.race([close().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1000))]);
-  process.exit(0);
+  const closed = await within(close);
+  if (closed !== "ok") throw new Error(`not closed: ${closed}`);
+  return outcome;
 }
 
 export const answers = {

@@ -1,8 +1,9 @@
-# What every Python client does once it is connected: each step of the matrix with a deadline, and one line of JSON with
-# what came of them. `call(name, arguments, on_progress)` calls a tool and gives its result; `cancel(name, arguments,
-# on_progress, enough)` calls one and gives it up once the event `enough` is set.
+# What every Python client does with each server that it is given: every step of the matrix, with a deadline each, and a
+# line of JSON with what came of them. A client is made anew for every server, but not its process: most of what a process
+# costs is its start.
 import json
-import os
+import sys
+import uuid
 
 import anyio
 
@@ -35,21 +36,29 @@ def equal(found, wanted) -> None:
         raise AssertionError(f"{found!r} instead of {wanted!r}")
 
 
-def start(main) -> None:
-    """Runs a client, whose `main` gives what `run` gave; one that cannot connect, or not close, fails at every step."""
+def start(visit) -> None:
+    """Arguments are the token, the mode and the servers' addresses. `visit(url, token, mode)` gives what `run` gave; a
+    client that cannot connect, or not close, fails at every step.
+    """
+    token, mode, *urls = sys.argv[1:]
 
-    async def bounded() -> dict[str, str]:
+    async def bounded(url) -> dict[str, str]:
         with anyio.fail_after(DEADLINE * (len(STEPS) + 2)):
-            return await main()
+            return await visit(url, token, mode)
 
-    try:
-        outcome = anyio.run(bounded)
-    except Exception as error:
-        outcome = {name: reason(error) for name in STEPS} | {"revision": "none"}
-    print(json.dumps(outcome), flush=True)
+    for url in urls:
+        try:
+            outcome = anyio.run(bounded, url)
+        except Exception as error:
+            outcome = {name: reason(error) for name in STEPS} | {"revision": "none"}
+        print(json.dumps(outcome), flush=True)
 
 
 async def run(list_tools, call, cancel, revision) -> dict[str, str]:
+    """`call(name, arguments, on_progress)` calls a tool and gives its result; `cancel(name, arguments, on_progress,
+    enough)` calls one and gives it up once the event `enough` is set.
+    """
+
     async def text(name, arguments, on_progress=None) -> str:
         result = await call(name, arguments, on_progress)
         said = result.content[0].text
@@ -75,7 +84,7 @@ async def run(list_tools, call, cancel, revision) -> dict[str, str]:
 
     async def cancelling() -> None:
         enough = anyio.Event()
-        label = f"{os.getpid()}-{id(enough)}"
+        label = str(uuid.uuid4())
 
         # The first progress shows that the tool is running.
         async def on_progress(progress, total, message) -> None:

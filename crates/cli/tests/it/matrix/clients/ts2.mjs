@@ -1,23 +1,22 @@
-// The TypeScript SDK 2.x as a client: URL, TOKEN and its mode, `auto`, `legacy` or `2026-07-28`.
+// The TypeScript SDK 2.x as a client; its mode is the SDK's, `auto` or `legacy`.
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 
-import { answers, capabilities, run } from "./steps.mjs";
+import { answers, capabilities, start } from "./steps.mjs";
 
-const [url, token, mode] = process.argv.slice(2);
-const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { Authorization: `Bearer ${token}` } } });
-// Without a mode the SDK speaks as its version 1 does.
-const versionNegotiation = { mode: mode.startsWith("2") ? { pin: mode } : mode };
-const client = new Client({ name: "ts2", version: "1" }, { capabilities, versionNegotiation });
-client.setRequestHandler("elicitation/create", answers.elicit);
-client.setRequestHandler("sampling/createMessage", answers.sample);
-
-await run({
-  open: () => client.connect(transport),
-  list: async () => (await client.listTools()).tools,
-  call: (name, args, options) => client.callTool({ name, arguments: args }, options),
-  revision: () => client.getNegotiatedProtocolVersion(),
-  close: async () => {
-    await transport.terminateSession?.();
-    await client.close();
-  },
+await start((url, token, mode) => {
+  const transport = new StreamableHTTPClientTransport(url, { requestInit: { headers: { Authorization: `Bearer ${token}` } } });
+  // Without a mode the SDK is a legacy client.
+  const client = new Client({ name: "ts2", version: "1" }, { capabilities, versionNegotiation: { mode } });
+  client.setRequestHandler("elicitation/create", answers.elicit);
+  client.setRequestHandler("sampling/createMessage", answers.sample);
+  return {
+    open: () => client.connect(transport),
+    list: async () => (await client.listTools()).tools,
+    call: (name, args, options) => client.callTool({ name, arguments: args }, options),
+    revision: () => client.getNegotiatedProtocolVersion(),
+    close: async () => {
+      await transport.terminateSession();
+      await client.close();
+    },
+  };
 });
