@@ -122,7 +122,11 @@ fn pip(dir: &Path, packages: &[&str]) -> anyhow::Result<()> {
     let mut compile =
         run::command(python, &["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]);
     compile.arg(dir);
-    run::run(compile)
+    if run::run(compile).is_err() {
+        // It costs time at every start and nothing else; pip minds as little.
+        eprintln!("some modules in {} are of another Python and stay uncompiled", dir.display());
+    }
+    Ok(())
 }
 
 /// Installs into a directory of its own, without the packages' scripts.

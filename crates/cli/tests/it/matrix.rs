@@ -46,19 +46,20 @@ const FASTMCP: Sdk = Sdk { language: Language::Python, part: "fastmcp", package:
 enum Program {
     /// A file of `servers`, with its SDK.
     Script(Sdk, &'static str),
-    /// The fixture, of one era.
-    Fixture(&'static str),
+    /// The fixture.
+    Fixture,
 }
 
-/// A row of servers: its instance, its title in the table, and what it is.
-const SERVERS: [(&str, &str, Program); 7] = [
-    ("ts1", "TypeScript", Program::Script(TS1, "ts1.mjs")),
-    ("ts2", "TypeScript", Program::Script(TS2, "ts2.mjs")),
-    ("py1", "Python", Program::Script(PY1, "py1.py")),
-    ("py2", "Python", Program::Script(PY2, "py2.py")),
-    ("fastmcp", "FastMCP", Program::Script(FASTMCP, "fastmcp_server.py")),
-    ("rmcp", "rmcp", Program::Fixture("dual")),
-    ("rmcp-modern", "rmcp, 2026-07-28 only", Program::Fixture("modern")),
+/// The servers: instance, title in the table, program, and what else `berth deploy` is told. A program serves HTTP when
+/// it is given a `PORT`.
+const SERVERS: [(&str, &str, Program, &[&str]); 7] = [
+    ("ts1", "TypeScript", Program::Script(TS1, "ts1.mjs"), &[]),
+    ("ts2", "TypeScript", Program::Script(TS2, "ts2.mjs"), &[]),
+    ("py1", "Python", Program::Script(PY1, "py1.py"), &[]),
+    ("py2", "Python", Program::Script(PY2, "py2.py"), &[]),
+    ("fastmcp", "FastMCP", Program::Script(FASTMCP, "fastmcp_server.py"), &[]),
+    ("rmcp", "rmcp", Program::Fixture, &["--arg=--era", "--arg=dual"]),
+    ("rmcp-modern", "rmcp, 2026-07-28 only", Program::Fixture, &["--arg=--era", "--arg=modern"]),
 ];
 
 /// What a client is.
@@ -110,7 +111,7 @@ impl Program {
                 sdk.server(source, &dir);
                 dir
             }
-            Self::Fixture(_) => {
+            Self::Fixture => {
                 let fixture = Path::new(BERTH).with_file_name("fixture");
                 assert!(fixture.is_file(), "the fixture server is missing: run `cargo build -p fixture`");
                 fixture
@@ -121,15 +122,7 @@ impl Program {
     fn version(self) -> String {
         match self {
             Self::Script(sdk, _) => sdk.version(),
-            Self::Fixture(_) => rmcp_version(),
-        }
-    }
-
-    /// The arguments of the server.
-    fn arguments(self) -> Vec<String> {
-        match self {
-            Self::Script(..) => vec![],
-            Self::Fixture(era) => vec!["--era".to_owned(), era.to_owned()],
+            Self::Fixture => rmcp_version(),
         }
     }
 }
@@ -204,13 +197,9 @@ fn meet(urls: &[String], token: &str, dir: &Path) -> Vec<Vec<Outcome>> {
 fn every_client_works_with_every_server() {
     let dir = scratch("matrix");
     let platform = Platform::start(BERTH);
-    for (name, _, program) in SERVERS {
+    for (name, _, program, further) in SERVERS {
         let server = format!("file:{}", program.make(name, &dir.join("servers")).display());
-        let arguments: Vec<String> =
-            program.arguments().iter().map(|argument| format!("--arg={argument}")).collect();
-        let mut deploy = vec!["deploy", &server, "--name", name, "--wait"];
-        deploy.extend(arguments.iter().map(String::as_str));
-        platform.ok(&deploy);
+        platform.ok(&[&["deploy", &server, "--name", name, "--wait"], further].concat());
     }
     let urls = SERVERS.map(|(name, ..)| platform.mcp_url(name));
     let rows = meet(&urls, platform.token(), &dir);
@@ -236,7 +225,7 @@ fn every_client_works_with_every_server() {
 /// The table as Markdown: a row for each client, a column for each server.
 fn table(rows: &[Vec<Outcome>]) -> String {
     let mut text = String::from("| client | revision |");
-    for (_, title, program) in SERVERS {
+    for (_, title, program, _) in SERVERS {
         write!(text, " {} |", versioned(title, &program.version())).expect("text");
     }
     writeln!(text, "\n|---|---|{}", "---|".repeat(SERVERS.len())).expect("text");
@@ -297,13 +286,9 @@ impl Direct {
                 node
             }
             Program::Script(..) => Command::new(place.join("server")),
-            Program::Fixture(_) => {
-                let mut fixture = Command::new(place);
-                fixture.args(["--transport", "http", "--listen", &address.to_string()]);
-                fixture
-            }
+            Program::Fixture => Command::new(place),
         };
-        command.args(program.arguments()).env("PORT", address.port().to_string());
+        command.env("PORT", address.port().to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let direct =
             Self { child: command.spawn().expect("the server starts"), url: format!("http://{address}/mcp") };

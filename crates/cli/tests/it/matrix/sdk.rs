@@ -36,6 +36,7 @@ pub(super) struct Sdk {
 pub(super) fn parts() -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/parts");
     let dir = std::env::var_os("BERTH_PARTS").map_or(default, PathBuf::from);
+    assert!(Path::new(PYTHON).exists(), "{PYTHON} is missing: apt-get install python3");
     assert!(dir.join("fastmcp").exists(), "the SDKs are missing: run `cargo xtask parts`");
     dir.canonicalize().expect("it is there")
 }
