@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::catalog::Transport;
 use domain::ids::{CatalogEntryId, InstanceId};
 use domain::names::{EnvironmentName, InstanceName};
 use domain::secret::{self, Secrets};
@@ -11,11 +12,11 @@ use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// `POST /api/v1/instances`: what to deploy where. 201 with the [`Instance`]; nothing waits for a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
-    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, or `file:PATH` for a server that lies on
-    /// this machine (takes the role `admin`).
+    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `https://…` for a server that runs elsewhere, or
+    /// `file:PATH` for one that lies on this machine (the last two take the role `admin`).
     pub server: String,
     /// The instance's name; absent: made from the server's, with a number when taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,7 +27,8 @@ pub struct DeployRequest {
     /// An exact version; absent: the catalog's, or the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Plain settings by the names of the entry's inputs; for a bare package, environment variables.
+    /// Plain settings by the names of the entry's inputs; for a bare package, environment variables; for a server that
+    /// runs elsewhere, headers.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
     /// Secret settings, likewise.
@@ -39,6 +41,19 @@ pub struct DeployRequest {
     /// Further install constraints, such as `mcp<2`.
     #[serde(default)]
     pub constraints: Vec<String>,
+    /// How messages reach the server; absent: the catalog's, else standard input and output, else HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
+    /// Where a server that serves HTTP takes messages; absent: `/mcp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Which clients share a process: `shared`, `per-principal`, `per-session` or `pool(N)`; absent: the catalog's, else
+    /// `per-principal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Whether a session ends with the process that served it; absent: the catalog's, else no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict_sessions: Option<bool>,
     /// What the server may use.
     #[serde(default)]
     pub limits: Limits,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::catalog::Transport;
 use domain::secret::Secret;
 
 use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
@@ -196,9 +197,12 @@ pub(crate) enum ReachChoice {
   berth deploy npm:@modelcontextprotocol/server-everything --name everything --wait
   berth deploy pypi:mcp-server-time@2026.10.19 --name clock --set timezone=Europe/Berlin
   berth deploy npm:some-server --secret API_KEY=@key.txt
-  berth deploy file:./my-server --wait            (an executable, or a directory with one; `berth restart` takes it anew)")]
+  berth deploy file:./my-server --wait            (an executable, or a directory with one; `berth restart` takes it anew)
+  berth deploy file:./my-http-server --transport http --arg=--port={port} --wait
+  berth deploy https://mcp.example.com/mcp --name elsewhere --secret Authorization=@header.txt --wait")]
 pub(crate) struct DeployArgs {
-    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, or `file:PATH` for a server on Berth's own machine
+    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `file:PATH` for a server on Berth's own machine, or
+    /// `https://…` for one that runs elsewhere, whose settings and secrets are headers
     pub(crate) server: String,
     /// Name of the instance; default: made from the server's
     #[arg(long)]
@@ -221,6 +225,19 @@ pub(crate) struct DeployArgs {
     /// A further constraint for the install, such as `mcp<2`; may be repeated
     #[arg(long = "constraint", value_name = "CONSTRAINT")]
     pub(crate) constraints: Vec<String>,
+    /// How messages reach the server; default: the catalog's, else standard input and output
+    #[arg(long, value_enum)]
+    pub(crate) transport: Option<TransportChoice>,
+    /// Where a server that serves HTTP takes messages; default: `/mcp`, of HTTP+SSE `/sse`
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// Which clients share a process: `shared`, `per-principal`, `per-session` or `pool(N)`; default: the catalog's, else
+    /// `per-principal`
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<String>,
+    /// End a session with the process that served it, for servers that keep state for each
+    #[arg(long)]
+    pub(crate) strict_sessions: bool,
     /// Memory that the server may use, in MiB
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_mib: Option<u64>,
@@ -236,6 +253,27 @@ pub(crate) struct DeployArgs {
     /// Wait until it runs, showing each step
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+/// How messages reach a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportChoice {
+    /// Standard input and output
+    Stdio,
+    /// Streamable HTTP, on the port that the server finds in `PORT` or in the place of `{port}`
+    Http,
+    /// HTTP+SSE of 2024-11-05, likewise
+    Sse,
+}
+
+impl TransportChoice {
+    pub(crate) fn transport(self) -> Transport {
+        match self {
+            Self::Stdio => Transport::Stdio,
+            Self::Http => Transport::Http,
+            Self::Sse => Transport::Sse,
+        }
+    }
 }
 
 /// A command on one instance.

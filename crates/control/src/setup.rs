@@ -158,13 +158,7 @@ async fn first_run(store: &Store, keys: &MasterKey, config: &Config) -> Result<S
     let request = DeployRequest {
         server: "welcome".to_owned(),
         name: Some("welcome".to_owned()),
-        environment: None,
-        version: None,
-        settings: std::collections::BTreeMap::new(),
-        secrets: domain::secret::Secrets::new(),
-        args: Vec::new(),
-        constraints: Vec::new(),
-        limits: domain::spec::Limits::default(),
+        ..DeployRequest::default()
     };
     let welcome = deployment::plan(&request, &store::catalog::all(store).await?)?;
 

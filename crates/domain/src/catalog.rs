@@ -35,15 +35,23 @@ pub struct CatalogEntry {
 }
 
 /// How a client's messages reach a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Newline-delimited JSON on standard input and output.
+    #[default]
     Stdio,
     /// Streamable HTTP.
     Http,
     /// HTTP+SSE of 2024-11-05.
     Sse,
+}
+
+impl Transport {
+    /// Whether it is standard input and output.
+    pub fn is_stdio(&self) -> bool {
+        *self == Self::Stdio
+    }
 }
 
 /// One setting of a server (`server.json`'s Input).

@@ -1,4 +1,5 @@
-//! What an instance runs: a package of a registry, a server that lies on the host, or one that is part of the binary.
+//! What an instance runs: a package of a registry, a server that lies on the host, one that is part of the binary, or one
+//! that runs elsewhere and is reached over HTTP.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `file:PATH`,
-/// `builtin:NAME`.
+/// `builtin:NAME`, `https://…`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Package {
@@ -31,6 +32,11 @@ pub enum Package {
         /// An absolute path, such as `/srv/my-server`.
         path: String,
     },
+    /// A server that runs elsewhere: nothing is installed, and its instance has no process.
+    Remote {
+        /// Such as `https://mcp.example.com/mcp`.
+        url: String,
+    },
     /// A server that is part of this binary.
     Builtin {
         /// `welcome`.
@@ -41,10 +47,10 @@ pub enum Package {
 /// Why a text names no package.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackageError {
-    /// Neither `npm:`, `pypi:`, `file:` nor `builtin:`.
+    /// Neither `npm:`, `pypi:`, `file:`, `builtin:` nor an address.
     #[error(
-        "`{0}` names no package: write `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]` or `file:PATH`, or a name of the \
-         catalog"
+        "`{0}` names no package: write `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `file:PATH` or `https://…`, or a name \
+         of the catalog"
     )]
     Kind(String),
     /// The name breaks the registry's rule.
@@ -56,14 +62,19 @@ pub enum PackageError {
     /// A relative path, or one that says more than where something lies.
     #[error("`{0}` is not an absolute path without `.` and `..` (such as `/srv/my-server`)")]
     FilePath(String),
-    /// What lies on a host has no versions.
-    #[error("what `file:` names has no versions: it is what lies there")]
+    /// No address of a server.
+    #[error(
+        "`{0}` is not an address of a server: write it as `https://HOST/PATH`, without user, password and fragment"
+    )]
+    Url(String),
+    /// What lies on a host, or runs elsewhere, has no versions.
+    #[error("what `file:` or an address names has no versions: it is what is there")]
     NoVersions,
     /// A range, a tag or an empty text where an exact version belongs.
     #[error("`{0}` is not an exact version: ranges and tags are not accepted, leave it out for the newest")]
     Version(String),
     /// A kind that is known and not supported here.
-    #[error("`{0}` packages cannot run here yet: use an `npm:`, `pypi:` or `file:` package")]
+    #[error("`{0}` packages cannot run here yet: use an `npm:`, `pypi:` or `file:` package, or an address")]
     Unsupported(&'static str),
 }
 
@@ -73,6 +84,7 @@ impl Package {
         match self {
             Self::Npm { name, .. } | Self::Pypi { name, .. } | Self::Builtin { name } => name,
             Self::File { path } => path,
+            Self::Remote { url } => url,
         }
     }
 
@@ -80,7 +92,7 @@ impl Package {
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::Npm { version, .. } | Self::Pypi { version, .. } => version.as_deref(),
-            Self::File { .. } | Self::Builtin { .. } => None,
+            Self::File { .. } | Self::Remote { .. } | Self::Builtin { .. } => None,
         }
     }
 
@@ -93,7 +105,7 @@ impl Package {
         Ok(match self {
             Self::Npm { name, .. } => Self::Npm { name, version },
             Self::Pypi { name, .. } => Self::Pypi { name, version },
-            Self::File { .. } => return Err(PackageError::NoVersions),
+            Self::File { .. } | Self::Remote { .. } => return Err(PackageError::NoVersions),
             builtin @ Self::Builtin { .. } => builtin,
         })
     }
@@ -106,6 +118,7 @@ impl fmt::Display for Package {
             Self::Pypi { .. } => "pypi",
             Self::File { .. } => "file",
             Self::Builtin { .. } => "builtin",
+            Self::Remote { url } => return f.write_str(url),
         };
         write!(f, "{kind}:{}", self.name())?;
         self.version().map_or(Ok(()), |version| write!(f, "@{version}"))
@@ -146,7 +159,8 @@ impl FromStr for Package {
             }
             "builtin" => Ok(Self::Builtin { name: rest.to_owned() }),
             "oci" => Err(PackageError::Unsupported("oci:")),
-            "http" | "https" => Err(PackageError::Unsupported("https://")),
+            "http" | "https" if is_server_url(text) => Ok(Self::Remote { url: text.to_owned() }),
+            "http" | "https" => Err(PackageError::Url(text.to_owned())),
             _ => Err(PackageError::Kind(text.to_owned())),
         }
     }
@@ -172,6 +186,19 @@ fn is_plain_path(text: &str) -> bool {
         && text
             .strip_prefix('/')
             .is_some_and(|parts| parts.split('/').all(|part| !part.is_empty() && part != "." && part != ".."))
+}
+
+/// An address with a host and a path, and nothing that says who asks or what part is meant.
+fn is_server_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    !host.is_empty()
+        && !host.starts_with(':')
+        && !host.contains('@')
+        && text.len() <= 2048
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\'))
 }
 
 /// npm's rule for new packages: URL-safe, lower-case, at most 214 characters, not starting with `.`, `_` or `-`.
@@ -247,7 +274,11 @@ mod tests {
         check("pypi:-x", "PypiName(\"-x\")");
         check("pypi:x; rm -rf /", "PypiName(\"x; rm -rf /\")");
         check("oci:nginx", "Unsupported(\"oci:\")");
-        check("https://example.com/mcp", "Unsupported(\"https://\")");
+        check("https://example.com/mcp?x=1", "https://example.com/mcp?x=1");
+        check("http://127.0.0.1:8080/mcp", "http://127.0.0.1:8080/mcp");
+        check("https://a:b@example.com/mcp", "Url(\"https://a:b@example.com/mcp\")");
+        check("https:///mcp", "Url(\"https:///mcp\")");
+        check("https://example.com/#x", "Url(\"https://example.com/#x\")");
         check("everything", "Kind(\"everything\")");
         check("gem:x", "Kind(\"gem:x\")");
     }

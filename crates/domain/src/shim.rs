@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 pub const KEY_HEADER: &str = "berth-key";
 /// The header that names the principal of a call, such as `user:0198…` or `token:0198…`.
 pub const PRINCIPAL_HEADER: &str = "berth-principal";
+/// The header that carries the compiled rule of a call's principal, as Base64 of JSON; absent: everything is allowed.
+pub const RULE_HEADER: &str = "berth-rule";
 /// Everything that begins with this is Berth's own and is stripped from what comes from outside.
 pub const HEADER_PREFIX: &str = "berth-";
 /// The socket's file name in the instance's own socket directory.
@@ -43,9 +45,22 @@ pub struct ShimConfig {
     pub socket_dir: PathBuf,
     /// Where the server's standard error goes; rotated by the shim.
     pub log: PathBuf,
-    /// Where the shim keeps which sessions were ended, so that they stay so when it is started again.
+    /// Where the shim keeps which sessions were ended, so that they stay so when it is started again. What their clients
+    /// said of themselves lies beside it, in `clients`.
     pub sessions: PathBuf,
-    /// Program and arguments. The runtime has put its sandbox in front.
+    /// Where is kept what is found out of a package's servers, such as the eras that they speak.
+    pub facts: PathBuf,
+    /// Which clients share a process of the server.
+    pub mode: Mode,
+    /// Whether sessions end with the process that served them, for servers that keep state for each.
+    #[serde(default)]
+    pub strict_sessions: bool,
+    /// Milliseconds after which a process that nobody has called is stopped; the shared one is kept.
+    pub idle_ms: u64,
+    /// How the server is reached.
+    #[serde(default)]
+    pub link: Link,
+    /// Program and arguments, empty for a server that runs elsewhere. The runtime has put its sandbox in front.
     pub command: Vec<String>,
     /// The working directory of the command.
     pub cwd: PathBuf,
@@ -63,6 +78,100 @@ pub struct ShimConfig {
     pub startup_ms: u64,
     /// Calls in flight, all clients together; more are answered 503 with `Retry-After`.
     pub max_in_flight: usize,
+}
+
+/// How a shim reaches its server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Link {
+    /// Standard input and output of the process that it starts.
+    #[default]
+    Stdio,
+    /// HTTP, on a port of this host that the process it starts is told.
+    Port {
+        /// Such as `/mcp`.
+        path: String,
+        /// HTTP+SSE of 2024-11-05.
+        sse: bool,
+    },
+    /// HTTP, somewhere else. The environment and the secrets are headers.
+    Remote {
+        /// Such as `https://mcp.example.com/mcp`.
+        url: String,
+        /// HTTP+SSE of 2024-11-05.
+        sse: bool,
+    },
+}
+
+/// What stands for the port in arguments and environment of a server with [`Link::Port`].
+pub const PORT_PLACEHOLDER: &str = "{port}";
+
+/// Which clients share a process of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Mode {
+    /// All. The server is told of no client, and so can ask none anything.
+    Shared,
+    /// Those of one principal that declare the same capabilities.
+    #[default]
+    PerPrincipal,
+    /// None: each session has its own. Modern clients, which have no sessions, share as in [`Mode::PerPrincipal`].
+    PerSession,
+    /// Those that declare the same capabilities, spread over so many processes.
+    Pool(u16),
+}
+
+/// The most processes of a [`Mode::Pool`].
+const MAX_POOL: u16 = 64;
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Shared => f.write_str("shared"),
+            Self::PerPrincipal => f.write_str("per-principal"),
+            Self::PerSession => f.write_str("per-session"),
+            Self::Pool(processes) => write!(f, "pool({processes})"),
+        }
+    }
+}
+
+/// Why a text names no mode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no process mode: use `shared`, `per-principal`, `per-session` or `pool(N)` with N from 1 to {MAX_POOL}"
+)]
+pub struct ModeError(String);
+
+impl std::str::FromStr for Mode {
+    type Err = ModeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "shared" => Ok(Self::Shared),
+            "per-principal" => Ok(Self::PerPrincipal),
+            "per-session" => Ok(Self::PerSession),
+            _ => text
+                .strip_prefix("pool(")
+                .and_then(|rest| rest.strip_suffix(')')?.parse().ok())
+                .filter(|processes| (1..=MAX_POOL).contains(processes))
+                .map(Self::Pool)
+                .ok_or_else(|| ModeError(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Mode {
+    type Error = ModeError;
+
+    fn try_from(text: String) -> Result<Self, ModeError> {
+        text.parse()
+    }
+}
+
+impl From<Mode> for String {
+    fn from(mode: Mode) -> Self {
+        mode.to_string()
+    }
 }
 
 /// How a stdio server is first spoken to. Some SDKs lock their era on the first message, so nobody else may speak first.
@@ -90,6 +199,8 @@ pub struct ShimStatus {
     pub restarts: u64,
     /// Calls in flight.
     pub in_flight: usize,
+    /// Processes of the server that run now.
+    pub processes: usize,
 }
 
 /// The state of the server beside a shim.
@@ -126,4 +237,19 @@ pub enum ServerState {
         /// Since when.
         since: Timestamp,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_texts() {
+        for text in ["shared", "per-principal", "per-session", "pool(4)"] {
+            assert_eq!(text.parse::<Mode>().map(|mode| mode.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "Shared", "pool", "pool()", "pool(0)", "pool(65)", "pool(x)"] {
+            assert!(text.parse::<Mode>().is_err(), "{text}");
+        }
+    }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Transport;
 use crate::ids::InstanceId;
 use crate::names::{AccountName, InstanceName};
 use crate::package::Package;
 use crate::secret::{self, Secret, Secrets};
+use crate::shim::Mode;
 
 /// Whether an instance should run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -72,9 +74,23 @@ pub struct Launch {
     /// Lets the package's own install scripts (npm) or source distributions (PyPI) run. Off unless the entry says so.
     #[serde(default)]
     pub install_scripts: bool,
+    /// How messages reach the server.
+    #[serde(default, skip_serializing_if = "Transport::is_stdio")]
+    pub transport: Transport,
+    /// Where a server that serves HTTP on its host takes messages; absent: `/mcp`, of HTTP+SSE `/sse`. It finds its port in
+    /// the environment variable `PORT`, and for `{port}` in its arguments and settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Further programs that the server starts (such as `git`), which must be on the host.
     #[serde(default)]
     pub programs: Vec<String>,
+    /// Which clients share a process of it: `shared`, `per-principal`, `per-session` or `pool(N)`. Absent: `per-principal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mode: Option<Mode>,
+    /// Whether a session ends with the process that served it, because the server keeps state for each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict_sessions: bool,
 }
 
 /// What a server may use. Absent: the runtime's default.

@@ -123,6 +123,12 @@ pub struct Marks {
     pub level: Option<Span>,
     /// `params.notifications` of `subscriptions/listen`.
     pub notifications: Option<Span>,
+    /// `params.inputResponses` of a request that is sent again with its client's answers.
+    pub input_responses: Option<Span>,
+    /// `params.requestState`, or `result.requestState` of a result that asks for input.
+    pub request_state: Option<Span>,
+    /// `result.inputRequests`.
+    pub input_requests: Option<Span>,
     /// `result.resultType`.
     pub result_type: Option<Span>,
     /// `result.ttlMs`.
@@ -379,6 +385,9 @@ fn body_member(
         (Part::Params, "progressToken") => (&mut marks.progress_token, "progressToken"),
         (Part::Params, "level") => (&mut marks.level, "level"),
         (Part::Params, "notifications") => (&mut marks.notifications, "notifications"),
+        (Part::Params, "inputResponses") => (&mut marks.input_responses, "inputResponses"),
+        (Part::Params | Part::Result, "requestState") => (&mut marks.request_state, "requestState"),
+        (Part::Result, "inputRequests") => (&mut marks.input_requests, "inputRequests"),
         (Part::Result, "resultType") => (&mut marks.result_type, "resultType"),
         (Part::Result, "ttlMs") => (&mut marks.ttl, "ttlMs"),
         (Part::Result, "cacheScope") => (&mut marks.cache_scope, "cacheScope"),

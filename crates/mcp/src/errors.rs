@@ -18,6 +18,8 @@ pub const INTERNAL_ERROR: i64 = -32603;
 pub const TRANSPORT: i64 = -32000;
 /// A header says something else than the body (2026-07-28).
 pub const HEADER_MISMATCH: i64 = -32020;
+/// The server needs what the client has not declared (2026-07-28); `data` is `{"requiredCapabilities":{…}}`.
+pub const MISSING_REQUIRED_CLIENT_CAPABILITY: i64 = -32021;
 /// The revision asked for is not served here (2026-07-28); `data` is `{"supported":[…],"requested":"…"}`.
 pub const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
 

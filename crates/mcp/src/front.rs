@@ -1,15 +1,14 @@
 //! The front's rules: is a message from a client legacy or modern, and do its headers agree with its body.
 //!
 //! The order of the rules is that of the official SDKs (reference servers answer `initialize` as legacy whatever else
-//! it carries). HTTP appears as numbers and texts only. `Mcp-Param-*` is not compared: that needs the tool's schema.
+//! it carries). HTTP appears as numbers and texts only. `Mcp-Param-*` is compared in `crate::headers`, because that needs
+//! the schema of the tool.
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::envelope::{Envelope, Kind, Span};
 use crate::errors;
+use crate::headers;
 use crate::revision::{self, Era, Revision};
 use crate::translate;
 
@@ -150,16 +149,12 @@ fn modern(envelope: &Envelope<'_>, method: &str, version: Span, fields: &Fields<
         let message = format!("`{method}` is no method of this revision");
         return Err(Refusal::new(404, errors::METHOD_NOT_FOUND, message));
     }
-    let named = match method {
-        "tools/call" | "prompts/get" => Some((envelope.marks.name, "`params.name`")),
-        "resources/read" => Some((envelope.marks.uri, "`params.uri`")),
-        "tasks/get" | "tasks/update" | "tasks/cancel" => Some((envelope.marks.task_id, "`params.taskId`")),
-        _ => None,
-    };
-    if let Some((span, what)) = named {
+    if let Some((span, what)) = headers::named(method, &envelope.marks) {
         let body = span.and_then(|span| envelope.string(span));
         let agrees = match (fields.name, &body) {
-            (Field::One(header), Some(body)) => decoded(header).is_some_and(|header| header == *body),
+            (Field::One(header), Some(body)) => {
+                headers::decoded(header).is_some_and(|header| header == *body)
+            }
             // A server says best what it misses when neither names anything.
             (Field::Absent, None) => true,
             _ => false,
@@ -169,14 +164,6 @@ fn modern(envelope: &Envelope<'_>, method: &str, version: Span, fields: &Fields<
         }
     }
     Ok(Era::Modern)
-}
-
-/// A header's value as the text it stands for: `=?base64?…?=` is Base64 of UTF-8.
-fn decoded(header: &str) -> Option<Cow<'_, str>> {
-    match header.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
-        Some(coded) => String::from_utf8(STANDARD.decode(coded).ok()?).ok().map(Cow::Owned),
-        None => Some(Cow::Borrowed(header)),
-    }
 }
 
 fn mismatch(header: &str, body: &str) -> Refusal {

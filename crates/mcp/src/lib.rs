@@ -3,16 +3,20 @@
 //! Everything here takes bytes and events and gives bytes and actions. It opens nothing, waits for nothing and reads no
 //! clock, so every rule can be tested with a table. It knows no database, no Docker, no users.
 
+pub mod client;
 pub mod envelope;
 pub mod errors;
 pub mod front;
+pub mod headers;
 mod json;
 pub mod level;
 pub mod lines;
 mod listeners;
 pub mod mux;
 pub mod opening;
+pub mod park;
 pub mod revision;
+pub mod rule;
 pub mod session;
 pub mod sse;
 pub(crate) mod translate;

@@ -187,6 +187,19 @@ impl<C: Clone> Listeners<C> {
         Some(&self.streams.get(&self.stream_of(session)?)?.to)
     }
 
+    /// The session that opened its stream last, and where it listens.
+    pub(crate) fn youngest_session(&self) -> Option<(SessionId, &C)> {
+        self.streams.values().rev().find_map(|stream| match stream.kind {
+            Kind::Session(session) => Some((session, &stream.to)),
+            Kind::Listen { .. } => None,
+        })
+    }
+
+    /// Whether there are any streams.
+    pub(crate) fn any(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
     fn open(&mut self, kind: Kind, to: C) -> Result<StreamKey, NotOpened> {
         if MAX_STREAMS <= self.streams.len() {
             return Err(NotOpened::Full);

@@ -1,58 +1,115 @@
-//! Many clients, one stdio process: ids and progress tokens are replaced by numbers of our own on the way in and
+//! Many clients, one server process: ids and progress tokens are replaced by numbers of our own on the way in and
 //! restored, byte for byte, on the way out, so that nobody can hear, answer or cancel what is another's.
 //!
 //! Events come in as method calls; what is to be written to the server is appended to `out`, and what is to be given to
 //! a caller is returned. `C` is the shell's handle of a caller. Nothing here waits, so time is given by the caller.
 //!
-//! Where the caller's era is not the process's, messages are translated on the way (`crate::translate`).
+//! Where the caller's era is not the process's, messages are translated on the way (`crate::translate`), and a server's
+//! question in mid-call becomes what the client's era has for it (`questions`).
 //!
-//! What a shared process cannot do: a request of the server's cannot be attributed to a caller, so `ping` is answered
-//! here and all others are refused. A log message is a call's when it can be nobody else's; while no call is in flight
-//! it goes to the sessions that listen; otherwise to nobody, because it could be another's secret.
+//! A log message is a call's when it can be nobody else's; while no call is in flight it goes to the sessions that listen;
+//! otherwise to nobody, because it could be another's secret.
 
+mod from_server;
 mod own;
+mod questions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::envelope::{self, Envelope, EnvelopeError, Kind, Span};
+use crate::client::{Capabilities, Hello};
+use crate::envelope::{Envelope, EnvelopeError, Span};
 use crate::errors;
 use crate::level::Level;
+use crate::listeners::Listeners;
 pub use crate::listeners::{Changes, NotOpened, Offers, StreamKey};
-use crate::listeners::{Listeners, Watcher};
+use crate::mux::questions::{Asking, Question};
 use crate::opening::{self, Backend, Speaks};
+use crate::park::{self, RequestDigest, Tickets};
 use crate::revision::Era;
+use crate::rule::Rule;
 use crate::session::SessionId;
 use crate::translate;
 
 /// A call whose caller has left is waited for that long, then cancelled, so that its slot is not held for ever.
 const ABANDONED_AFTER: Duration = Duration::from_mins(5);
 
-/// Names a call in flight: its id on the server's side.
+/// Names a call in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallKey(u64);
 
 /// Who calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// The era of the message.
     pub era: Era,
+    /// A hash of the principal ([`crate::session::principal_hash`]).
+    pub principal: [u8; 16],
     /// The session of a legacy message.
     pub session: Option<SessionId>,
+    /// What the client of the session said at `initialize`.
+    pub hello: Option<Arc<Hello>>,
+    /// What the client can be asked.
+    pub can: Capabilities,
+    /// Whether the answer can be a stream, on which requests to the client travel.
+    pub takes_requests: bool,
+    /// What the caller may use; absent: everything.
+    pub rule: Option<Arc<Rule>>,
+}
+
+impl Caller {
+    fn is_of_session(&self, other: &Self) -> bool {
+        self.era == Era::Legacy
+            && other.era == Era::Legacy
+            && self.session.is_some()
+            && self.session == other.session
+    }
+}
+
+/// What a multiplexer is made with.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The instance's key, from which the seal of `requestState` is derived.
+    pub instance_key: &'a str,
+    /// Fresh random bytes.
+    pub random: [u8; park::RANDOM],
+    /// Requests to clients are numbered from here on. Of one instance no two multiplexers may share numbers.
+    pub first_question: u64,
+    /// All callers are one principal's, so that a question outside of any call may go to whoever listens.
+    pub is_private: bool,
+    /// A question comes with the call that it belongs to; otherwise calls are one at a time once the server has asked.
+    pub owners_are_known: bool,
 }
 
 /// The calls in flight on one process.
 #[derive(Debug)]
 pub struct Mux<C> {
     calls: HashMap<u64, Call<C>>,
+    /// Calls that the server knows by a later number, because they were sent again with answers.
+    again: HashMap<u64, u64>,
     /// Requests of the multiplexer's own that the server has not answered.
     own: HashMap<u64, Own>,
+    /// Requests of the server's that its clients have not answered.
+    questions: HashMap<u64, Question>,
+    /// Those of which nobody knows yet whom they are for.
+    unowned: VecDeque<u64>,
     listeners: Listeners<C>,
     backend: Backend,
+    tickets: Tickets,
+    is_private: bool,
+    owners_are_known: bool,
+    /// Whether the server has ever asked its client anything.
+    asks: bool,
     /// The level that the server was told to log from; absent while it was told nothing.
     level: Option<Level>,
     next: u64,
+    next_question: u64,
+    /// When [`Mux::tick`] is due at the latest.
+    due: Option<Duration>,
+    /// What has to be given to callers beside what the last event returned.
+    more: VecDeque<Output<C>>,
     dropped: Dropped,
 }
 
@@ -76,7 +133,7 @@ pub struct Dropped {
     pub unknown_answers: u64,
     /// Notifications that belong to no call in flight.
     pub notifications: u64,
-    /// Requests that a shared process cannot pass to a client; each was refused.
+    /// Requests that could not be passed to a client; each was refused.
     pub requests: u64,
 }
 
@@ -88,12 +145,17 @@ struct Call<C> {
     raw_id: Box<str>,
     raw_token: Option<Box<str>>,
     translation: Translation,
+    /// Whether it is `server/discover`.
+    is_discover: bool,
+    /// The method, when its answer is a list that the caller's rule looks at.
+    filtered: Option<Box<str>>,
     /// The level from which a modern caller asked for log messages.
     level: Option<Level>,
     /// The resource that the session watches once this call has succeeded.
     watches: Option<Box<str>>,
     /// When its caller left, of a legacy call that goes on.
     left_at: Option<Duration>,
+    asking: Asking,
 }
 
 /// What has to be done to the answer of a call.
@@ -120,7 +182,7 @@ pub enum Begun {
 /// What a line of the server's means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output<C> {
-    /// The answer to a call, which is over now.
+    /// The answer to a call. The call is over, or waits for its client to call again with what it was asked.
     Answer {
         /// Whose.
         to: C,
@@ -129,14 +191,14 @@ pub enum Output<C> {
         /// `error.code`, of an error to a modern caller.
         code: Option<i64>,
     },
-    /// A notification to a call that goes on.
+    /// A notification or a request to the client of a call that goes on.
     Between {
         /// Whose.
         to: C,
         /// With the client's own token.
         message: Vec<u8>,
     },
-    /// A notification to everybody who listens for it; each as that client hears it.
+    /// As [`Output::Between`], to everybody who is concerned; each as that client hears it.
     Many(Vec<(C, Vec<u8>)>),
     /// It went to nobody: answered here, or counted in [`Dropped`].
     Nobody,
@@ -151,25 +213,35 @@ pub enum Noted<C> {
     Forwarded,
     /// It cancelled a call, which is over now: its caller gets no answer.
     Cancelled(C),
-    /// It says nothing to a shared process.
+    /// It says nothing to this process.
     Ignored,
 }
 
 impl<C: Clone> Mux<C> {
     /// No calls yet, and no server either.
-    pub fn new() -> Self {
+    pub fn new(setup: &Setup<'_>) -> Self {
         Self {
             calls: HashMap::new(),
+            again: HashMap::new(),
             own: HashMap::new(),
+            questions: HashMap::new(),
+            unowned: VecDeque::new(),
             listeners: Listeners::new(),
             backend: Backend::default(),
+            tickets: Tickets::new(setup.instance_key, setup.random),
+            is_private: setup.is_private,
+            owners_are_known: setup.owners_are_known,
+            asks: false,
             level: None,
             next: 1,
+            next_question: setup.first_question,
+            due: None,
+            more: VecDeque::new(),
             dropped: Dropped::default(),
         }
     }
 
-    /// Calls in flight, those whose callers have left included: the server works on them.
+    /// Calls in flight, those whose callers have left or are asked something included: the server works on them.
     pub fn in_flight(&self) -> usize {
         self.calls.len()
     }
@@ -179,19 +251,54 @@ impl<C: Clone> Mux<C> {
         self.dropped
     }
 
+    /// Whether the server has ever asked its client anything; from then on calls may have to wait for one another.
+    pub fn asks(&self) -> bool {
+        self.asks
+    }
+
+    /// It is known of this server that it asks its client.
+    pub fn set_asks(&mut self) {
+        self.asks = true;
+    }
+
+    /// Whether a request may be sent now. Of a process that asks, calls of several clients go one at a time, because
+    /// nothing says which call a question belongs to.
+    pub fn admits(&self, caller: &Caller) -> bool {
+        !self.asks
+            || self.owners_are_known
+            || !self.backend.declares
+            || self.calls.values().all(|call| call.caller.is_of_session(caller))
+    }
+
+    /// What has to be given to callers beside what the last event returned; to be asked until there is no more.
+    pub fn more(&mut self) -> Option<Output<C>> {
+        self.more.pop_front()
+    }
+
+    /// When [`Mux::tick`] is due.
+    pub fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
     /// A server was opened: what the clients were promised of the one before it is asked of this one.
     pub fn open(&mut self, backend: Backend, out: &mut Vec<u8>) {
         self.backend = backend;
-        self.level = None;
-        let watched: Vec<Box<str>> = self.listeners.watched().map(Box::from).collect();
-        if self.backend.speaks == Speaks::Modern {
-            self.listen_to_changes(out);
-        } else {
+        if self.backend.speaks != Speaks::Modern {
             out.extend_from_slice(opening::initialized());
-            if let Some(level) = self.listeners.lowest_level() {
-                self.want_level(level, out);
-            }
         }
+        self.ask_again(out);
+    }
+
+    /// Asks the server for everything that it keeps for its client.
+    pub fn ask_again(&mut self, out: &mut Vec<u8>) {
+        self.level = None;
+        if self.backend.speaks == Speaks::Modern {
+            self.own.clear();
+            self.listen_to_changes(out);
+        } else if let Some(level) = self.listeners.lowest_level() {
+            self.want_level(level, out);
+        }
+        let watched: Vec<Box<str>> = self.listeners.watched().map(Box::from).collect();
         for uri in watched {
             self.watch(&uri, out);
         }
@@ -204,10 +311,11 @@ impl<C: Clone> Mux<C> {
         id: Span,
         caller: Caller,
         to: C,
+        now: Duration,
         out: &mut Vec<u8>,
     ) -> Begun {
         let method = message.method();
-        if let Some(answer) = self.answer_here(message, &method, caller, out) {
+        if let Some(answer) = self.answer_here(message, &method, &caller, out) {
             return Begun::Answered(answer);
         }
         let translation = match (caller.era, self.backend.speaks) {
@@ -217,6 +325,12 @@ impl<C: Clone> Mux<C> {
             (Era::Legacy, Speaks::Modern) => Translation::ToLegacy,
             _ => Translation::None,
         };
+        let may_ask = questions::may_ask(&method) && caller.takes_requests && !caller.can.is_none();
+        if let Translation::ToModern { .. } = translation
+            && let Some(state) = message.marks.request_state.filter(|_| questions::may_ask(&method))
+        {
+            return self.resume(message, &method, id, state, to, &caller, now, out);
+        }
         let level = message.marks.meta_log_level.filter(|_| caller.era == Era::Modern);
         let level = level.and_then(|span| message.string(span)).and_then(|name| Level::of(&name));
         if let (Some(level), Translation::ToModern { .. }) = (level, translation) {
@@ -236,15 +350,25 @@ impl<C: Clone> Mux<C> {
         let mut meta = Vec::new();
         match translation {
             Translation::None => {}
-            Translation::ToModern { .. } => translate::strip_meta(message, &mut edits),
+            Translation::ToModern { .. } => {
+                translate::strip_meta(message, &mut edits);
+                translate::strip_retry(message, &mut edits);
+            }
             Translation::ToLegacy => {
                 let level = caller.session.and_then(|session| self.listeners.level(session));
-                let members = translate::modern_meta(&self.backend.client, level.map(Level::name));
+                let members = self.meta_for(&caller, level);
                 translate::put_meta(message, &members, &mut meta, &mut edits);
             }
         }
+        let from = out.len();
         message.splice(&mut edits, out);
+        let asking = Asking::new(
+            (may_ask && translation == Translation::ToLegacy).then(|| out[from..].into()),
+            self.digest_for(message, &method, may_ask, translation),
+        );
         out.push(b'\n');
+        let filtered =
+            caller.rule.as_ref().filter(|_| Rule::is_list(&method)).map(|_| method.as_ref().into());
         self.calls.insert(
             key,
             Call {
@@ -253,12 +377,40 @@ impl<C: Clone> Mux<C> {
                 raw_id: message.raw(id).into(),
                 raw_token: token.map(|span| message.raw(span).into()),
                 translation,
+                is_discover: method == "server/discover",
+                filtered,
                 level,
                 watches,
                 left_at: None,
+                asking,
             },
         );
         Begun::Forwarded(CallKey(key))
+    }
+
+    /// What a modern server is told of a legacy client.
+    fn meta_for(&self, caller: &Caller, level: Option<Level>) -> String {
+        let hello = caller.hello.as_deref();
+        let client = hello.map(|hello| &*hello.client_info).filter(|info| !info.is_empty());
+        let capabilities = match hello {
+            _ if !caller.takes_requests => "{}",
+            Some(hello) => &hello.capabilities,
+            None => &caller.can.json(),
+        };
+        translate::modern_meta(client.unwrap_or(&self.backend.client), capabilities, level.map(Level::name))
+    }
+
+    /// Of a call that may be parked. It is not made for others: it costs a pass over the arguments.
+    fn digest_for(
+        &self,
+        message: &Envelope<'_>,
+        method: &str,
+        may_ask: bool,
+        translation: Translation,
+    ) -> Option<RequestDigest> {
+        let is_wanted =
+            may_ask && self.backend.declares && matches!(translation, Translation::ToModern { .. });
+        is_wanted.then(|| park::digest(method, message.params.map_or("", |span| message.raw(span))))
     }
 
     /// Opens the stream of a modern client's `subscriptions/listen` to a legacy server; also gives the acknowledgement,
@@ -276,9 +428,18 @@ impl<C: Clone> Mux<C> {
         Ok((opened.key, opened.acknowledged))
     }
 
-    /// Opens the stream of a session; the one that it had before is given back, to be ended.
-    pub fn open_session(&mut self, session: SessionId, to: C) -> Result<(StreamKey, Option<C>), NotOpened> {
-        self.listeners.open_session(session, to)
+    /// Opens the stream of a session; the one that it had before is given back, to be ended. What the server has asked
+    /// outside of any call goes to it.
+    pub fn open_session(
+        &mut self,
+        session: SessionId,
+        to: C,
+        now: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<(StreamKey, Option<C>), NotOpened> {
+        let opened = self.listeners.open_session(session, to)?;
+        self.settle(now, out);
+        Ok(opened)
     }
 
     /// Where a session listens.
@@ -306,6 +467,7 @@ impl<C: Clone> Mux<C> {
         for uri in unwatched {
             self.unwatch(&uri, out);
         }
+        self.refuse_session(session, out);
         stream
     }
 
@@ -314,12 +476,33 @@ impl<C: Clone> Mux<C> {
         self.listeners.end()
     }
 
+    /// Whether anybody hears what the server says by itself.
+    pub fn has_listeners(&self) -> bool {
+        self.listeners.any()
+    }
+
     /// Takes a client's notification.
-    pub fn notification(&mut self, message: &Envelope<'_>, caller: Caller, out: &mut Vec<u8>) -> Noted<C> {
+    pub fn notification(
+        &mut self,
+        message: &Envelope<'_>,
+        caller: &Caller,
+        now: Duration,
+        out: &mut Vec<u8>,
+    ) -> Noted<C> {
+        let same_legacy = caller.era == Era::Legacy && self.backend.speaks != Speaks::Modern;
         match message.method().as_ref() {
-            "notifications/cancelled" if caller.era == Era::Legacy => self.cancelled(message, caller, out),
-            // The process was initialised once and was promised no roots, and it has sent no request that could
-            // progress. Modern clients cancel by closing the response.
+            "notifications/cancelled" if caller.era == Era::Legacy => {
+                self.cancelled(message, caller, now, out)
+            }
+            // Of a client that the process was told of: it may have roots, and be working on a question.
+            "notifications/progress" | "notifications/roots/list_changed"
+                if same_legacy && self.backend.declares =>
+            {
+                message.splice(&mut [], out);
+                out.push(b'\n');
+                Noted::Forwarded
+            }
+            // The process was initialised once, and modern clients cancel by closing the response.
             "notifications/cancelled"
             | "notifications/initialized"
             | "notifications/progress"
@@ -341,12 +524,17 @@ impl<C: Clone> Mux<C> {
     pub fn left(&mut self, key: CallKey, now: Duration, out: &mut Vec<u8>) {
         match self.calls.get_mut(&key.0) {
             Some(call) if call.caller.era == Era::Legacy => call.left_at = Some(now),
-            Some(_) => self.give_up(key.0, out),
+            // Its caller has got an answer: what it is asked.
+            Some(call) if call.asking.is_parked() => {}
+            Some(_) => {
+                self.give_up(key.0, out);
+                self.settle(now, out);
+            }
             None => {}
         }
     }
 
-    /// Gives up on calls whose callers left long ago. Call it now and then.
+    /// Gives up on what has waited too long. Call it when it is due, and now and then; then ask for [`Mux::more`].
     pub fn tick(&mut self, now: Duration, out: &mut Vec<u8>) {
         let is_abandoned = |call: &Call<C>| {
             call.left_at.is_some_and(|left_at| ABANDONED_AFTER <= now.saturating_sub(left_at))
@@ -356,6 +544,7 @@ impl<C: Clone> Mux<C> {
         for key in abandoned {
             self.give_up(key, out);
         }
+        self.tick_questions(now, out);
         // Callers who wanted more of the log than those who are left do have gone.
         let wanted =
             self.calls.values().filter_map(|call| call.level).chain(self.listeners.lowest_level()).min();
@@ -365,181 +554,45 @@ impl<C: Clone> Mux<C> {
         }
     }
 
-    /// Takes a line of the server's.
-    pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Output<C> {
-        let message = match envelope::scan(line) {
-            Ok(message) => message,
-            Err(error) => return Output::Garbage(error),
-        };
-        match message.kind() {
-            Kind::Answer => self.answer(&message),
-            Kind::Notification => self.between(&message),
-            Kind::Request => {
-                self.refuse(&message, out);
-                Output::Nobody
-            }
-        }
-    }
-
     /// The process has ended: every call ends now, each with an error that carries its client's id. `why` is for people.
     pub fn ended(&mut self, why: &str) -> Vec<(C, Vec<u8>)> {
         self.own.clear();
+        self.again.clear();
+        self.questions.clear();
+        self.unowned.clear();
+        self.due = None;
         let body = |call: &Call<C>| errors::body(Some(&call.raw_id), errors::INTERNAL_ERROR, why, None);
         self.calls.drain().map(|(_, call)| (call.to.clone(), body(&call))).collect()
     }
 
-    fn answer(&mut self, message: &Envelope<'_>) -> Output<C> {
-        let key = message.id.and_then(|id| number(message.raw(id)));
-        let (Some(id), Some(key)) = (message.id, key) else {
-            self.dropped.unknown_answers += 1;
-            return Output::Nobody;
-        };
-        let Some(call) = self.calls.remove(&key) else {
-            if self.own.remove(&key).is_some() {
-                return Output::Nobody;
-            }
-            if (1..self.next).contains(&key) {
-                self.dropped.late_answers += 1;
-            } else {
-                self.dropped.unknown_answers += 1;
-            }
-            return Output::Nobody;
-        };
-        if let (Some(uri), Some(session), Some(_)) = (&call.watches, call.caller.session, message.result) {
-            // One that watches too much already is told so by silence only: the server has said yes.
-            let _ = self.listeners.watch(Watcher::Session(session), uri);
-        }
-        if call.left_at.is_some() {
-            self.dropped.late_answers += 1;
-            return Output::Nobody;
-        }
-        let mut restored = Vec::new();
-        let code = match call.translation {
-            Translation::ToModern { cacheable } => translate::to_modern(
-                message,
-                &call.raw_id,
-                cacheable,
-                &self.backend.server_info,
-                &mut restored,
-            ),
-            Translation::ToLegacy => {
-                translate::to_legacy(message, &call.raw_id, &mut restored);
-                None
-            }
-            Translation::None => {
-                let raw_id = call.raw_id.as_bytes();
-                let mut edits = vec![(id, raw_id)];
-                let subscription = message.marks.meta_subscription;
-                edits.extend(
-                    subscription
-                        .filter(|span| number(message.raw(*span)) == Some(key))
-                        .map(|span| (span, raw_id)),
-                );
-                message.splice(&mut edits, &mut restored);
-                let code = message.marks.code.filter(|_| call.caller.era == Era::Modern);
-                code.and_then(|code| message.raw(code).parse().ok())
-            }
-        };
-        Output::Answer { to: call.to, message: restored, code }
-    }
-
-    fn between(&mut self, message: &Envelope<'_>) -> Output<C> {
-        let method = message.method();
-        let owner = if method == "notifications/progress" {
-            let token = message.marks.progress_token;
-            let call = self.call_of(message, token);
-            call.and_then(|call| Some((call, Some((token?, call.raw_token.as_deref()?)))))
-        } else if let Some(subscription) = message.marks.meta_subscription {
-            if number(message.raw(subscription)).is_some_and(|key| self.own.contains_key(&key)) {
-                return self.everybody(message);
-            }
-            self.call_of(message, Some(subscription)).map(|call| (call, Some((subscription, &*call.raw_id))))
-        } else if method == "notifications/message" && !self.calls.is_empty() {
-            self.logging_call(message).map(|call| (call, None))
-        } else {
-            return self.everybody(message);
-        };
-        let Some((call, edit)) = owner.filter(|(call, _)| call.left_at.is_none()) else {
-            self.dropped.notifications += 1;
-            return Output::Nobody;
-        };
-        let mut restored = Vec::new();
-        match edit {
-            Some((span, raw)) => message.splice(&mut [(span, raw.as_bytes())], &mut restored),
-            None => message.splice(&mut [], &mut restored),
-        }
-        Output::Between { to: call.to.clone(), message: restored }
-    }
-
-    /// A notification that belongs to no call.
-    fn everybody(&mut self, message: &Envelope<'_>) -> Output<C> {
-        let heard = self.listeners.hear(message);
-        if heard.is_empty() {
-            self.dropped.notifications += 1;
-            return Output::Nobody;
-        }
-        Output::Many(heard)
-    }
-
-    /// The call that a log message may be shown to: the one in flight, or the youngest when all are of one session.
-    fn logging_call(&self, message: &Envelope<'_>) -> Option<&Call<C>> {
-        let (_, youngest) = self.calls.iter().max_by_key(|(key, _)| **key)?;
-        let is_of_one = |call: &Call<C>| call.caller == youngest.caller && call.caller.session.is_some();
-        if self.calls.len() != 1 && !self.calls.values().all(is_of_one) {
-            return None;
-        }
-        let level =
-            message.marks.level.and_then(|span| message.string(span)).and_then(|name| Level::of(&name));
-        let hears = match (youngest.caller.era, youngest.caller.session) {
-            (Era::Legacy, Some(session)) => self.listeners.hears(session, level),
-            (Era::Legacy, None) => true,
-            (Era::Modern, _) => youngest.level.is_some_and(|least| level.is_none_or(|level| least <= level)),
-        };
-        Some(youngest).filter(|_| hears)
-    }
-
-    fn call_of(&self, message: &Envelope<'_>, span: Option<Span>) -> Option<&Call<C>> {
-        self.calls.get(&number(message.raw(span?))?)
-    }
-
-    fn refuse(&mut self, message: &Envelope<'_>, out: &mut Vec<u8>) {
-        let raw_id = message.raw_id().unwrap_or("null");
-        let method = message.method();
-        if method == "ping" {
-            // Writing to a `Vec` cannot fail.
-            let _ = writeln!(out, r#"{{"jsonrpc":"2.0","id":{raw_id},"result":{{}}}}"#);
-            return;
-        }
-        self.dropped.requests += 1;
-        let why = "this client declared no capabilities: the process is shared, and takes no requests to its client";
-        out.extend_from_slice(&errors::body(Some(raw_id), errors::METHOD_NOT_FOUND, why, None));
-        out.push(b'\n');
-    }
-
-    fn cancelled(&mut self, message: &Envelope<'_>, caller: Caller, out: &mut Vec<u8>) -> Noted<C> {
+    fn cancelled(
+        &mut self,
+        message: &Envelope<'_>,
+        caller: &Caller,
+        now: Duration,
+        out: &mut Vec<u8>,
+    ) -> Noted<C> {
         let Some(span) = message.marks.request_id else { return Noted::Ignored };
         let raw_id = message.raw(span);
-        let is_meant = |call: &Call<C>| call.caller == caller && *call.raw_id == *raw_id;
+        let is_meant = |call: &Call<C>| call.caller.is_of_session(caller) && *call.raw_id == *raw_id;
         // A client that uses one id twice at once means the younger call: the older answer is lost to it anyway.
         let key = self.calls.iter().filter(|(_, call)| is_meant(call)).map(|(key, _)| *key).max();
         let Some((key, call)) = key.and_then(|key| Some((key, self.calls.remove(&key)?))) else {
             return Noted::Ignored;
         };
+        self.drop_questions(&call, out);
         let mut digits = [0; 20];
-        message.splice(&mut [(span, decimal(key, &mut digits))], out);
+        message.splice(&mut [(span, decimal(call.asking.wire(key), &mut digits))], out);
         out.push(b'\n');
+        self.settle(now, out);
         Noted::Cancelled(call.to)
     }
 
     fn give_up(&mut self, key: u64, out: &mut Vec<u8>) {
-        self.calls.remove(&key);
-        cancel(key, "the client has left", out);
-    }
-}
-
-impl<C: Clone> Default for Mux<C> {
-    fn default() -> Self {
-        Self::new()
+        if let Some(call) = self.calls.remove(&key) {
+            self.drop_questions(&call, out);
+            cancel(call.asking.wire(key), "the client has left", out);
+        }
     }
 }
 

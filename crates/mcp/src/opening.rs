@@ -1,11 +1,12 @@
-//! How a stdio server is opened, and what its answer is kept for.
+//! How a server is opened, and what its answer is kept for.
 //!
-//! First `initialize` of 2025-11-25, with no client capabilities, because one process is shared by clients of all kinds:
-//! measured, it works on every server that has a legacy era, while `server/discover` locks some of them out of it. Only one
-//! that refuses `initialize` is asked to discover itself, and is a modern one if it does.
+//! The first message decides the era of some servers for the life of their process, so it is chosen by who asks. For legacy
+//! clients, and for nobody in particular, it is `initialize`: measured, it works on every server that has a legacy era. For
+//! modern clients it is `server/discover`; a server that does not know it is initialised instead, on the same process.
 
 use serde::Deserialize;
 
+use crate::client::{Capabilities, Hello};
 use crate::envelope::{self, Envelope, Kind, META_PREFIX, Span};
 use crate::errors;
 use crate::listeners::Offers;
@@ -40,6 +41,10 @@ pub struct Backend {
     pub server_info: Box<str>,
     /// Berth's `clientInfo`, as JSON.
     pub client: Box<str>,
+    /// Whether it was told of a client, and so may ask it something.
+    pub declares: bool,
+    /// What that client can be asked.
+    pub can: Capabilities,
 }
 
 /// A server that answered the opening.
@@ -71,26 +76,70 @@ pub enum Reply {
     Other,
 }
 
+/// How a process is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Begins with `server/discover`, for modern clients.
+    pub modern_first: bool,
+    /// It is known that a process of this server takes modern requests also after `initialize`.
+    pub serves_both: bool,
+    /// What the server is told of its client; absent: a client of Berth's own that can be asked nothing, because the
+    /// process is shared by clients of all kinds.
+    pub hello: Option<Hello>,
+}
+
 /// The opening of one process.
 #[derive(Debug)]
 pub struct Opening {
-    client: Box<str>,
-    serves_both: bool,
-    /// In words, once `initialize` was refused.
-    refused: Option<String>,
+    berth: Box<str>,
+    plan: Plan,
+    asked: Asked,
+}
+
+/// What the server has been asked last, and how it refused what it was asked before.
+#[derive(Debug)]
+enum Asked {
+    Initialize { after_discover: bool },
+    Discover { refused: Option<String> },
 }
 
 impl Opening {
-    /// Begins; also gives the first line. `version` is Berth's own. `serves_both`: it is known that a process of this
-    /// server takes modern requests also after `initialize`.
-    pub fn begin(version: &str, serves_both: bool) -> (Self, Vec<u8>) {
-        let client = format!(r#"{{"name":"berth","version":{}}}"#, errors::quote(version));
-        let request = format!(
+    /// Begins; also gives the first line. `version` is Berth's own.
+    pub fn begin(version: &str, plan: Plan) -> (Self, Vec<u8>) {
+        let berth = format!(r#"{{"name":"berth","version":{}}}"#, errors::quote(version)).into();
+        let asked = if plan.modern_first {
+            Asked::Discover { refused: None }
+        } else {
+            Asked::Initialize { after_discover: false }
+        };
+        let opening = Self { berth, plan, asked };
+        let line = match opening.asked {
+            Asked::Initialize { .. } => opening.initialize(),
+            Asked::Discover { .. } => opening.discover(),
+        };
+        (opening, line)
+    }
+
+    fn initialize(&self) -> Vec<u8> {
+        let (revision, capabilities, client_info) = match &self.plan.hello {
+            Some(hello) => (hello.revision, &*hello.capabilities, &*hello.client_info),
+            None => (Revision::NEWEST_LEGACY, "{}", ""),
+        };
+        let client_info = if client_info.is_empty() { &*self.berth } else { client_info };
+        format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{INITIALIZE_ID},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{}\",\
-             \"capabilities\":{{}},\"clientInfo\":{client}}}}}\n",
-            Revision::NEWEST_LEGACY.text()
-        );
-        (Self { client: client.into(), serves_both, refused: None }, request.into_bytes())
+             \"capabilities\":{capabilities},\"clientInfo\":{client_info}}}}}\n",
+            revision.text()
+        )
+        .into_bytes()
+    }
+
+    fn discover(&self) -> Vec<u8> {
+        let meta = translate::modern_meta(&self.berth, "{}", None);
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{DISCOVER_ID},\"method\":\"server/discover\",\"params\":{{\"_meta\":{{{meta}}}}}}}\n"
+        )
+        .into_bytes()
     }
 
     /// Takes a line of the server's.
@@ -99,24 +148,39 @@ impl Opening {
         if message.kind() != Kind::Answer {
             return Reply::Other;
         }
-        match (message.raw_id(), &self.refused) {
-            (Some(INITIALIZE_ID), None) => self.initialized(&message),
-            (Some(DISCOVER_ID), Some(refused)) => match self.discovered(&message) {
-                Some(opened) => Reply::Opened(Box::new(opened)),
-                None => Reply::Refused(refused.clone()),
-            },
+        match (message.raw_id(), &mut self.asked) {
+            (Some(INITIALIZE_ID), Asked::Initialize { after_discover }) => {
+                let after_discover = *after_discover;
+                self.initialized(&message, after_discover)
+            }
+            (Some(DISCOVER_ID), Asked::Discover { refused }) => {
+                let refused = refused.take();
+                match (self.discovered(&message), refused) {
+                    (Some(opened), _) => Reply::Opened(Box::new(opened)),
+                    (None, Some(refused)) => Reply::Refused(refused),
+                    (None, None) => {
+                        self.asked = Asked::Initialize { after_discover: true };
+                        Reply::Ask(self.initialize())
+                    }
+                }
+            }
+            // An error that answers nothing in particular: some servers give it to a method that they do not know.
+            (None, Asked::Discover { refused: None }) if message.error.is_some() => {
+                self.asked = Asked::Initialize { after_discover: true };
+                Reply::Ask(self.initialize())
+            }
             _ => Reply::Other,
         }
     }
 
-    fn initialized(&mut self, message: &Envelope<'_>) -> Reply {
+    fn initialized(&mut self, message: &Envelope<'_>, after_discover: bool) -> Reply {
         if let Some(error) = message.error {
-            self.refused = Some(format!("it refused `initialize`: {}", error_text(message.raw(error))));
-            let meta = translate::modern_meta(&self.client, None);
-            let request = format!(
-                "{{\"jsonrpc\":\"2.0\",\"id\":{DISCOVER_ID},\"method\":\"server/discover\",\"params\":{{\"_meta\":{{{meta}}}}}}}\n"
-            );
-            return Reply::Ask(request.into_bytes());
+            let refused = format!("it refused `initialize`: {}", error_text(message.raw(error)));
+            if after_discover {
+                return Reply::Refused(refused);
+            }
+            self.asked = Asked::Discover { refused: Some(refused) };
+            return Reply::Ask(self.discover());
         }
         let version = message.marks.protocol_version.and_then(|span| message.string(span));
         let (Some(result), Some(version)) = (message.result, version) else {
@@ -130,7 +194,7 @@ impl Opening {
         };
         let result = message.raw(result);
         let server_info = translate::member(result, "serverInfo").unwrap_or_default();
-        let speaks = if self.serves_both { Speaks::Both } else { Speaks::Legacy };
+        let speaks = if self.plan.serves_both { Speaks::Both } else { Speaks::Legacy };
         match self.opened(result, result, server_info, revision, speaks) {
             Some(opened) => Reply::Opened(Box::new(opened)),
             None => Reply::Refused("its answer to `initialize` cannot be read".to_owned()),
@@ -192,10 +256,19 @@ impl Opening {
                 speaks,
                 offers: Offers::of(capabilities),
                 server_info: server_info.into(),
-                client: self.client.clone(),
+                client: self.berth.clone(),
+                can: self.plan.hello.as_ref().map_or(Capabilities::default(), Hello::can),
+                declares: self.plan.hello.is_some(),
             },
         })
     }
+}
+
+/// Every revision that an address serves, newest first, as a JSON array.
+pub(crate) fn versions() -> String {
+    let versions: Vec<String> =
+        Revision::ALL.iter().rev().map(|revision| errors::quote(revision.text())).collect();
+    format!("[{}]", versions.join(","))
 }
 
 /// What follows a legacy server's answer, as a line.
@@ -222,15 +295,13 @@ impl Opened {
     /// The answer to a modern client's `server/discover`, made of what the server said to `initialize`. The legacy
     /// revisions are named too, because this address serves them.
     pub fn discover(&self, raw_id: &str) -> Vec<u8> {
-        let versions: Vec<String> =
-            Revision::ALL.iter().rev().map(|revision| errors::quote(revision.text())).collect();
         let info = match &*self.backend.server_info {
             "" => String::new(),
             info => format!(r#","_meta":{{"{META_PREFIX}serverInfo":{info}}}"#),
         };
         format!(
-            r#"{{"jsonrpc":"2.0","id":{raw_id},"result":{{"resultType":"complete","supportedVersions":[{}],{},"ttlMs":0,"cacheScope":"private"{info}}}}}"#,
-            versions.join(","),
+            r#"{{"jsonrpc":"2.0","id":{raw_id},"result":{{"resultType":"complete","supportedVersions":{},{},"ttlMs":0,"cacheScope":"private"{info}}}}}"#,
+            versions(),
             self.discover
         )
         .into_bytes()
@@ -266,7 +337,7 @@ mod tests {
     use super::*;
 
     fn opening() -> Opening {
-        Opening::begin("1.2.3", false).0
+        Opening::begin("1.2.3", Plan::default()).0
     }
 
     #[test]

@@ -14,14 +14,15 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest as _, Sha256};
 
+use crate::client::Capabilities;
 use crate::revision::Revision;
 
 /// A session lasts so many seconds (30 days); then its client initialises again.
 const LIFETIME: u64 = 30 * 24 * 60 * 60;
 /// The format of what is sealed.
-const FORMAT: u8 = 1;
-/// Format, id, revision, flags, end, principal.
-const PLAIN: usize = 1 + 16 + 1 + 1 + 8 + 16;
+const FORMAT: u8 = 2;
+/// Format, id, revision, flags, capabilities, end, hello, principal.
+const PLAIN: usize = 1 + 16 + 1 + 1 + 1 + 8 + 8 + 16;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 /// No id of ours is longer, in bytes.
@@ -54,8 +55,25 @@ pub struct Session {
     pub revision: Revision,
     /// Whether it is one of HTTP+SSE, which ends with its stream.
     pub is_sse: bool,
+    /// What its client can be asked.
+    pub can: Capabilities,
+    /// Names what its client said at `initialize` ([`crate::client::Hello::id`]); 0 before that.
+    pub hello: u64,
     /// When it ends by itself, in seconds since 1970.
     pub until: u64,
+}
+
+/// What a session is begun with.
+#[derive(Debug, Clone, Copy)]
+pub struct Begin {
+    /// What was agreed.
+    pub revision: Revision,
+    /// Whether it is one of HTTP+SSE.
+    pub is_sse: bool,
+    /// What its client can be asked.
+    pub can: Capabilities,
+    /// Names what its client said.
+    pub hello: u64,
 }
 
 /// Makes and reads session ids.
@@ -80,14 +98,8 @@ impl Sealer {
     }
 
     /// Begins a session, at `now` in seconds since 1970; gives it and its id.
-    pub fn begin(
-        &self,
-        random: [u8; RANDOM],
-        principal: &str,
-        revision: Revision,
-        is_sse: bool,
-        now: u64,
-    ) -> (Session, String) {
+    pub fn begin(&self, random: [u8; RANDOM], principal: &str, begin: Begin, now: u64) -> (Session, String) {
+        let Begin { revision, is_sse, can, hello } = begin;
         let (id, nonce) = random.split_at(16);
         let until = now + LIFETIME;
         let mut plain = Vec::with_capacity(PLAIN);
@@ -96,8 +108,10 @@ impl Sealer {
         let place = Revision::ALL.iter().position(|one| *one == revision);
         plain.push(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
         plain.push(if is_sse { FLAG_SSE } else { 0 });
+        plain.push(can.bits());
         plain.extend_from_slice(&until.to_be_bytes());
-        plain.extend_from_slice(&hash(principal));
+        plain.extend_from_slice(&hello.to_be_bytes());
+        plain.extend_from_slice(&principal_hash(principal));
         let generation = self.generation.to_string();
         let mut sealed = nonce.to_vec();
         let payload = Payload { msg: &plain, aad: generation.as_bytes() };
@@ -106,7 +120,7 @@ impl Sealer {
         sealed.extend_from_slice(&self.cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default());
         let id = SessionId::of_random(<[u8; 16]>::try_from(id).unwrap_or_default());
         let text = format!("{generation}.{}", URL_SAFE_NO_PAD.encode(sealed));
-        (Session { id, revision, is_sse, until }, text)
+        (Session { id, revision, is_sse, can, hello, until }, text)
     }
 
     /// A principal's session, from its id. `None`: not made with this key, another principal's, or past its time.
@@ -122,16 +136,19 @@ impl Sealer {
         let plain: &[u8; PLAIN] = plain.as_slice().try_into().ok()?;
         let ([FORMAT], rest) = plain.split_first_chunk()? else { return None };
         let (id, rest) = rest.split_first_chunk::<16>()?;
-        let ([revision, flags], rest) = rest.split_first_chunk()?;
-        let (until, whose) = rest.split_first_chunk::<8>()?;
+        let ([revision, flags, can], rest) = rest.split_first_chunk()?;
+        let (until, rest) = rest.split_first_chunk::<8>()?;
+        let (hello, whose) = rest.split_first_chunk::<8>()?;
         let until = u64::from_be_bytes(*until);
         let session = Session {
             id: SessionId::of_random(*id),
             revision: *Revision::ALL.get(usize::from(*revision))?,
             is_sse: flags & FLAG_SSE != 0,
+            can: Capabilities::of_bits(*can),
+            hello: u64::from_be_bytes(*hello),
             until,
         };
-        (*whose == hash(principal) && now < until).then_some(session)
+        (*whose == principal_hash(principal) && now < until).then_some(session)
     }
 }
 
@@ -196,7 +213,7 @@ impl Ended {
 }
 
 /// Enough of a principal's hash to tell principals apart; it cannot be seen or changed from outside.
-fn hash(principal: &str) -> [u8; 16] {
+pub fn principal_hash(principal: &str) -> [u8; 16] {
     let hash: [u8; 32] = Sha256::digest(principal).into();
     *hash.first_chunk().unwrap_or(&[0; 16])
 }
@@ -208,9 +225,15 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
+    const BEGIN: Begin = Begin {
+        revision: Revision::V2025_06_18,
+        is_sse: false,
+        can: Capabilities::of_bits(5),
+        hello: u64::MAX - 7,
+    };
 
     fn begin(sealer: &Sealer, byte: u8) -> (Session, String) {
-        sealer.begin([byte; RANDOM], "user:a", Revision::V2025_06_18, false, NOW)
+        sealer.begin([byte; RANDOM], "user:a", BEGIN, NOW)
     }
 
     #[test]
@@ -218,11 +241,13 @@ mod tests {
         let sealer = Sealer::new("key", 7);
         for revision in Revision::ALL {
             for is_sse in [false, true] {
-                let (session, text) = sealer.begin([3; RANDOM], "user:a", revision, is_sse, NOW);
+                let (session, text) =
+                    sealer.begin([3; RANDOM], "user:a", Begin { revision, is_sse, ..BEGIN }, NOW);
                 assert!(text.starts_with("7.") && text.len() <= 512, "{text}");
                 assert!(text.bytes().all(|byte| (0x21..=0x7e).contains(&byte)), "visible ASCII: {text}");
                 assert_eq!(sealer.open(&text, "user:a", NOW), Some(session));
                 assert_eq!((session.revision, session.is_sse), (revision, is_sse));
+                assert_eq!((session.can, session.hello), (BEGIN.can, BEGIN.hello));
                 assert_eq!(sealer.open(&text, "user:b", NOW), None, "another principal's");
                 assert_eq!(sealer.open(&text, "user:a", session.until), None, "past its time");
                 assert_eq!(Sealer::new("key", 8).open(&text, "user:a", NOW), Some(session), "a newer shim");

@@ -64,6 +64,8 @@ pub struct Decoder {
     has_data: bool,
     after_cr: bool,
     at_start: bool,
+    last_id: Option<String>,
+    retry: Option<u64>,
     limit: usize,
 }
 
@@ -76,6 +78,8 @@ impl Decoder {
             has_data: false,
             after_cr: false,
             at_start: true,
+            last_id: None,
+            retry: None,
             limit,
         }
     }
@@ -102,6 +106,16 @@ impl Decoder {
         self.extend(piece)
     }
 
+    /// The last event's id, with which the stream can be resumed; also of an event without data, which is not given out.
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
+    /// How long the server wants to be left alone before it is asked to resume, in milliseconds, if it said so.
+    pub fn retry(&self) -> Option<u64> {
+        self.retry
+    }
+
     fn extend(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         if self.limit < self.line.len() + self.event.data.len() + bytes.len() {
             return Err(TooLong { limit: self.limit });
@@ -117,6 +131,9 @@ impl Decoder {
         }
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
+            if let Some(id) = &event.id {
+                self.last_id = Some(id.clone());
+            }
             if std::mem::take(&mut self.has_data) {
                 events.push(event);
             }
@@ -136,7 +153,10 @@ impl Decoder {
             }
             "event" => value.clone_into(&mut self.event.event),
             "id" if !value.contains('\0') => self.event.id = Some(value.to_owned()),
-            "retry" => self.event.retry = value.parse().ok(),
+            "retry" => {
+                self.event.retry = value.parse().ok();
+                self.retry = self.event.retry.or(self.retry);
+            }
             // Comments have an empty name; the standard ignores unknown fields.
             _ => {}
         }
@@ -203,6 +223,23 @@ mod tests {
             event("message", "{}", Some("c1-1")),
         ];
         assert_eq!(decode(&stream, 7), expected);
+    }
+
+    #[test]
+    fn what_resuming_needs_outlives_events_without_data() {
+        let mut decoder = Decoder::new(100);
+        let mut events = Vec::new();
+        assert_eq!((decoder.last_id(), decoder.retry()), (None, None));
+        for (piece, id, retry) in [
+            ("id: 1\n", None, None),
+            ("retry: 500\n\n", Some("1"), Some(500)),
+            ("data: {}\n\nid: 2\nretry: soon\n\nid: 3", Some("2"), Some(500)),
+            ("\nid:\n\n", Some(""), Some(500)),
+        ] {
+            decoder.push(piece.as_bytes(), &mut events).unwrap();
+            assert_eq!((decoder.last_id(), decoder.retry()), (id, retry), "{piece}");
+        }
+        assert_eq!(events.len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The rules are those of 2026-07-28 (basic, `_meta`; server, caching; basic, error codes). Nothing here knows which call a
 //! message belongs to: that is `crate::mux`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::envelope::{self, Envelope, META_PREFIX, Span};
@@ -51,6 +52,19 @@ pub(crate) fn strip_meta(message: &Envelope<'_>, edits: &mut Edits<'_>) {
     }
 }
 
+/// Takes out what only a modern server understands of a request that is sent again.
+pub(crate) fn strip_retry(message: &Envelope<'_>, edits: &mut Edits<'_>) {
+    let Some(params) = message.params else { return };
+    let marks = &message.marks;
+    let mut members: Vec<Span> = [marks.input_responses, marks.request_state]
+        .into_iter()
+        .flatten()
+        .filter_map(|value| member_of(message.text(), value))
+        .collect();
+    members.sort_unstable_by_key(|span| span.range().start);
+    remove(message.text(), params, &members, edits);
+}
+
 /// Puts members into `params._meta`, which is made where it is missing. `params` is always the buffer of the text put
 /// in: it must be empty and outlive the edits. `members` is JSON without braces.
 pub(crate) fn put_meta<'a>(
@@ -87,11 +101,12 @@ pub(crate) fn put_meta<'a>(
     edits.push((at, buffer));
 }
 
-/// The members of `_meta` that make a request a modern one. `level` is that of the client's session.
-pub(crate) fn modern_meta(client: &str, level: Option<&str>) -> String {
+/// The members of `_meta` that make a request a modern one. `client` and `capabilities` are JSON; `level` is that of the
+/// client's session.
+pub(crate) fn modern_meta(client: &str, capabilities: &str, level: Option<&str>) -> String {
     let version = Revision::V2026_07_28.text();
     let mut members = format!(
-        r#""{META_PREFIX}protocolVersion":"{version}","{META_PREFIX}clientCapabilities":{{}},"{META_PREFIX}clientInfo":{client}"#
+        r#""{META_PREFIX}protocolVersion":"{version}","{META_PREFIX}clientCapabilities":{capabilities},"{META_PREFIX}clientInfo":{client}"#
     );
     if let Some(level) = level {
         // Writing to a `String` cannot fail.
@@ -164,11 +179,6 @@ pub(crate) fn to_modern(
 pub(crate) fn to_legacy(message: &Envelope<'_>, raw_id: &str, out: &mut Vec<u8>) {
     let marks = &message.marks;
     let result_type = marks.result_type.and_then(|span| message.string(span));
-    if result_type.as_deref() == Some("input_required") {
-        let why = "the server needs input from its client for this, which cannot be passed on to a session of this kind";
-        out.extend_from_slice(&errors::body(Some(raw_id), errors::INTERNAL_ERROR, why, None));
-        return;
-    }
     let mut edits: Edits<'_> = message.id.map(|id| (id, raw_id.as_bytes())).into_iter().collect();
     if let Some(result) = message.result {
         let complete = marks.result_type.filter(|_| result_type.as_deref() == Some("complete"));
@@ -214,6 +224,34 @@ pub(crate) fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
         Ok(())
     });
     found.filter(|_| scanned.is_ok())
+}
+
+/// Where a member's value stands in an object of the message.
+pub(crate) fn span_of(message: &Envelope<'_>, object: Span, key: &str) -> Option<Span> {
+    let value = member(message.raw(object), key)?;
+    let start = value.as_ptr().addr() - message.text().as_ptr().addr();
+    Some(Span::of(start..start + value.len()))
+}
+
+/// The members of an object: each key, and its value as it stands there. `None` when it is no object.
+pub(crate) fn members(object: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    let mut found = Vec::new();
+    let scanned = Scanner::new(object).members::<ScanError>(&mut |scanner, name| {
+        let value = scanner.value()?;
+        found.push((envelope::decoded_key(object, name), &object[value.range()]));
+        Ok(())
+    });
+    scanned.is_ok().then_some(found)
+}
+
+/// The items of an array, as they stand there. `None` when it is no array.
+pub(crate) fn items(array: &str) -> Option<Vec<&str>> {
+    let mut found = Vec::new();
+    let scanned = Scanner::new(array).items(&mut |scanner| {
+        found.push(&array[scanner.value()?.range()]);
+        Ok(())
+    });
+    scanned.is_ok().then_some(found)
 }
 
 struct MetaKeys {

@@ -40,6 +40,17 @@ impl Layout {
         self.instance_dir(id).join("sessions")
     }
 
+    /// What is found out of the servers of packages.
+    pub fn facts(&self) -> PathBuf {
+        self.data.join("facts")
+    }
+
+    /// What is found out of the servers of one package, by its digest; of what has none, of the instance's alone.
+    pub fn facts_of(&self, digest: Option<&str>, id: InstanceId) -> PathBuf {
+        let name = digest.map_or_else(|| id.to_string(), |digest| digest.replace(':', "-"));
+        self.facts().join(name)
+    }
+
     /// What the server wrote to standard error; the shim rotates it to `server.log.1`.
     pub fn server_log(&self, id: InstanceId) -> PathBuf {
         self.instance_dir(id).join("server.log")

@@ -7,9 +7,10 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use domain::catalog::Transport;
 use domain::ids::InstanceId;
 use domain::package::Package;
-use domain::shim::{Opening, ShimConfig};
+use domain::shim::{Link, Opening, ShimConfig};
 use domain::spec::InstanceSpec;
 use domain::status::Protection;
 use tokio::io::AsyncWriteExt as _;
@@ -27,6 +28,8 @@ use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, identity, interprete
 const MAX_IN_FLIGHT: usize = 256;
 /// Seconds until a server must have answered `initialize`: the first start of a large package reads a lot.
 const STARTUP_SECONDS: u64 = 60;
+/// Milliseconds after which a process that nobody has called is stopped.
+const IDLE_MS: u64 = 600_000;
 /// Processes and threads of one server; Node alone has eleven.
 const PROCESSES: u64 = 512;
 /// Open files of each process of a server.
@@ -52,7 +55,7 @@ impl ProcessRuntime {
     pub fn new(layout: Layout, berth: &Path) -> Result<Self, RuntimeError> {
         let berth = fs::canonicalize(berth).map_err(RuntimeError::io("find", berth))?;
         let probe = probe::probe(&berth).map_err(RuntimeError::io("run the sandbox helper of", &berth))?;
-        for directory in [layout.instances(), layout.sockets(), layout.packages()] {
+        for directory in [layout.instances(), layout.sockets(), layout.packages(), layout.facts()] {
             private_directory(&directory)?;
         }
         let store = Store::open(layout.packages(), berth.clone(), probe.enforce)?;
@@ -69,6 +72,15 @@ impl ProcessRuntime {
         spec: &InstanceSpec,
         progress: OnProgress<'_>,
     ) -> Result<Prepared, RuntimeError> {
+        if let Package::Remote { .. } = &spec.package {
+            return Ok(Prepared {
+                version: None,
+                digest: None,
+                command: Vec::new(),
+                read: Vec::new(),
+                env: BTreeMap::new(),
+            });
+        }
         if !self.probe.enforce.hides_files() {
             return Err(RuntimeError::NoSandbox);
         }
@@ -111,12 +123,56 @@ impl ProcessRuntime {
         Ok(())
     }
 
+    /// What a shim is told of a server that runs elsewhere.
+    fn remote_config(&self, spec: &InstanceSpec, url: &str) -> Result<ShimConfig, RuntimeError> {
+        for directory in [&self.layout.instance_dir(spec.id), &self.layout.socket_dir(spec.id)] {
+            private_directory(directory)?;
+        }
+        let link = Link::Remote { url: url.to_owned(), sse: spec.launch.transport == Transport::Sse };
+        Ok(self.config_of(spec, None, link, Vec::new(), spec.env.clone()))
+    }
+
+    fn config_of(
+        &self,
+        spec: &InstanceSpec,
+        digest: Option<&str>,
+        link: Link,
+        command: Vec<String>,
+        env: BTreeMap<String, String>,
+    ) -> ShimConfig {
+        let both = matches!(spec.package, Package::Builtin { .. });
+        ShimConfig {
+            instance: spec.id,
+            name: spec.name.clone(),
+            generation: spec.generation,
+            socket_dir: self.layout.socket_dir(spec.id),
+            log: self.layout.server_log(spec.id),
+            sessions: self.layout.sessions(spec.id),
+            facts: self.layout.facts_of(digest, spec.id),
+            mode: spec.launch.mode.unwrap_or_default(),
+            strict_sessions: spec.launch.strict_sessions,
+            idle_ms: IDLE_MS,
+            link,
+            command,
+            cwd: PathBuf::from("/"),
+            env,
+            secrets: spec.secrets.clone(),
+            key: spec.key.clone(),
+            opening: if both { Opening::Both } else { Opening::Legacy },
+            startup_ms: spec.limits.startup_seconds.unwrap_or(STARTUP_SECONDS).saturating_mul(1000),
+            max_in_flight: MAX_IN_FLIGHT,
+        }
+    }
+
     /// All the shim is told. The directories exist afterwards, with the right owners.
     async fn shim_config(
         &self,
         spec: &InstanceSpec,
         prepared: &Prepared,
     ) -> Result<ShimConfig, RuntimeError> {
+        if let Package::Remote { url } = &spec.package {
+            return self.remote_config(spec, url);
+        }
         let (instance, work) = (self.layout.instance_dir(spec.id), self.layout.work_dir(spec.id));
         for directory in [&instance, &self.layout.socket_dir(spec.id), &work] {
             private_directory(directory)?;
@@ -170,23 +226,13 @@ impl ProcessRuntime {
         env.extend(
             spec.env.iter().map(|(name, value)| (name.clone(), value.replace("{work}", &text(&work)))),
         );
-        let dual = matches!(spec.package, Package::Builtin { .. });
-        Ok(ShimConfig {
-            instance: spec.id,
-            name: spec.name.clone(),
-            generation: spec.generation,
-            socket_dir: self.layout.socket_dir(spec.id),
-            log: self.layout.server_log(spec.id),
-            sessions: self.layout.sessions(spec.id),
-            command,
-            cwd: PathBuf::from("/"),
-            env,
-            secrets: spec.secrets.clone(),
-            key: spec.key.clone(),
-            opening: if dual { Opening::Both } else { Opening::Legacy },
-            startup_ms: spec.limits.startup_seconds.unwrap_or(STARTUP_SECONDS).saturating_mul(1000),
-            max_in_flight: MAX_IN_FLIGHT,
-        })
+        let path = |otherwise: &str| spec.launch.path.clone().unwrap_or_else(|| otherwise.to_owned());
+        let link = match spec.launch.transport {
+            Transport::Stdio => Link::Stdio,
+            Transport::Http => Link::Port { path: path("/mcp"), sse: false },
+            Transport::Sse => Link::Port { path: path("/sse"), sse: true },
+        };
+        Ok(self.config_of(spec, prepared.digest.as_deref(), link, command, env))
     }
 
     async fn start(&self, spec: &InstanceSpec, prepared: &Prepared) -> Result<Shim, RuntimeError> {

@@ -120,7 +120,10 @@ impl Store {
         let source = match package {
             Package::Pypi { .. } => Source::Pypi(self.python().await?),
             Package::File { path } => Source::File(PathBuf::from(path)),
-            Package::Npm { .. } | Package::Builtin { .. } => Source::Npm(self.node().await?),
+            // The last two are nothing to install, and do not come here.
+            Package::Npm { .. } | Package::Builtin { .. } | Package::Remote { .. } => {
+                Source::Npm(self.node().await?)
+            }
         };
         let tag = match &source {
             Source::Npm(node) => node.tag.clone(),

@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 use crate::mailbox::{Letter, Mailbox};
 use crate::replay::Attached;
 use crate::shared::Shared;
+use crate::worker::Worker;
 
 /// A stream that has said nothing for so long says that it is there (2026-07-28, Streamable HTTP: comments keep the
 /// connection alive).
@@ -51,19 +52,18 @@ enum Source {
 /// A call or a stream on behalf of a client. Dropped while it goes on, it says that the client has left.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    shared: Arc<Shared>,
     pub(crate) mailbox: Arc<Mailbox>,
     held: Held,
     over: bool,
 }
 
 /// What a client holds open.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) enum Held {
-    Call(CallKey),
-    Stream(StreamKey),
+    Call(Arc<Worker>, CallKey),
+    Stream(Arc<Worker>, StreamKey),
     /// The stream of a session that ends with it.
-    Session(StreamKey, SessionId),
+    Session(Arc<Shared>, SessionId),
 }
 
 impl Body {
@@ -84,7 +84,7 @@ impl Body {
     pub(crate) fn events(first: Bytes, held: Guard) -> Self {
         let source = match held.held {
             Held::Session(..) => Source::Session(held),
-            Held::Call(_) | Held::Stream(_) => Source::Call(held),
+            Held::Call(..) | Held::Stream(..) => Source::Call(held),
         };
         Self::stream(Some(first), source)
     }
@@ -100,8 +100,8 @@ impl Body {
 }
 
 impl Guard {
-    pub(crate) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, held: Held) -> Self {
-        Self { shared, mailbox, held, over: false }
+    pub(crate) fn new(mailbox: Arc<Mailbox>, held: Held) -> Self {
+        Self { mailbox, held, over: false }
     }
 
     /// It has ended, so leaving means nothing.
@@ -112,14 +112,11 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        match self.held {
+        match &self.held {
             _ if self.over => {}
-            Held::Call(call) => self.shared.left(call),
-            Held::Stream(stream) => self.shared.closed(stream),
-            Held::Session(stream, session) => {
-                self.shared.closed(stream);
-                self.shared.left_session(session);
-            }
+            Held::Call(worker, call) => worker.left(*call),
+            Held::Stream(worker, stream) => worker.closed(*stream),
+            Held::Session(shared, session) => shared.left_old(*session),
         }
     }
 }

@@ -16,29 +16,34 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::shim::{
-    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
+    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, RULE_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
 };
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
+use mcp::client::{Capabilities, Hello};
 use mcp::envelope::{self, Envelope, EnvelopeError, Kind, Span};
 use mcp::errors;
 use mcp::front::{self, Field, Fields, Refusal};
 use mcp::mux::{self, Caller, Noted};
-use mcp::opening::Opened;
 use mcp::revision::{self, Era, Revision};
-use mcp::session::Session;
+use mcp::rule::Rule;
+use mcp::session::{self, Begin, Session};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
 use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
-use crate::shared::{Phase, Shared};
+use crate::shared::Shared;
+use crate::worker::Worker;
+use crate::workers::Serving;
 
-/// A request waits so long for a server that is starting.
-const START_WAIT: Duration = Duration::from_secs(5);
+/// A call waits so long for its turn on a process that takes one call at a time.
+const TURN_WAIT: Duration = Duration::from_secs(30);
+/// Calls that wait for their turn on one process.
+const MAX_WAITING: usize = 64;
 /// A call that has said nothing for so long gets its stream, on which it can be seen to be alive.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Bytes that wait for a server that does not read; above, calls are refused.
@@ -127,9 +132,9 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     let message = match envelope::scan(&bytes) {
         Ok(message) => message,
         Err(EnvelopeError::Batch) => {
-            let principal = principal(&head.headers).map_err(no_id)?;
-            let session = session(shared, &head.headers, principal).map_err(no_id)?;
-            return batch::post(shared, &bytes, session.id, session.revision, accepts).await.map_err(no_id);
+            let who = Who::of(shared, &head.headers).map_err(no_id)?;
+            let session = session(shared, &head.headers, who.principal).map_err(no_id)?;
+            return batch::post(shared, &bytes, &who, &session, accepts).await.map_err(no_id);
         }
         Err(error) => return Err(no_id(Refusal::new(400, error.code(), error.to_string()))),
     };
@@ -140,67 +145,155 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         name: field(&head.headers, &NAME),
     };
     let era = front::dispatch(&message, &fields).map_err(with_id)?;
-    let principal = principal(&head.headers).map_err(with_id)?;
+    let who = Who::of(shared, &head.headers).map_err(with_id)?;
     if message.kind() == Kind::Request && era == Era::Legacy && message.method() == "initialize" {
-        return initialize(shared, &message, principal).await.map_err(with_id);
+        return initialize(shared, &message, &who).await.map_err(with_id);
     }
     let session = match era {
         Era::Modern => None,
-        Era::Legacy => Some(session(shared, &head.headers, principal).map_err(with_id)?),
+        Era::Legacy => Some(session(shared, &head.headers, who.principal).map_err(with_id)?),
     };
-    let caller = Caller { era, session: session.map(|session| session.id) };
+    let caller = who.caller(shared, session.as_ref(), Some(&message), accepts.events);
+    who.check(&message).map_err(with_id)?;
+    if era == Era::Modern {
+        let header = |name: &str| {
+            HeaderName::from_bytes(name.as_bytes())
+                .map_or(Field::Ambiguous, |name| field(&head.headers, &name))
+        };
+        shared.check_headers(&message, header).map_err(with_id)?;
+    }
     match (message.kind(), message.id) {
-        (Kind::Request, Some(_))
-            if era == Era::Modern && listen::is_answered_here(shared, &message).await.map_err(with_id)? =>
-        {
-            listen::answer(shared, &message, accepts).await.map_err(with_id)
+        (Kind::Request, Some(_)) if era == Era::Modern && listen::is_unknown_to_legacy(&message.method()) => {
+            listen::answer(shared, &message, caller, accepts).await.map_err(with_id)
         }
         (Kind::Request, Some(id)) => {
-            let call = match begin(shared, &message, id, caller).await.map_err(with_id)? {
-                Begun::Forwarded(call) => call,
-                Begun::Answered(answer) => return Ok(accepts.whole(answer)),
-            };
-            Ok(answer_of(shared, call, session, accepts).await)
+            call(shared, &message, id, caller, session, accepts).await.map_err(with_id)
         }
         (Kind::Notification, _) => {
-            note(shared, &message, caller);
+            note(shared, &message, &caller);
             Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
         }
-        // An answer: the shared process has asked its clients nothing, so there is nothing it could answer.
-        _ => Ok(respond(StatusCode::ACCEPTED, None, Body::empty())),
+        _ => {
+            answered(shared, &message, &caller);
+            Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
+        }
+    }
+}
+
+async fn call(
+    shared: &Arc<Shared>,
+    message: &Envelope<'_>,
+    id: Span,
+    caller: Caller,
+    session: Option<Session>,
+    accepts: Accepts,
+) -> Result<Response<Body>, Refusal> {
+    match begin(shared, message, id, caller).await? {
+        Begun::Forwarded(call) => Ok(answer_of(shared, call, session, accepts).await),
+        Begun::Answered(answer) => Ok(accepts.whole(answer)),
+    }
+}
+
+/// Who sent a message, and what they may use, as whoever holds the instance's key says.
+struct Who<'a> {
+    principal: &'a str,
+    rule: Option<Arc<Rule>>,
+}
+
+impl<'a> Who<'a> {
+    fn of(shared: &Shared, headers: &'a HeaderMap) -> Result<Self, Refusal> {
+        let rule = match field(headers, &HeaderName::from_static(RULE_HEADER)) {
+            Field::Absent => None,
+            Field::One(value) => Some(shared.rule(value.as_bytes()).map_err(|why| {
+                Refusal::new(400, errors::TRANSPORT, format!("the header {RULE_HEADER} is no rule: {why}"))
+            })?),
+            Field::Ambiguous => {
+                let why = format!("the header {RULE_HEADER} must be sent once");
+                return Err(Refusal::new(400, errors::TRANSPORT, why));
+            }
+        };
+        Ok(Self { principal: principal(headers)?, rule })
+    }
+
+    /// Whether the rule allows a message.
+    fn check(&self, message: &Envelope<'_>) -> Result<(), Refusal> {
+        let checked = self.rule.as_ref().map_or(Ok(()), |rule| rule.check(message));
+        checked.map_err(|denied| Refusal::new(200, errors::INVALID_PARAMS, denied.to_string()))
+    }
+
+    /// `takes_requests`: the answer can be a stream, on which the server's questions travel.
+    fn caller(
+        &self,
+        shared: &Shared,
+        session: Option<&Session>,
+        message: Option<&Envelope<'_>>,
+        takes_requests: bool,
+    ) -> Caller {
+        let declared = message.and_then(|message| Some(message.raw(message.marks.meta_capabilities?)));
+        Caller {
+            era: if session.is_some() { Era::Legacy } else { Era::Modern },
+            principal: session::principal_hash(self.principal),
+            session: session.map(|session| session.id),
+            hello: session.map(|session| shared.sessions().hello(session)),
+            can: match session {
+                Some(session) => session.can,
+                None => declared.map_or_else(Capabilities::default, Capabilities::of),
+            },
+            takes_requests,
+            rule: self.rule.clone(),
+        }
     }
 }
 
 async fn initialize(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     message: &Envelope<'_>,
-    principal: &str,
+    who: &Who<'_>,
 ) -> Result<Response<Body>, Refusal> {
+    let (hello, asked) = hello(shared, message)?;
+    let (can, hello_id) = (hello.can(), hello.id());
+    let begin = Begin { revision: hello.revision, is_sse: false, can, hello: hello_id };
+    let (session, text) = new_session(shared, who.principal, Some(hello), begin)?;
+    let caller = who.caller(shared, Some(&session), None, true);
+    let serving = shared.serving(&caller, None).await?;
+    shared.is_its_life(session.id, serving.life, true);
+    // The server may speak an older revision than the newest of its kind.
+    let agreed = revision::negotiate(&asked, serving.opened.revision);
+    let (session_text, agreed) = if agreed == session.revision {
+        (text, agreed)
+    } else {
+        let begin = Begin { revision: agreed, ..begin };
+        (new_session(shared, who.principal, None, begin)?.1, agreed)
+    };
+    let body = serving.opened.answer(message.raw_id().unwrap_or("null"), agreed);
+    let mut response = respond(StatusCode::OK, Some(JSON), Body::whole(body));
+    if let Ok(value) = HeaderValue::try_from(session_text) {
+        response.headers_mut().insert(SESSION, value);
+    }
+    Ok(response)
+}
+
+/// What a client says of itself at `initialize`, and the revision that it asks for.
+fn hello(shared: &Shared, message: &Envelope<'_>) -> Result<(Hello, String), Refusal> {
     let asked = message.marks.protocol_version.and_then(|span| message.string(span));
     let asked = asked.ok_or_else(|| {
         Refusal::new(400, errors::INVALID_PARAMS, "`params.protocolVersion` must be a string")
     })?;
-    let opened = running(shared).await?;
-    let agreed = revision::negotiate(&asked, opened.revision);
-    let (_, session) = new_session(shared, principal, agreed, false)?;
-    let body = opened.answer(message.raw_id().unwrap_or("null"), agreed);
-    let mut response = respond(StatusCode::OK, Some(JSON), Body::whole(body));
-    if let Ok(value) = HeaderValue::try_from(session) {
-        response.headers_mut().insert(SESSION, value);
-    }
-    Ok(response)
+    let server = shared.proven().map_or(Revision::NEWEST_LEGACY, |opened| opened.revision);
+    let agreed = revision::negotiate(&asked, server);
+    Ok((Hello::of_initialize(message, agreed), asked.into_owned()))
 }
 
 /// A new session, and its id.
 fn new_session(
     shared: &Shared,
     principal: &str,
-    revision: Revision,
-    is_sse: bool,
+    hello: Option<Hello>,
+    begin: Begin,
 ) -> Result<(Session, String), Refusal> {
-    let begun = shared.traffic().sessions.begin(principal, revision, is_sse);
+    let begun = shared.sessions().begin(principal, hello, begin);
     begun.map_err(|error| {
-        Refusal::new(500, errors::INTERNAL_ERROR, format!("no session id could be made: {error}"))
+        Refusal::new(500, errors::INTERNAL_ERROR, format!("no session could be begun: {error}"))
     })
 }
 
@@ -270,87 +363,108 @@ async fn begin(
     caller: Caller,
 ) -> Result<Begun, Refusal> {
     let mailbox = Arc::new(Mailbox::default());
-    Ok(match enter(shared, message, id, caller, Arc::clone(&mailbox)).await? {
-        mux::Begun::Forwarded(call) => {
-            Begun::Forwarded(Guard::new(Arc::clone(shared), mailbox, Held::Call(call)))
-        }
+    let (worker, begun) = enter(shared, message, id, caller, Arc::clone(&mailbox)).await?;
+    Ok(match begun {
+        mux::Begun::Forwarded(call) => Begun::Forwarded(Guard::new(mailbox, Held::Call(worker, call))),
         mux::Begun::Answered(answer) => Begun::Answered(answer),
     })
 }
 
 /// Puts a request in, if there is room for it.
 async fn enter(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     message: &Envelope<'_>,
     id: Span,
     caller: Caller,
     mailbox: Arc<Mailbox>,
-) -> Result<mux::Begun, Refusal> {
-    running(shared).await?;
-    let begun = {
-        let mut traffic = shared.traffic();
-        let traffic = &mut *traffic;
-        if !traffic.open {
-            return Err(unavailable("the server has just ended"));
+) -> Result<(Arc<Worker>, mux::Begun), Refusal> {
+    let Serving { worker, life, .. } = shared.serving(&caller, Some(message)).await?;
+    if let Some(session) = caller.session.filter(|session| !shared.is_its_life(*session, life, false)) {
+        shared.forget_session(session);
+        return Err(session_over());
+    }
+    let deadline = Instant::now() + TURN_WAIT;
+    loop {
+        // Listens from before it looks, so that no end of a call is missed.
+        let turn = worker.turn.notified();
+        tokio::pin!(turn);
+        turn.as_mut().enable();
+        {
+            let mut traffic = worker.traffic();
+            let traffic = &mut *traffic;
+            if !traffic.open {
+                return Err(unavailable("the server has just ended"));
+            }
+            if shared.max_in_flight <= traffic.mux.in_flight() {
+                return Err(unavailable("too many calls are in flight on this server"));
+            }
+            if MAX_QUEUED < traffic.to_server.len() {
+                return Err(unavailable("the server does not take its messages fast enough"));
+            }
+            // One that goes on with a call has its turn already.
+            if message.marks.request_state.is_some() || traffic.mux.admits(&caller) {
+                let now = worker.elapsed();
+                let due = traffic.mux.due();
+                let begun = traffic.mux.request(message, id, caller, mailbox, now, &mut traffic.to_server);
+                if traffic.mux.due() != due {
+                    worker.due.notify_one();
+                }
+                worker.to_write.notify_one();
+                return Ok((Arc::clone(&worker), begun));
+            }
+            if MAX_WAITING <= traffic.waiting {
+                return Err(unavailable("too many calls wait for their turn on this server"));
+            }
+            traffic.waiting += 1;
         }
-        if shared.max_in_flight <= traffic.mux.in_flight() {
-            return Err(unavailable("too many calls are in flight on this server"));
+        let waited = tokio::time::timeout_at(deadline, turn).await;
+        worker.traffic().waiting -= 1;
+        if waited.is_err() {
+            return Err(unavailable(
+                "another call on this server waits for its client's answer; this server takes one call at a time",
+            ));
         }
-        if MAX_QUEUED < traffic.to_server.len() {
-            return Err(unavailable("the server does not take its messages fast enough"));
-        }
-        traffic.mux.request(message, id, caller, mailbox, &mut traffic.to_server)
-    };
-    shared.to_write.notify_one();
-    Ok(begun)
+    }
 }
 
-fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
-    let noted = {
-        let mut traffic = shared.traffic();
-        let traffic = &mut *traffic;
-        if !traffic.open {
+fn note(shared: &Arc<Shared>, message: &Envelope<'_>, caller: &Caller) {
+    let is_cancel = message.method() == "notifications/cancelled";
+    let Ok((meant, _)) = shared.worker_of(caller, Some(message)) else { return };
+    // The one stream of a session of HTTP+SSE is no call's: it goes on when a call is cancelled.
+    let ends_stream = !caller.session.is_some_and(|session| shared.old().contains_key(&session));
+    // A call may be under way on another process than the one that would serve its client now.
+    let workers = if is_cancel { shared.workers.all() } else { vec![meant] };
+    for worker in workers {
+        let noted = {
+            if !worker.traffic().open {
+                continue;
+            }
+            worker.with_mux(|mux, now, out| mux.notification(message, caller, now, out))
+        };
+        if let Noted::Cancelled(mailbox) = noted {
+            if ends_stream {
+                mailbox.push(Letter::End);
+            }
+            worker.turn.notify_waiters();
+        }
+    }
+}
+
+/// A legacy client has answered something that a server asked it. What nobody asked says nothing.
+fn answered(shared: &Shared, message: &Envelope<'_>, caller: &Caller) {
+    for worker in shared.workers.all() {
+        if worker.with_mux(|mux, _, out| mux.client_answer(message, caller, out)) {
             return;
         }
-        traffic.mux.notification(message, caller, &mut traffic.to_server)
-    };
-    match noted {
-        Noted::Forwarded => shared.to_write.notify_one(),
-        Noted::Cancelled(mailbox) => {
-            mailbox.push(Letter::End);
-            shared.to_write.notify_one();
-        }
-        Noted::Ignored => {}
     }
 }
 
-/// Waits a little for a server that is starting; says why when it does not run.
-async fn running(shared: &Shared) -> Result<Arc<Opened>, Refusal> {
-    if let Phase::Running { opened, .. } = &*shared.phase.borrow() {
-        return Ok(Arc::clone(opened));
-    }
-    let mut phase = shared.phase.subscribe();
-    let settled = phase.wait_for(|phase| !matches!(phase, Phase::Starting { .. }));
-    match tokio::time::timeout(START_WAIT, settled).await {
-        Ok(Ok(phase)) => match &*phase {
-            Phase::Running { opened, .. } => Ok(Arc::clone(opened)),
-            Phase::Failed { failure, crash_loop, next_start, .. } => {
-                let wait = next_start.saturating_duration_since(Instant::now());
-                let again = if *crash_loop { "; it keeps failing, see its log" } else { "" };
-                Err(Refusal {
-                    retry_after: Some(wait.as_secs() + 1),
-                    ..unavailable(format!("{}{again}", failure.summary))
-                })
-            }
-            Phase::Starting { .. } => Err(unavailable("the server is starting")),
-            Phase::Stopping { .. } => Err(unavailable("the server is being stopped")),
-        },
-        _ => Err(unavailable("the server is still starting; try again")),
-    }
+fn session_over() -> Refusal {
+    Refusal::new(404, errors::TRANSPORT, "the session is unknown or has ended; send `initialize` again")
 }
 
 /// 503, to be tried again in a second.
-fn unavailable(message: impl Into<Cow<'static, str>>) -> Refusal {
+pub(crate) fn unavailable(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal { retry_after: Some(1), ..Refusal::new(503, errors::INTERNAL_ERROR, message) }
 }
 
@@ -370,10 +484,8 @@ fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<Sess
             return Err(Refusal::new(400, errors::TRANSPORT, "the header Mcp-Session-Id must be sent once"));
         }
     };
-    let session = shared.traffic().sessions.find(text, principal).filter(|session| !session.is_sse);
-    session.ok_or_else(|| {
-        Refusal::new(404, errors::TRANSPORT, "the session is unknown or has ended; send `initialize` again")
-    })
+    let session = shared.sessions().find(text, principal).filter(|session| !session.is_sse);
+    session.ok_or_else(session_over)
 }
 
 fn status(shared: &Shared) -> Response<Body> {

@@ -1,10 +1,12 @@
 //! The process beside one MCP server: it starts the server, speaks for it on a unix socket, keeps its log, and starts
 //! it again when it ends.
 //!
-//! It runs on one thread and holds no key but its instance's. It talks to its server, and answers whoever knows the key
-//! on its socket; it opens no other connection. What the messages mean is `mcp`'s business; what a sandbox is, `runtime`'s.
+//! It runs on one thread and holds no key but its instance's. It talks to its server, over pipes or HTTP, and answers
+//! whoever knows the key on its socket; it opens no other connection. What the messages mean is `mcp`'s business; what a sandbox is, `runtime`'s.
 
 mod body;
+mod child;
+mod facts;
 mod front;
 mod journal;
 mod mailbox;
@@ -13,6 +15,9 @@ mod replay;
 mod sessions;
 mod shared;
 mod supervise;
+mod upstream;
+mod worker;
+mod workers;
 
 use std::fs::File;
 use std::future::Future;
@@ -20,7 +25,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::shim::{SOCKET, ShimConfig};
+use domain::shim::{Link, SOCKET, ShimConfig};
 use hop::serve::Listener;
 use mcp::session::Sealer;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -128,9 +133,16 @@ pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(
         Sessions::open(&config.sessions, sealer).map_err(system("opening the file of ended sessions"))?;
     let stopping = CancellationToken::new();
     let stopped = CancellationToken::new();
-    let shared = Arc::new(Shared::new(&config, journal, sessions, stopping.clone(), stopped.clone()));
+    let shared = Arc::new(Shared::new(config, journal, sessions, stopping.clone(), stopped.clone()));
+    shared.start_first();
     let supervisor = async {
-        supervise::supervise(&config, &shared, &stopping).await;
+        stopping.cancelled().await;
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        shared.children.close();
+        shared.children.wait().await;
+        shared.end_old();
+        shared.journal.note("stopped");
         stopped.cancel();
     };
     let asked = async {
@@ -147,7 +159,8 @@ pub async fn run(config: ShimConfig, stop: impl Future<Output = ()>) -> Result<(
 
 fn check(config: &ShimConfig) -> Result<(), ShimError> {
     let setting = |field, problem| Err(ShimError::Setting { field, problem });
-    if config.command.first().is_none_or(String::is_empty) {
+    let has_process = !matches!(config.link, Link::Remote { .. });
+    if has_process && config.command.first().is_none_or(String::is_empty) {
         return setting("command", "names no program");
     }
     if config.key.expose().is_empty() {

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use domain::shim::ShimConfig;
+use domain::shim::{PORT_PLACEHOLDER, ShimConfig};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
@@ -30,16 +30,22 @@ pub(crate) struct Spawned {
     pub(crate) stderr: ChildStderr,
 }
 
-/// Starts the server's command.
-pub(crate) fn spawn(config: &ShimConfig) -> io::Result<Spawned> {
+/// Starts the server's command. `port` is where it is to serve HTTP, if it does.
+pub(crate) fn spawn(config: &ShimConfig, port: Option<u16>) -> io::Result<Spawned> {
+    let port = port.map(|port| port.to_string());
+    let told = |text: &str| match &port {
+        Some(port) => text.replace(PORT_PLACEHOLDER, port),
+        None => text.to_owned(),
+    };
     let mut words = config.command.iter();
     let program = words.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut command = Command::new(program);
     command
-        .args(words)
+        .args(words.map(|word| told(word)))
         .current_dir(&config.cwd)
         .env_clear()
-        .envs(&config.env)
+        .envs(port.as_ref().map(|port| ("PORT", port)))
+        .envs(config.env.iter().map(|(name, value)| (name, told(value))))
         .envs(config.secrets.iter().map(|(name, secret)| (name, secret.expose())))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -72,6 +78,11 @@ impl Process {
         }
         self.signal(Signal::KILL);
         self.child.wait().await
+    }
+
+    /// Asks it to end, as the host does when it shuts down.
+    pub(crate) fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
     }
 
     /// Ends at once whatever is left of its process group. Of an empty group the kernel says so; the number of one that

@@ -1,199 +1,278 @@
-//! What the front and the supervisor share: the calls in flight, the bytes on their way to the server, the sessions,
-//! and the server's state.
+//! What all of a shim's requests share: its key, its sessions, what is known of the server, and the processes.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use domain::ids::InstanceId;
 use domain::secret::Secret;
-use domain::shim::{ServerState, ShimConfig, ShimStatus};
+use domain::shim::{Link, Mode, ServerState, ShimConfig, ShimStatus};
 use domain::time::Timestamp;
-use mcp::mux::{CallKey, Mux, StreamKey};
+use mcp::client::Hello;
+use mcp::envelope::{self, Envelope};
+use mcp::front::{Field, Refusal};
+use mcp::headers::Known;
 use mcp::opening::Opened;
+use mcp::rule::Rule;
 use mcp::session::SessionId;
-use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::child::Child;
+use crate::facts;
 use crate::journal::Journal;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Letter, Mailbox};
 use crate::replay::Replays;
 use crate::sessions::Sessions;
+use crate::worker::Phase;
+use crate::workers::Workers;
+
+/// Compiled rules that are kept.
+const MAX_RULES: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) key: Secret,
+    pub(crate) config: ShimConfig,
     pub(crate) max_in_flight: usize,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) phase: watch::Sender<Phase>,
-    /// Something is in [`Traffic::to_server`].
-    pub(crate) to_write: Notify,
+    pub(crate) facts: facts::Known,
+    pub(crate) workers: Workers,
+    /// The process of a server that serves HTTP on this host.
+    pub(crate) child: Option<Child>,
+    /// The tools whose arguments clients repeat in headers.
+    headers: Mutex<Known>,
     /// Ask for the end.
     pub(crate) stopping: CancellationToken,
     /// The server has ended for good.
     pub(crate) stopped: CancellationToken,
-    instance: InstanceId,
-    generation: u64,
-    started: Instant,
-    traffic: Mutex<Traffic>,
-    /// Never locked while `traffic` is.
+    /// What keeps the processes.
+    pub(crate) tasks: TaskTracker,
+    /// What keeps a process that serves HTTP; it ends after those who speak with it.
+    pub(crate) children: TaskTracker,
+    /// Numbers the lives of processes.
+    lives_begun: AtomicU64,
+    /// Where the numbers of questions begin, and those given out.
+    questions: (u64, AtomicU64),
+    /// What the first process said, once it did.
+    proven: Mutex<Option<Arc<Opened>>>,
+    sessions: Mutex<Sessions>,
+    old: Mutex<HashMap<SessionId, OldSession>>,
+    rules: Mutex<HashMap<Box<[u8]>, Arc<Rule>>>,
+    /// Which life of which process a session began with, where sessions are strict.
+    lives: Mutex<HashMap<SessionId, u64>>,
+    /// Never locked while a worker's traffic is.
     replays: Mutex<Replays>,
 }
 
-/// The state of the server, with what each state needs to answer callers.
+/// A session of HTTP+SSE, which is as long as its stream.
 #[derive(Debug, Clone)]
-pub(crate) enum Phase {
-    Starting { since: Timestamp },
-    Running { since: Timestamp, opened: Arc<Opened> },
-    Failed { since: Timestamp, failures: u32, crash_loop: bool, failure: Failure, next_start: Instant },
-    Stopping { since: Timestamp },
-}
-
-/// Why a server does not run.
-#[derive(Debug, Clone)]
-pub(crate) struct Failure {
-    /// For anybody who calls.
-    pub(crate) summary: String,
-    /// Its last lines on standard error: for its owner only.
-    pub(crate) last_words: String,
-}
-
-#[derive(Debug)]
-pub(crate) struct Traffic {
-    pub(crate) mux: Mux<Arc<Mailbox>>,
-    /// Lines for the server's standard input.
-    pub(crate) to_server: Vec<u8>,
-    pub(crate) sessions: Sessions,
-    /// Whether there is a process that takes calls. Changes together with `mux`, so that no call is put in after the
-    /// process that should answer it has ended.
-    pub(crate) open: bool,
-    pub(crate) restarts: u64,
-    pub(crate) garbage: Garbage,
-}
-
-/// What a server printed on standard output that was no message.
-#[derive(Debug, Default)]
-pub(crate) struct Garbage {
-    pub(crate) lines: u64,
-    /// The first line, cut.
-    pub(crate) first: Option<String>,
+pub(crate) struct OldSession {
+    pub(crate) stream: Arc<Mailbox>,
+    /// Absent until `initialize`.
+    pub(crate) hello: Option<Arc<Hello>>,
 }
 
 impl Shared {
     pub(crate) fn new(
-        config: &ShimConfig,
+        config: ShimConfig,
         journal: Arc<Journal>,
         sessions: Sessions,
         stopping: CancellationToken,
         stopped: CancellationToken,
     ) -> Self {
-        // Without randomness an id of an older shim could be taken for one of this one: a resumed stream that ends early.
+        // Without randomness an id of an older shim could be taken for one of this one: a resumed stream that ends early,
+        // an answer to a question that was asked before.
         let random = getrandom::u32().unwrap_or_default();
         Self {
             key: config.key.clone(),
             max_in_flight: config.max_in_flight,
             journal,
-            phase: watch::Sender::new(Phase::Starting { since: now() }),
-            to_write: Notify::new(),
+            facts: facts::Known::open(&config.facts),
+            workers: Workers::default(),
+            child: matches!(config.link, Link::Port { .. }).then(Child::new),
+            headers: Mutex::default(),
             stopping,
             stopped,
-            instance: config.instance,
-            generation: config.generation,
-            started: Instant::now(),
-            traffic: Mutex::new(Traffic {
-                mux: Mux::new(),
-                to_server: Vec::new(),
-                sessions,
-                open: false,
-                restarts: 0,
-                garbage: Garbage::default(),
-            }),
+            tasks: TaskTracker::new(),
+            children: TaskTracker::new(),
+            lives_begun: AtomicU64::new(0),
+            // Numbers of JavaScript are exact up to 2^53. Each process takes a block of 2^16 behind the one before, which it
+            // may outgrow: a number is only ever looked up in the process of the session that answers.
+            questions: (u64::from(random) << 20, AtomicU64::new(0)),
+            proven: Mutex::default(),
+            sessions: Mutex::new(sessions),
+            old: Mutex::default(),
+            rules: Mutex::default(),
+            lives: Mutex::default(),
             replays: Mutex::new(Replays::new(random)),
+            config,
         }
     }
 
-    pub(crate) fn traffic(&self) -> MutexGuard<'_, Traffic> {
-        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where a new process begins to number its questions.
+    pub(crate) fn question_numbers(&self) -> u64 {
+        self.questions.0 + (self.questions.1.fetch_add(1, Ordering::Relaxed) << 16)
+    }
+
+    /// Names the next life of a process.
+    pub(crate) fn next_life(&self) -> u64 {
+        self.lives_begun.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a server's question comes with the call that it belongs to.
+    pub(crate) fn owners_are_known(&self) -> bool {
+        matches!(self.config.link, Link::Port { sse: false, .. } | Link::Remote { sse: false, .. })
+    }
+
+    /// A list of tools passes by that says which arguments clients repeat in headers.
+    pub(crate) fn learn_headers(&self, line: &[u8]) {
+        if let Ok(list) = envelope::scan(line) {
+            self.headers.lock().unwrap_or_else(PoisonError::into_inner).learn(&list);
+        }
+    }
+
+    /// Compares the headers of a modern call with its arguments, as far as its tool is known.
+    pub(crate) fn check_headers<'h>(
+        &self,
+        message: &Envelope<'_>,
+        header: impl Fn(&str) -> Field<'h>,
+    ) -> Result<(), Refusal> {
+        self.headers.lock().unwrap_or_else(PoisonError::into_inner).check(message, header)
+    }
+
+    /// How long a process lives that nobody calls.
+    pub(crate) fn idle(&self) -> Duration {
+        Duration::from_millis(self.config.idle_ms)
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn old(&self) -> MutexGuard<'_, HashMap<SessionId, OldSession>> {
+        self.old.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn replays(&self) -> MutexGuard<'_, Replays> {
         self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Time for the multiplexer.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+    /// Whether nothing but the legacy revisions is to be had of the server.
+    pub(crate) fn is_known_to_be_legacy(&self) -> bool {
+        self.facts.get().modern == Some(false)
     }
 
-    /// The caller of a call has left.
-    pub(crate) fn left(&self, call: CallKey) {
-        let now = self.elapsed();
-        let mut traffic = self.traffic();
-        let traffic = &mut *traffic;
-        traffic.mux.left(call, now, &mut traffic.to_server);
-        if !traffic.to_server.is_empty() {
-            self.to_write.notify_one();
-        }
+    /// What the server said when it was first opened.
+    pub(crate) fn proven(&self) -> Option<Arc<Opened>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The client of a stream has left.
-    pub(crate) fn closed(&self, stream: StreamKey) {
-        let mut traffic = self.traffic();
-        let traffic = &mut *traffic;
-        traffic.mux.close(stream, &mut traffic.to_server);
-        if !traffic.to_server.is_empty() {
-            self.to_write.notify_one();
+    pub(crate) fn set_proven(&self, opened: &Arc<Opened>) {
+        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(opened));
+    }
+
+    /// The compiled rule of a header's value.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(crate) fn rule(&self, value: &[u8]) -> Result<Arc<Rule>, String> {
+        use base64::Engine as _;
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rule) = rules.get(value) {
+            return Ok(Arc::clone(rule));
         }
+        let json =
+            base64::engine::general_purpose::STANDARD.decode(value).map_err(|error| error.to_string())?;
+        let rule = Arc::new(Rule::parse(&json)?);
+        if MAX_RULES <= rules.len() {
+            rules.clear();
+        }
+        rules.insert(value.into(), Arc::clone(&rule));
+        Ok(rule)
+    }
+
+    /// Whether a strict session may go on with this life of a process; the first one that it sees is its own.
+    pub(crate) fn is_its_life(&self, session: SessionId, life: u64, is_new: bool) -> bool {
+        if !self.config.strict_sessions {
+            return true;
+        }
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_new {
+            lives.insert(session, life);
+        }
+        lives.get(&session) == Some(&life)
+    }
+
+    /// The session is over.
+    pub(crate) fn forget_session(&self, session: SessionId) {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+        let own = self.workers.end_session(session, self.config.mode == Mode::PerSession);
+        for worker in own {
+            worker.stopping.cancel();
+        }
+        let resumable = self.replays().end_session(session);
+        drop(resumable);
     }
 
     /// The client of a session whose stream was all it had has left.
-    pub(crate) fn left_session(&self, session: SessionId) {
-        let now = self.elapsed();
-        let mut traffic = self.traffic();
-        let traffic = &mut *traffic;
-        traffic.mux.left_session(session, now);
-        // Its stream is closed already.
-        let _ = traffic.mux.end_session(session, &mut traffic.to_server);
-        if !traffic.to_server.is_empty() {
-            self.to_write.notify_one();
+    pub(crate) fn left_old(&self, session: SessionId) {
+        self.old().remove(&session);
+        self.workers.left_session(session);
+        self.forget_session(session);
+    }
+
+    /// There will be no server any more: the sessions of HTTP+SSE end.
+    pub(crate) fn end_old(&self) {
+        let old = std::mem::take(&mut *self.old());
+        for session in old.into_values() {
+            session.stream.push(Letter::End);
         }
     }
 
     pub(crate) fn status(&self) -> ShimStatus {
-        let server = match &*self.phase.borrow() {
-            Phase::Starting { since } => ServerState::Starting { since: *since },
-            Phase::Running { since, opened } => ServerState::Running {
-                since: *since,
-                server_name: opened.server_name.clone(),
-                protocol_version: opened.revision.text().to_owned(),
-            },
-            Phase::Failed { since, failures, crash_loop, failure, .. } => ServerState::Failed {
-                since: *since,
-                failures: *failures,
-                crash_loop: *crash_loop,
-                message: failure.for_owner(),
-            },
-            Phase::Stopping { since } => ServerState::Stopping { since: *since },
-        };
-        let traffic = self.traffic();
+        let (mut restarts, mut in_flight, mut processes) = (0, 0, 0);
+        let mut server = None;
+        for worker in self.workers.all() {
+            let traffic = worker.traffic();
+            restarts += traffic.restarts;
+            in_flight += traffic.mux.in_flight();
+            drop(traffic);
+            processes += usize::from(worker.has_process());
+            // The first process tells how the server is; another that keeps failing tells it better.
+            let state = state_of(&worker.phase.borrow());
+            let keeps_failing = matches!(state, ServerState::Failed { crash_loop: true, .. });
+            if server.is_none() || keeps_failing {
+                server = Some(state);
+            }
+        }
         ShimStatus {
-            instance: self.instance,
-            generation: self.generation,
+            instance: self.config.instance,
+            generation: self.config.generation,
             pid: std::process::id(),
-            server,
-            restarts: traffic.restarts,
-            in_flight: traffic.mux.in_flight(),
+            server: server.unwrap_or(ServerState::Starting { since: now() }),
+            restarts,
+            in_flight,
+            processes,
         }
     }
 }
 
-impl Failure {
-    pub(crate) fn for_owner(&self) -> String {
-        if self.last_words.is_empty() {
-            self.summary.clone()
-        } else {
-            format!("{}; its last lines on standard error:\n{}", self.summary, self.last_words)
-        }
+fn state_of(phase: &Phase) -> ServerState {
+    match phase {
+        Phase::Starting { since } | Phase::Asleep { since } => ServerState::Starting { since: *since },
+        Phase::Running { since, opened, .. } => ServerState::Running {
+            since: *since,
+            server_name: opened.server_name.clone(),
+            protocol_version: opened.revision.text().to_owned(),
+        },
+        Phase::Failed { since, failures, crash_loop, failure, .. } => ServerState::Failed {
+            since: *since,
+            failures: *failures,
+            crash_loop: *crash_loop,
+            message: failure.for_owner(),
+        },
+        Phase::Stopping { since } => ServerState::Stopping { since: *since },
     }
 }
 

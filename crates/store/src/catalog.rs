@@ -110,6 +110,7 @@ fn packaging(package: &Package) -> &'static str {
         Package::Npm { .. } => "npm",
         Package::Pypi { .. } => "pypi",
         Package::File { .. } => "file",
+        Package::Remote { .. } => "remote",
         Package::Builtin { .. } => "builtin",
     }
 }

@@ -9,7 +9,7 @@ use domain::secret::{Secret, Secrets};
 use domain::spec::Limits;
 use domain::status::InstanceStatus;
 
-use crate::args::DeployArgs;
+use crate::args::{DeployArgs, TransportChoice};
 use crate::client::Client;
 use crate::error::{CliError, io_failure};
 use crate::output::{Output, Steps};
@@ -91,6 +91,10 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         secrets,
         args: args.arguments,
         constraints: args.constraints,
+        transport: args.transport.map(TransportChoice::transport),
+        path: args.path,
+        mode: args.mode,
+        strict_sessions: args.strict_sessions.then_some(true),
         limits: Limits {
             memory_mib: args.memory_mib,
             processes: args.processes,

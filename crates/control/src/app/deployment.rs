@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use api::catalog::{CatalogEntry, Input, InputFormat, InputTarget};
+use api::catalog::{CatalogEntry, Input, InputFormat, InputTarget, Transport};
 use api::instances::DeployRequest;
 use domain::ids::CatalogEntryId;
 use domain::names::{InstanceName, NameError, slug};
 use domain::package::{Package, PackageError};
 use domain::secret::Secrets;
+use domain::shim::Mode;
 use domain::spec::{Launch, Limits};
 
 use crate::app::Problem;
@@ -36,6 +37,19 @@ const RESERVED: &[&str] = &[
     "IFS",
     "SHELL",
 ];
+/// Headers that say how a message travels.
+const OWN_HEADERS: &[&str] = &[
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "last-event-id",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+const OWN_HEADER_PREFIXES: &[&str] = &["berth-", "mcp-", "content-"];
 const RESERVED_PREFIXES: &[&str] = &["LD_", "BERTH_", "DYLD_", "GLIBC_"];
 
 /// What will run, all defaults applied.
@@ -72,13 +86,15 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
     let name = request.name.as_deref().map(check_name).transpose()?;
     let (entry, package) = resolve(request, catalog)?;
     let mut launch = entry.map(|entry| entry.launch.clone()).unwrap_or_default();
-    let (env, secrets, mut arguments) = match entry {
-        Some(entry) => fill_inputs(entry, request)?,
-        None => fill_environment(request)?,
+    let (env, secrets, mut arguments) = match (entry, &package) {
+        (Some(entry), _) => fill_inputs(entry, request)?,
+        (None, Package::Remote { .. }) => fill_headers(request)?,
+        (None, _) => fill_environment(request)?,
     };
     launch.args.append(&mut arguments);
     launch.args.extend(request.args.iter().cloned());
     launch.constraints.extend(request.constraints.iter().cloned());
+    fill_launch(&mut launch, request, &package)?;
     if matches!(package, Package::File { .. }) && !launch.constraints.is_empty() {
         return Err(Problem::invalid("constraints", "what `file:` names is copied, not installed")
             .hint("leave `constraints` out"));
@@ -193,7 +209,7 @@ fn resolve<'a>(
         }
     };
     let Some(version) = request.version.as_deref() else { return Ok((entry, package)) };
-    if let Package::File { .. } = package {
+    if let Package::File { .. } | Package::Remote { .. } = package {
         return Err(Problem::invalid("version", PackageError::NoVersions).hint("leave `version` out"));
     }
     if let Package::Builtin { .. } = package {
@@ -227,6 +243,7 @@ fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) 
         | PackageError::PypiName(_)
         | PackageError::Version(_)
         | PackageError::FilePath(_)
+        | PackageError::Url(_)
         | PackageError::NoVersions
         | PackageError::Unsupported(_) => Problem::invalid("server", error),
     }
@@ -343,6 +360,78 @@ fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
         }
     }
     Ok((request.settings.clone(), request.secrets.clone(), Vec::new()))
+}
+
+/// Settings of a server that runs elsewhere are headers of every request to it.
+fn fill_headers(request: &DeployRequest) -> Result<Filled, Problem> {
+    for (field, key) in keys(request) {
+        let at = format!("{field}.{key}");
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if key.is_empty() || !key.bytes().all(is_token) {
+            return Err(Problem::invalid(at, format!("`{key}` is not a name of a header"))
+                .hint("the settings of a server that runs elsewhere are headers, such as `Authorization`"));
+        }
+        let name = key.to_ascii_lowercase();
+        if OWN_HEADERS.contains(&name.as_str()) || OWN_HEADER_PREFIXES.iter().any(|own| name.starts_with(own))
+        {
+            return Err(
+                Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out")
+            );
+        }
+        let value = request.settings.get(key).map(String::as_str);
+        let value = value.or(request.secrets.get(key).map(domain::secret::Secret::expose));
+        if value.is_some_and(|value| value.bytes().any(|b| b < 0x20 || b == 0x7f)) {
+            return Err(Problem::invalid(at, "a header's value is one line without control characters"));
+        }
+        if request.settings.contains_key(key) && request.secrets.contains_key(key) {
+            return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
+                .hint("give it once"));
+        }
+    }
+    Ok((request.settings.clone(), request.secrets.clone(), Vec::new()))
+}
+
+/// How the server is reached and which clients share a process of it.
+fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) -> Result<(), Problem> {
+    let is_remote = matches!(package, Package::Remote { .. });
+    match request.transport {
+        Some(Transport::Stdio) if is_remote => {
+            return Err(Problem::invalid("transport", "a server that runs elsewhere is reached over HTTP")
+                .hint("use `http`, or `sse` for one of 2024-11-05"));
+        }
+        Some(transport) => launch.transport = transport,
+        None if is_remote => launch.transport = Transport::Http,
+        None => {}
+    }
+    if let Some(path) = &request.path {
+        if launch.transport.is_stdio() || is_remote {
+            return Err(Problem::invalid(
+                "path",
+                "only a server that serves HTTP on its host has a path here",
+            )
+            .hint("give `transport` too, or write the path into the address"));
+        }
+        let is_path = path.starts_with('/')
+            && path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'"' | b'\\'));
+        if !is_path {
+            return Err(Problem::invalid("path", format!("`{path}` is not a path, such as `/mcp`")));
+        }
+        launch.path = Some(path.clone());
+    }
+    if let Some(mode) = &request.mode {
+        launch.mode = Some(mode.parse::<Mode>().map_err(|error| Problem::invalid("mode", error))?);
+    }
+    if let Some(strict) = request.strict_sessions {
+        launch.strict_sessions = strict;
+    }
+    if is_remote && !(launch.args.is_empty() && launch.constraints.is_empty()) {
+        return Err(Problem::invalid(
+            "args",
+            "a server that runs elsewhere takes no arguments and no constraints",
+        )
+        .hint("leave them out"));
+    }
+    Ok(())
 }
 
 fn keys(request: &DeployRequest) -> impl Iterator<Item = (&'static str, &str)> {

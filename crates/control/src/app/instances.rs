@@ -44,8 +44,11 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
     let catalog = store::catalog::all(&app.store).await?;
     let deployment = deployment::plan(request, &catalog)?;
     let environment = environment_of(&app.store, caller, request.environment.as_deref()).await?;
-    if matches!(deployment.package, Package::File { .. }) {
-        check_file(caller, &environment)?;
+    match deployment.package {
+        Package::File { .. } => check_file(caller, &environment)?,
+        // Whoever names an address has the host speak to it, and hosts reach what nobody outside does.
+        Package::Remote { .. } => caller.require(Role::Admin)?,
+        _ => {}
     }
 
     for _ in 0..NAME_TRIES {

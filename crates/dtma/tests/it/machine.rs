@@ -257,6 +257,7 @@ async fn status(State(app): State<App>) -> Response {
         server: app.server.lock().unwrap().clone(),
         restarts: 0,
         in_flight: 0,
+        processes: 1,
     };
     serde_json::to_vec(&status).unwrap().into_response()
 }

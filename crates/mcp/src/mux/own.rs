@@ -18,7 +18,7 @@ impl<C: Clone> Mux<C> {
         &mut self,
         message: &Envelope<'_>,
         method: &str,
-        caller: Caller,
+        caller: &Caller,
         out: &mut Vec<u8>,
     ) -> Option<Vec<u8>> {
         let raw_id = message.raw_id();
@@ -107,7 +107,7 @@ impl<C: Clone> Mux<C> {
     }
 
     fn ask_to_listen(&mut self, filter: &str, own: Own, out: &mut Vec<u8>) {
-        let meta = translate::modern_meta(&self.backend.client, None);
+        let meta = translate::modern_meta(&self.backend.client, "{}", None);
         let params = format!(r#"{{"_meta":{{{meta}}},"notifications":{filter}}}"#);
         self.ask("subscriptions/listen", &params, own, out);
     }

@@ -3,19 +3,41 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::envelope;
 
-const LEGACY: Caller = Caller { era: Era::Legacy, session: None };
-const MODERN: Caller = Caller { era: Era::Modern, session: None };
+mod questions;
+
+const LEGACY: Caller = Caller {
+    era: Era::Legacy,
+    principal: [0; 16],
+    session: None,
+    hello: None,
+    can: Capabilities::of_bits(0),
+    takes_requests: true,
+    rule: None,
+};
+const MODERN: Caller = Caller { era: Era::Modern, ..LEGACY };
+const NOW: Duration = Duration::ZERO;
 
 fn session(n: u8) -> Caller {
-    Caller { era: Era::Legacy, session: Some(SessionId::of_random([n; 16])) }
+    Caller { session: Some(SessionId::of_random([n; 16])), ..LEGACY }
+}
+
+fn unopened() -> Mux<u32> {
+    Mux::new(&Setup {
+        instance_key: "key",
+        random: [7; park::RANDOM],
+        first_question: 1000,
+        is_private: true,
+        owners_are_known: false,
+    })
 }
 
 fn send(mux: &mut Mux<u32>, text: &str, caller: Caller, to: u32) -> (CallKey, String) {
     let message = envelope::scan(text.as_bytes()).unwrap();
     let id = message.id.unwrap();
     let mut out = Vec::new();
-    match mux.request(&message, id, caller, to, &mut out) {
+    match mux.request(&message, id, caller, to, NOW, &mut out) {
         Begun::Forwarded(key) => (key, String::from_utf8(out).unwrap()),
         Begun::Answered(answer) => panic!("answered: {}", String::from_utf8_lossy(&answer)),
     }
@@ -23,11 +45,12 @@ fn send(mux: &mut Mux<u32>, text: &str, caller: Caller, to: u32) -> (CallKey, St
 
 /// A multiplexer whose server was opened, and what the server was sent by that.
 fn opened(speaks: Speaks, capabilities: &str) -> (Mux<u32>, String) {
-    let mut mux = Mux::new();
+    let mut mux = unopened();
     let mut out = Vec::new();
     let server_info = r#"{"name":"s"}"#.into();
     let client = r#"{"name":"berth"}"#.into();
-    mux.open(Backend { speaks, offers: Offers::of(capabilities), server_info, client }, &mut out);
+    let offers = Offers::of(capabilities);
+    mux.open(Backend { speaks, offers, server_info, client, ..Backend::default() }, &mut out);
     (mux, String::from_utf8(out).unwrap())
 }
 
@@ -38,13 +61,13 @@ fn both() -> Mux<u32> {
 
 fn note(mux: &mut Mux<u32>, text: &str, caller: Caller) -> (Noted<u32>, String) {
     let mut out = Vec::new();
-    let noted = mux.notification(&envelope::scan(text.as_bytes()).unwrap(), caller, &mut out);
+    let noted = mux.notification(&envelope::scan(text.as_bytes()).unwrap(), &caller, NOW, &mut out);
     (noted, String::from_utf8(out).unwrap())
 }
 
 fn line(mux: &mut Mux<u32>, text: &str) -> (Output<u32>, String) {
     let mut out = Vec::new();
-    let output = mux.line(text.as_bytes(), &mut out);
+    let output = mux.line(text.as_bytes(), None, NOW, &mut out);
     (output, String::from_utf8(out).unwrap())
 }
 
@@ -54,7 +77,7 @@ fn answer(to: u32, message: &str) -> Output<u32> {
 
 #[test]
 fn ids_and_tokens_are_replaced_and_restored() {
-    let mut mux = Mux::new();
+    let mut mux = unopened();
     let text = r#"{"jsonrpc":"2.0","id":"a\u00e9","method":"x","params":{"_meta":{"progressToken":1.50},"big":123456789012345678901}}"#;
     let (_, sent) = send(&mut mux, text, LEGACY, 7);
     assert_eq!(
@@ -79,7 +102,7 @@ fn ids_and_tokens_are_replaced_and_restored() {
 #[test]
 fn only_our_own_plain_numbers_are_answers() {
     for id in ["2", "\"1\"", "1.0", "-1", "01", "0", "99999999999999999999999", "null"] {
-        let mut mux = Mux::new();
+        let mut mux = unopened();
         send(&mut mux, r#"{"jsonrpc":"2.0","id":5,"method":"x"}"#, LEGACY, 7);
         let (output, _) = line(&mut mux, &format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":1}}}}"#));
         assert!(matches!(output, Output::Nobody | Output::Garbage(_)), "{id}: {output:?}");
@@ -89,7 +112,7 @@ fn only_our_own_plain_numbers_are_answers() {
 
 #[test]
 fn a_client_cancels_its_own_call_only() {
-    let mut mux = Mux::new();
+    let mut mux = unopened();
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#;
     send(&mut mux, text, session(1), 1);
     send(&mut mux, text, session(2), 2);
@@ -117,7 +140,7 @@ fn a_client_cancels_its_own_call_only() {
 
 #[test]
 fn a_modern_caller_who_leaves_has_cancelled_and_a_legacy_one_has_not() {
-    let mut mux = Mux::new();
+    let mut mux = unopened();
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#;
     let (modern, _) = send(&mut mux, text, MODERN, 1);
     let (legacy, _) = send(&mut mux, text, LEGACY, 2);
@@ -135,7 +158,7 @@ fn a_modern_caller_who_leaves_has_cancelled_and_a_legacy_one_has_not() {
 
 #[test]
 fn requests_of_the_server_are_answered_here() {
-    let mut mux = Mux::new();
+    let mut mux = unopened();
     send(&mut mux, r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#, LEGACY, 1);
     let (output, sent) = line(&mut mux, r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
     assert_eq!(
@@ -165,7 +188,7 @@ fn log_messages_reach_a_lone_call_that_may_have_them() {
     ] {
         let mut mux = both();
         for to in 0..calls {
-            send(&mut mux, text, caller, to);
+            send(&mut mux, text, caller.clone(), to);
         }
         let reached =
             matches!(line(&mut mux, log).0, Output::Between { to: 0, message } if message == log.as_bytes());
@@ -189,7 +212,7 @@ fn a_subscription_keeps_its_clients_id() {
 
 #[test]
 fn the_end_of_the_process_ends_every_call_with_its_own_id() {
-    let mut mux = Mux::new();
+    let mut mux = unopened();
     send(&mut mux, r#"{"jsonrpc":"2.0","id":"a","method":"x"}"#, LEGACY, 1);
     send(&mut mux, r#"{"jsonrpc":"2.0","id":2.0,"method":"x"}"#, MODERN, 2);
     let mut ended = mux.ended("the server ended with exit code 3");
@@ -208,7 +231,7 @@ fn the_end_of_the_process_ends_every_call_with_its_own_id() {
 
 #[test]
 fn errors_to_modern_callers_name_their_code() {
-    let mut mux = Mux::new();
+    let mut mux = unopened();
     send(&mut mux, r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#, MODERN, 1);
     let (output, _) = line(&mut mux, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"m"}}"#);
     assert!(matches!(output, Output::Answer { code: Some(-32601), .. }));
@@ -290,6 +313,8 @@ fn a_legacy_call_is_a_modern_one_to_a_modern_server() {
             None => panic!(),
         },
         9,
+        NOW,
+        &mut Vec::new(),
     )
     .unwrap();
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":1}}}"#;
@@ -301,7 +326,7 @@ fn a_legacy_call_is_a_modern_one_to_a_modern_server() {
 fn here(mux: &mut Mux<u32>, text: &str) -> (String, String) {
     let message = envelope::scan(text.as_bytes()).unwrap();
     let mut out = Vec::new();
-    match mux.request(&message, message.id.unwrap(), session(1), 1, &mut out) {
+    match mux.request(&message, message.id.unwrap(), session(1), 1, NOW, &mut out) {
         Begun::Answered(answer) => (String::from_utf8(answer).unwrap(), String::from_utf8(out).unwrap()),
         Begun::Forwarded(_) => panic!("forwarded: {text}"),
     }
@@ -388,7 +413,7 @@ fn the_server_logs_from_the_lowest_level_anybody_wants_and_each_hears_from_its_o
     assert_eq!(line(&mut mux, &log("info")).0, Output::Between { to: 5, message: log("info").into() });
     line(&mut mux, &format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, key.0));
 
-    mux.open_session(SessionId::of_random([1; 16]), 8).unwrap();
+    mux.open_session(SessionId::of_random([1; 16]), 8, NOW, &mut Vec::new()).unwrap();
     assert_eq!(line(&mut mux, &log("warning")).0, Output::Nobody, "the session wants errors");
     assert_eq!(line(&mut mux, &log("error")).0, Output::Many(vec![(8, log("error").into())]));
     let mut out = Vec::new();
@@ -412,7 +437,7 @@ fn sessions_watch_resources_together() {
     for who in [1, 2] {
         let (key, _) = send(&mut mux, &text("subscribe"), session(who), 0);
         line(&mut mux, &format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, key.0));
-        mux.open_session(SessionId::of_random([who; 16]), who.into()).unwrap();
+        mux.open_session(SessionId::of_random([who; 16]), who.into(), NOW, &mut Vec::new()).unwrap();
     }
     let updated = r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:a"}}"#;
     assert_eq!(line(&mut mux, updated).0, Output::Many(vec![(1, updated.into()), (2, updated.into())]));
@@ -464,7 +489,7 @@ proptest! {
         calls in prop::collection::vec((id(), prop::option::of(id()), json(), json()), 1..8),
         order in any::<u64>(),
     ) {
-        let mut mux = Mux::new();
+        let mut mux = unopened();
         let mut wire = Vec::new();
         for (to, (id, token, argument, _)) in (0..).zip(&calls) {
             let text = |id: &str, token: Option<&str>| {
@@ -498,9 +523,9 @@ proptest! {
     /// No bytes of a server's make the multiplexer panic or reach a caller they are not for.
     #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut mux: Mux<u32> = Mux::new();
+        let mut mux = unopened();
         let mut out = Vec::new();
-        let reached = matches!(mux.line(&bytes, &mut out), Output::Answer { .. } | Output::Between { .. });
+        let reached = matches!(mux.line(&bytes, None, NOW, &mut out), Output::Answer { .. } | Output::Between { .. });
         prop_assert!(!reached);
     }
 }

@@ -10,10 +10,10 @@ use mcp::envelope::{self, EnvelopeError, Kind};
 use mcp::errors;
 use mcp::front::{self, Fields, Refusal};
 use mcp::mux::Caller;
-use mcp::revision::{Era, Revision};
-use mcp::session::SessionId;
+use mcp::revision::Revision;
+use mcp::session::Session;
 
-use super::{Accepts, Begun, JSON, begin, events, note, respond};
+use super::{Accepts, Begun, JSON, Who, answered, begin, events, note, respond};
 use crate::body::{Body, Guard};
 use crate::mailbox::Letter;
 use crate::shared::Shared;
@@ -22,23 +22,24 @@ use crate::shared::Shared;
 pub(super) async fn post(
     shared: &Arc<Shared>,
     bytes: &[u8],
-    session: SessionId,
-    revision: Revision,
+    who: &Who<'_>,
+    session: &Session,
     accepts: Accepts,
 ) -> Result<Response<Body>, Refusal> {
     let refuse = |error: &EnvelopeError| Refusal::new(400, error.code(), error.to_string());
-    if revision != Revision::V2025_03_26 {
+    if session.revision != Revision::V2025_03_26 {
         return Err(refuse(&EnvelopeError::Batch));
     }
     let messages = envelope::split_batch(bytes).map_err(|error| refuse(&error))?;
     if messages.is_empty() {
         return Err(Refusal::new(400, errors::INVALID_REQUEST, "the batch is empty"));
     }
-    let caller = Caller { era: Era::Legacy, session: Some(session) };
+    // The answers come together, so nothing can be asked in between.
+    let caller = who.caller(shared, Some(session), None, false);
     let mut under_way = Vec::new();
     let mut answers = Vec::new();
     for message in messages {
-        match take(shared, message, caller).await {
+        match take(shared, message, who, &caller).await {
             Ok(call) => under_way.extend(call),
             Err(answer) => answers.push(answer),
         }
@@ -61,17 +62,24 @@ pub(super) async fn post(
 }
 
 /// Takes one message: a call when an answer is due. The error is an answer already.
-async fn take(shared: &Arc<Shared>, message: &[u8], caller: Caller) -> Result<Option<Guard>, Vec<u8>> {
+async fn take(
+    shared: &Arc<Shared>,
+    message: &[u8],
+    who: &Who<'_>,
+    caller: &Caller,
+) -> Result<Option<Guard>, Vec<u8>> {
     let message = envelope::scan(message)
         .map_err(|error| errors::body(None, error.code(), &error.to_string(), None))?;
     // A session is legacy, and so must be every message in it: a modern one would lock some servers' era.
-    front::dispatch(&message, &Fields::default()).map_err(|refusal| refusal.body(message.raw_id()))?;
+    front::dispatch(&message, &Fields::default())
+        .and_then(|_| who.check(&message))
+        .map_err(|refusal| refusal.body(message.raw_id()))?;
     match (message.kind(), message.id) {
         (Kind::Request, Some(id)) => {
             let refusal = if message.method() == "initialize" {
                 Refusal::new(400, errors::INVALID_REQUEST, "`initialize` cannot be part of a batch")
             } else {
-                match begin(shared, &message, id, caller).await {
+                match begin(shared, &message, id, caller.clone()).await {
                     Ok(Begun::Forwarded(call)) => return Ok(Some(call)),
                     Ok(Begun::Answered(answer)) => return Err(answer),
                     Err(refusal) => refusal,
@@ -83,7 +91,10 @@ async fn take(shared: &Arc<Shared>, message: &[u8], caller: Caller) -> Result<Op
             note(shared, &message, caller);
             Ok(None)
         }
-        _ => Ok(None),
+        _ => {
+            answered(shared, &message, caller);
+            Ok(None)
+        }
     }
 }
 

@@ -8,40 +8,54 @@ use http::{Response, StatusCode};
 use mcp::envelope::Envelope;
 use mcp::errors;
 use mcp::front::{Field, Refusal};
-use mcp::mux::NotOpened;
+use mcp::mux::{Caller, NotOpened};
 use mcp::opening::Speaks;
 use mcp::revision::Revision;
 
 use super::{
-    Accepts, LAST_EVENT, SESSION, events, field, not_allowed, principal, refused, respond, running, session,
-    unavailable,
+    Accepts, LAST_EVENT, SESSION, Who, call, events, field, not_allowed, principal, refused, respond,
+    session, unavailable,
 };
 use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
 use crate::replay::{EventId, Resumed};
 use crate::shared::Shared;
+use crate::worker::Worker;
 
-/// Whether a modern request is one that no legacy server knows, while the server is a legacy one.
-pub(super) async fn is_answered_here(shared: &Shared, message: &Envelope<'_>) -> Result<bool, Refusal> {
-    let is_new = matches!(
-        message.method().as_ref(),
+/// Whether a modern method is one that no legacy server knows.
+pub(super) fn is_unknown_to_legacy(method: &str) -> bool {
+    matches!(
+        method,
         "server/discover" | "subscriptions/listen" | "tasks/get" | "tasks/update" | "tasks/cancel"
-    );
-    Ok(is_new && running(shared).await?.backend.speaks == Speaks::Legacy)
+    )
 }
 
-/// Answers a modern request that no legacy server knows.
+/// Answers a modern request that no legacy server knows; one that is not legacy gets it.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     message: &Envelope<'_>,
+    caller: Caller,
     accepts: Accepts,
 ) -> Result<Response<Body>, Refusal> {
-    match message.method().as_ref() {
-        "server/discover" => {
-            let opened = running(shared).await?;
-            Ok(accepts.whole(opened.discover(message.raw_id().unwrap_or("null"))))
+    let method = message.method();
+    // No process has to be started to say what another has said already.
+    let known = shared.proven().filter(|_| method == "server/discover" && shared.is_known_to_be_legacy());
+    let opened = match known {
+        Some(opened) => opened,
+        None => {
+            let serving = shared.serving(&caller, Some(message)).await?;
+            if serving.opened.backend.speaks != Speaks::Legacy {
+                let Some(id) = message.id else { return Err(unavailable("the request has no id")) };
+                return call(shared, message, id, caller, None, accepts).await;
+            }
+            if method == "subscriptions/listen" {
+                return listen(shared, &serving.worker, message, accepts);
+            }
+            serving.opened
         }
-        "subscriptions/listen" => listen(shared, message, accepts),
+    };
+    match method.as_ref() {
+        "server/discover" => Ok(accepts.whole(opened.discover(message.raw_id().unwrap_or("null")))),
         // The tasks of the legacy revisions are not those of the extension: their results are others.
         method => {
             Err(Refusal::new(404, errors::METHOD_NOT_FOUND, format!("the server does not offer `{method}`")))
@@ -49,22 +63,22 @@ pub(super) async fn answer(
     }
 }
 
-fn listen(shared: &Arc<Shared>, message: &Envelope<'_>, accepts: Accepts) -> Result<Response<Body>, Refusal> {
+fn listen(
+    shared: &Shared,
+    worker: &Arc<Worker>,
+    message: &Envelope<'_>,
+    accepts: Accepts,
+) -> Result<Response<Body>, Refusal> {
     if !accepts.events {
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
+    if shared.stopping.is_cancelled() {
+        return Err(unavailable("the server is being stopped"));
+    }
     let mailbox = Arc::new(Mailbox::default());
-    let opened = {
-        let mut traffic = shared.traffic();
-        let traffic = &mut *traffic;
-        if shared.stopping.is_cancelled() {
-            return Err(unavailable("the server is being stopped"));
-        }
-        traffic.mux.listen(message, Arc::clone(&mailbox), &mut traffic.to_server)
-    };
+    let opened = worker.with_mux(|mux, _, out| mux.listen(message, Arc::clone(&mailbox), out));
     let (stream, acknowledged) = opened.map_err(not_opened)?;
-    shared.to_write.notify_one();
-    let guard = Guard::new(Arc::clone(shared), mailbox, Held::Stream(stream));
+    let guard = Guard::new(mailbox, Held::Stream(Arc::clone(worker), stream));
     Ok(events(Body::events(body::event(&acknowledged), guard)))
 }
 
@@ -81,7 +95,7 @@ pub(super) fn not_opened(why: NotOpened) -> Refusal {
 
 /// The stream of a session: what the server says by itself.
 pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    let principal = principal(headers)?;
+    let who = Who::of(shared, headers)?;
     if field(headers, &SESSION) == Field::Absent {
         // Modern revisions have no GET, and a legacy client has no stream before its session.
         return Ok(not_allowed("POST"));
@@ -89,7 +103,7 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
     if !Accepts::kinds(headers).events {
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
-    let session = session(shared, headers, principal)?;
+    let session = session(shared, headers, who.principal)?;
     match field(headers, &LAST_EVENT) {
         Field::Absent => {}
         Field::One(text) => {
@@ -109,18 +123,18 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
         }
     }
     let mailbox = Arc::new(Mailbox::default());
-    let opened = {
-        let mut traffic = shared.traffic();
-        if shared.stopping.is_cancelled() {
-            return Err(unavailable("the server is being stopped"));
-        }
-        traffic.mux.open_session(session.id, Arc::clone(&mailbox))
-    };
+    if shared.stopping.is_cancelled() {
+        return Err(unavailable("the server is being stopped"));
+    }
+    let caller = who.caller(shared, Some(&session), None, true);
+    let (worker, _) = shared.worker_of(&caller, None)?;
+    let opened =
+        worker.with_mux(|mux, now, out| mux.open_session(session.id, Arc::clone(&mailbox), now, out));
     let (stream, before) = opened.map_err(not_opened)?;
     if let Some(before) = before {
         before.push(Letter::End);
     }
-    let guard = Guard::new(Arc::clone(shared), mailbox, Held::Stream(stream));
+    let guard = Guard::new(mailbox, Held::Stream(worker, stream));
     let is_primed = Revision::V2025_11_25 <= session.revision;
     let attached = shared.replays().open(session.id, false, guard, is_primed, None);
     Ok(events(Body::resumable(attached)))
@@ -134,18 +148,8 @@ pub(super) fn end_session(shared: &Shared, headers: &HeaderMap) -> Response<Body
     });
     match ended {
         Ok(Some(session)) => {
-            let (written, stream) = {
-                let mut traffic = shared.traffic();
-                let traffic = &mut *traffic;
-                let written = traffic.sessions.end(&session);
-                (written, traffic.mux.end_session(session.id, &mut traffic.to_server))
-            };
-            shared.to_write.notify_one();
-            if let Some(stream) = stream {
-                stream.push(Letter::End);
-            }
-            let resumable = shared.replays().end_session(session.id);
-            drop(resumable);
+            let written = shared.sessions().end(&session);
+            shared.forget_session(session.id);
             if let Err(error) = written {
                 shared.journal.note(&format!(
                     "a session was ended, but that could not be written down and is forgotten at the next start: {error}"

@@ -9,40 +9,38 @@ use domain::shim::SSE_PATH;
 use http::header::HeaderMap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use mcp::client::{Capabilities, Hello};
 use mcp::envelope::{self, Envelope, Kind};
 use mcp::errors;
 use mcp::front::Refusal;
-use mcp::mux::{self, Caller, Noted};
-use mcp::revision::{self, Era, Revision};
-use mcp::session::SessionId;
+use mcp::mux;
+use mcp::revision::{self, Revision};
+use mcp::session::{Begin, Session};
 use mcp::sse;
 
 use super::{
-    Accepts, Refused, enter, events, listen, new_session, principal, respond, running, unavailable,
-    whole_body,
+    Accepts, Refused, Who, answered, enter, events, hello as hello_of, listen, new_session, note, respond,
+    unavailable, whole_body,
 };
 use crate::body::{Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
-use crate::shared::Shared;
+use crate::shared::{OldSession, Shared};
 
 /// Opens a session and its stream, which begins with the address for the client's messages.
 pub(super) fn open(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
-    let principal = principal(headers)?;
+    let who = Who::of(shared, headers)?;
     if !Accepts::kinds(headers).events {
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
-    let (session, id) = new_session(shared, principal, Revision::V2024_11_05, true)?;
+    if shared.stopping.is_cancelled() {
+        return Err(unavailable("the server is being stopped"));
+    }
+    let begin =
+        Begin { revision: Revision::V2024_11_05, is_sse: true, can: Capabilities::default(), hello: 0 };
+    let (session, id) = new_session(shared, who.principal, None, begin)?;
     let mailbox = Arc::new(Mailbox::default());
-    let stream = {
-        let mut traffic = shared.traffic();
-        if shared.stopping.is_cancelled() {
-            return Err(unavailable("the server is being stopped"));
-        }
-        let (stream, _) =
-            traffic.mux.open_session(session.id, Arc::clone(&mailbox)).map_err(listen::not_opened)?;
-        stream
-    };
-    let guard = Guard::new(Arc::clone(shared), mailbox, Held::Session(stream, session.id));
+    shared.old().insert(session.id, OldSession { stream: Arc::clone(&mailbox), hello: None });
+    let guard = Guard::new(mailbox, Held::Session(Arc::clone(shared), session.id));
     let name = SSE_PATH.rsplit('/').next().unwrap_or_default();
     let mut first = Vec::new();
     sse::encode_endpoint(&format!("{name}?sessionId={id}"), &mut first);
@@ -57,12 +55,12 @@ pub(super) async fn post(
     let (head, body) = request.into_parts();
     let no_id = |refusal| (None, refusal);
     Accepts::of_content(&head.headers).map_err(no_id)?;
-    let principal = principal(&head.headers).map_err(no_id)?;
-    let (session, stream) = session(shared, head.uri.query(), principal).map_err(no_id)?;
+    let who = Who::of(shared, &head.headers).map_err(no_id)?;
+    let (session, old) = session(shared, head.uri.query(), who.principal).map_err(no_id)?;
     let bytes = whole_body(&head.headers, body).await.map_err(no_id)?;
     let message =
         envelope::scan(&bytes).map_err(|error| no_id(Refusal::new(400, error.code(), error.to_string())))?;
-    let answered = take(shared, &message, session, &stream).await;
+    let answered = take(shared, &message, &who, &session, &old).await;
     answered.map_err(|refusal| (message.raw_id().map(Box::from), refusal))?;
     Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
 }
@@ -70,9 +68,11 @@ pub(super) async fn post(
 async fn take(
     shared: &Arc<Shared>,
     message: &Envelope<'_>,
-    session: SessionId,
-    stream: &Arc<Mailbox>,
+    who: &Who<'_>,
+    session: &Session,
+    old: &OldSession,
 ) -> Result<(), Refusal> {
+    let stream = &old.stream;
     if message.marks.meta_version.is_some() {
         let why = "this is the address of HTTP+SSE: modern requests go to the same address without `/sse`";
         return Err(Refusal::new(400, errors::INVALID_REQUEST, why));
@@ -80,62 +80,59 @@ async fn take(
     if stream.is_full() {
         return Err(unavailable("the answers on this session's stream are not read fast enough"));
     }
-    let caller = Caller { era: Era::Legacy, session: Some(session) };
+    who.check(message)?;
+    let hello = old.hello.clone();
+    let caller = |hello: Option<Arc<Hello>>| {
+        let mut caller = who.caller(shared, Some(session), None, true);
+        if let Some(hello) = hello {
+            caller.can = hello.can();
+            caller.hello = Some(hello);
+        }
+        caller
+    };
     let answer = match (message.kind(), message.id) {
         (Kind::Request, Some(_)) if message.method() == "initialize" => {
-            let asked = message.marks.protocol_version.and_then(|span| message.string(span));
-            let asked = asked.ok_or_else(|| {
-                Refusal::new(400, errors::INVALID_PARAMS, "`params.protocolVersion` must be a string")
-            })?;
-            let opened = running(shared).await?;
-            let agreed = revision::negotiate(&asked, opened.revision);
-            opened.answer(message.raw_id().unwrap_or("null"), agreed)
+            let (hello, asked) = hello_of(shared, message)?;
+            let hello = Arc::new(hello);
+            if let Some(old) = shared.old().get_mut(&session.id) {
+                old.hello = Some(Arc::clone(&hello));
+            }
+            let serving = shared.serving(&caller(Some(hello)), None).await?;
+            let id = session.id;
+            let opened =
+                serving.worker.with_mux(|mux, now, out| mux.open_session(id, Arc::clone(stream), now, out));
+            opened.map_err(listen::not_opened)?;
+            let agreed = revision::negotiate(&asked, serving.opened.revision);
+            serving.opened.answer(message.raw_id().unwrap_or("null"), agreed)
         }
-        (Kind::Request, Some(id)) => match enter(shared, message, id, caller, Arc::clone(stream)).await? {
-            mux::Begun::Forwarded(_) => return Ok(()),
-            mux::Begun::Answered(answer) => answer,
-        },
+        (Kind::Request, Some(id)) => {
+            match enter(shared, message, id, caller(hello), Arc::clone(stream)).await?.1 {
+                mux::Begun::Forwarded(_) => return Ok(()),
+                mux::Begun::Answered(answer) => answer,
+            }
+        }
         (Kind::Notification, _) => {
-            note(shared, message, caller);
+            note(shared, message, &caller(hello));
             return Ok(());
         }
-        // An answer: the shared process has asked its clients nothing, so there is nothing it could answer.
-        _ => return Ok(()),
+        _ => {
+            answered(shared, message, &caller(hello));
+            return Ok(());
+        }
     };
     stream.push(Letter::Answer { message: answer, code: None });
     Ok(())
 }
 
-/// Takes a notification. A call that is cancelled has no stream of its own to end: what it would end is the session's.
-fn note(shared: &Shared, message: &Envelope<'_>, caller: Caller) {
-    let noted = {
-        let mut traffic = shared.traffic();
-        let traffic = &mut *traffic;
-        if !traffic.open {
-            return;
-        }
-        traffic.mux.notification(message, caller, &mut traffic.to_server)
-    };
-    match noted {
-        Noted::Forwarded | Noted::Cancelled(_) => shared.to_write.notify_one(),
-        Noted::Ignored => {}
-    }
-}
-
 /// The session that the query names, and its stream.
-fn session(
-    shared: &Shared,
-    query: Option<&str>,
-    principal: &str,
-) -> Result<(SessionId, Arc<Mailbox>), Refusal> {
+fn session(shared: &Shared, query: Option<&str>, principal: &str) -> Result<(Session, OldSession), Refusal> {
     let mut named = query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("sessionId="));
     let (Some(text), None) = (named.next(), named.next()) else {
         let why = "the address has no `sessionId`; use the one of the stream's `endpoint` event";
         return Err(Refusal::new(400, errors::TRANSPORT, why));
     };
-    let traffic = shared.traffic();
-    let found = traffic.sessions.find(text, principal).filter(|session| session.is_sse);
-    let found = found.and_then(|session| Some((session.id, Arc::clone(traffic.mux.listening(session.id)?))));
+    let found = shared.sessions().find(text, principal).filter(|session| session.is_sse);
+    let found = found.and_then(|session| Some((session, shared.old().get(&session.id)?.clone())));
     found.ok_or_else(|| {
         Refusal::new(404, errors::TRANSPORT, "the session has ended with its stream; open a new one")
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::ids::InstanceId;
 use domain::secret::Secret;
-use domain::shim::{KEY_HEADER, Opening, PRINCIPAL_HEADER, ServerState, ShimConfig, ShimStatus};
+use domain::shim::{KEY_HEADER, Link, Mode, Opening, PRINCIPAL_HEADER, ServerState, ShimConfig, ShimStatus};
 use hop::address::Address;
 use hop::pool::{Pool, PooledBody};
 use http::{Method, Request, Response};
@@ -68,6 +68,11 @@ pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
         socket_dir: sockets,
         log: dir.path().join("server.log"),
         sessions: dir.path().join("sessions"),
+        facts: dir.path().join("facts"),
+        mode: Mode::Shared,
+        link: Link::Stdio,
+        strict_sessions: false,
+        idle_ms: 600_000,
         command: vec![python(), script.to_str().unwrap().into(), mode.into()],
         cwd: work,
         env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
