@@ -189,9 +189,12 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 /// Runs every client against every server, two clients at a time; a row for each client, in their order.
+///
+/// The first goes alone: what a server asks on standard output names no call, so questions of two calls at once cannot be
+/// told apart until it is known that the server asks, after which its calls are one at a time.
 fn meet(urls: &[String], token: &str, dir: &Path) -> Vec<Vec<Outcome>> {
-    let open = Mutex::new((0..CLIENTS.len()).collect::<Vec<_>>());
-    let rows = Mutex::new(BTreeMap::new());
+    let open = Mutex::new((1..CLIENTS.len()).collect::<Vec<_>>());
+    let rows = Mutex::new(BTreeMap::from([(0, CLIENTS[0].1.run(urls, token, dir))]));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // A server of the matrix on the TypeScript SDK 2.x: standard input and output, or HTTP at /mcp when PORT is set. The
 // same tools serve both eras: what is `inputRequired` becomes a request to a legacy client by the SDK itself.
+import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { toNodeHandler } from "@modelcontextprotocol/node";
-import { acceptedContent, createMcpHandler, fromJsonSchema, inputRequired, inputResponse, McpServer } from "@modelcontextprotocol/server";
+import { NodeStreamableHTTPServerTransport, toNodeHandler, toWebRequest } from "@modelcontextprotocol/node";
+import { acceptedContent, createMcpHandler, fromJsonSchema, inputRequired, inputResponse, isLegacyRequest, McpServer } from "@modelcontextprotocol/server";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 
 const STEP = 50;
@@ -50,5 +51,24 @@ function make() {
 if (process.env.PORT === undefined) {
   serveStdio(make);
 } else {
-  createServer(toNodeHandler(createMcpHandler(make))).listen(Number(process.env.PORT), "127.0.0.1");
+  // By itself the SDK serves legacy clients without sessions, and then can neither ask them anything nor hear of a
+  // cancelled call: sessions are composed with it, in the way that its documentation shows.
+  const modern = toNodeHandler(createMcpHandler(make, { legacy: "reject" }));
+  const sessions = new Map();
+  const http = createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks));
+    if (!(await isLegacyRequest(await toWebRequest(request, body), body))) return modern(request, response, body);
+    let transport = sessions.get(request.headers["mcp-session-id"]);
+    if (transport === undefined) {
+      transport = new NodeStreamableHTTPServerTransport({
+        sessionIdGenerator: randomUUID,
+        onsessioninitialized: (id) => sessions.set(id, transport),
+      });
+      await make({ era: "legacy" }).connect(transport);
+    }
+    await transport.handleRequest(request, response, body);
+  });
+  http.listen(Number(process.env.PORT), "127.0.0.1");
 }
