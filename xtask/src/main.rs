@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for people at a terminal")]
 
 mod bench;
+mod fuzz;
 mod openapi;
 mod parts;
 mod run;

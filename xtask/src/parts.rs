@@ -24,6 +24,9 @@ const TESTS: [(&str, &str); 8] = [
 /// What the benchmarks need beside it.
 const BENCHMARKS: [(&str, &str); 1] = [("/usr/sbin/nginx", "nginx-light")];
 
+/// What the fuzz targets need beside it: libFuzzer is C++.
+const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
+
 /// The SDKs, at the versions that the end-to-end tests were written against, and the official conformance suite, which
 /// needs a newer Node than distributions have: its binary for this machine, from npm. A directory each.
 const NPM: [(&str, &[&str]); 3] = [
@@ -60,6 +63,16 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
 /// Installs what the benchmarks need.
 pub(crate) fn install_for_benchmarks() -> anyhow::Result<()> {
     debian(&BENCHMARKS)
+}
+
+/// Installs what the fuzz targets need.
+pub(crate) fn install_for_fuzzing() -> anyhow::Result<()> {
+    debian(&FUZZING)?;
+    if !run::exists("cargo-fuzz") {
+        eprintln!("cargo-fuzz is missing: building it (a minute, once)");
+        run::run(run::cargo(&["install", "--locked", "cargo-fuzz"]))?;
+    }
+    Ok(())
 }
 
 fn debian(parts: &[(&str, &'static str)]) -> anyhow::Result<()> {

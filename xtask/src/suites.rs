@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use testkit::postgres::{SERVER_VARIABLE, Server};
 
-use crate::{parts, run};
+use crate::{fuzz, parts, run};
 
 /// All suites together must stay under this, cold, on two cores.
 const BUDGET: Duration = Duration::from_mins(45);
@@ -32,8 +32,14 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
     }
     // Tests start it beside `berth`; cargo builds programs only for the tests of their own package.
     timed(&mut rows, "fixture server", 120, || run::run(run::cargo(&["build", "-p", "fixture"])))?;
-    nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no").env(SERVER_VARIABLE, postgres.url());
+    let surroundings = |nextest: &mut Command| {
+        nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no").env(SERVER_VARIABLE, postgres.url());
+    };
+    surroundings(&mut nextest);
     if !only.is_empty() {
+        if full {
+            nextest.arg("--ignore-default-filter");
+        }
         nextest.args(only);
         return run::run(nextest);
     }
@@ -56,6 +62,10 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
         Suite { name: "tests", budget: 1500, command: nextest },
     ];
     if full {
+        let mut servers = run::cargo(&["nextest", "run", "-p", "cli", "--test", "servers"]);
+        servers.arg("--ignore-default-filter");
+        surroundings(&mut servers);
+        suites.push(Suite { name: "real servers", budget: 900, command: servers });
         suites.push(Suite {
             name: "release build",
             budget: 900,
@@ -69,6 +79,10 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
             eprintln!("{error:#}");
             failed.push(suite.name);
         }
+    }
+    if full && let Err(error) = timed(&mut rows, "fuzzing", 420, fuzz::run) {
+        eprintln!("{error:#}");
+        failed.push("fuzzing");
     }
 
     println!("\n{:<16} {:>8} {:>8}", "suite", "seconds", "budget");

@@ -78,7 +78,8 @@ fn arrows() -> anyhow::Result<Vec<String>> {
 
 fn lengths() -> anyhow::Result<Vec<String>> {
     let mut wrong = vec![];
-    let mut open: Vec<PathBuf> = ["crates", "xtask"].map(|dir| run::root().join(dir)).to_vec();
+    let mut open: Vec<PathBuf> =
+        ["crates", "xtask", "fuzz/src", "fuzz/fuzz_targets"].map(|dir| run::root().join(dir)).to_vec();
     while let Some(path) = open.pop() {
         if path.is_dir() {
             for entry in std::fs::read_dir(&path)? {

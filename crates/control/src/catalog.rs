@@ -24,7 +24,9 @@ mod tests {
     fn the_data_file_is_whole() {
         let entries = builtin().expect("the data file is readable");
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        assert_eq!(names, ["welcome", "everything", "filesystem", "memory", "time", "git"]);
+        assert!(names.starts_with(&["welcome", "everything"]), "what to begin with comes first: {names:?}");
+        let distinct: BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "names are unique");
         let ids: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
         assert_eq!(ids.len(), entries.len(), "ids are unique");
         for entry in &entries {

@@ -91,6 +91,9 @@ pub struct Launch {
     /// Whether a session ends with the process that served it, because the server keeps state for each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict_sessions: bool,
+    /// Environment variables that every instance of it gets, below its settings. `{work}` as in `args`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
 }
 
 /// What a server may use. Absent: the runtime's default.

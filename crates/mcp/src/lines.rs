@@ -5,6 +5,9 @@
 /// Room that is kept between messages; what a large message needed above it is given back.
 const KEPT: usize = 64 << 10;
 
+/// Up to this size the buffer doubles.
+const DOUBLED: usize = 256 << 10;
+
 /// What came out of the pipe.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -36,8 +39,12 @@ impl Lines {
     /// Where the next bytes are read to; never empty.
     pub fn room(&mut self) -> &mut [u8] {
         if self.buffer.len() == self.len {
-            // Doubling keeps the copying of one large line linear; a first page is enough for most servers.
-            let target = (self.len * 2).clamp(8 << 10, self.limit + KEPT).max(self.len + 1);
+            // Growing by a part of itself keeps the copying of one large line linear. What the line does not need of it
+            // is held beside the message made of it, so from some size on the part is small; a first page is enough for
+            // most servers.
+            let more = if self.len < DOUBLED { self.len } else { self.len / 8 };
+            let target = (self.len + more).clamp(8 << 10, self.limit + KEPT).max(self.len + 1);
+            self.buffer.reserve_exact(target - self.len);
             self.buffer.resize(target, 0);
         }
         &mut self.buffer[self.len..]
@@ -58,9 +65,12 @@ impl Lines {
             self.skipped += (self.len - from) as u64;
             from = self.len;
         }
-        self.buffer.copy_within(from..self.len, 0);
-        self.len -= from;
-        self.searched -= from;
+        if from != 0 {
+            // While a line goes on nothing is moved: a large one comes in hundreds of pieces.
+            self.buffer.copy_within(from..self.len, 0);
+            self.len -= from;
+            self.searched -= from;
+        }
         if KEPT < self.buffer.len() && self.len <= KEPT {
             self.buffer.truncate(KEPT);
             self.buffer.shrink_to_fit();

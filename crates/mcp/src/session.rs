@@ -27,6 +27,8 @@ const NONCE: usize = 24;
 const TAG: usize = 16;
 /// No id of ours is longer, in bytes.
 const MAX_TEXT: usize = 20 + 1 + (NONCE + PLAIN + TAG) * 4 / 3 + 1;
+/// Digits of an id where it is written down; fewer are what is left of one.
+const ID_DIGITS: usize = 32;
 /// Ended sessions that are remembered one by one.
 const MAX_ENDED: usize = 65_536;
 /// The session's stream is that of HTTP+SSE, and it ends with it.
@@ -171,7 +173,8 @@ impl Ended {
             let Ok(until) = until.parse() else { continue };
             if id == "all" {
                 ended.floor = ended.floor.max(until);
-            } else if let Ok(id) = u128::from_str_radix(id, 16)
+            } else if id.len() == ID_DIGITS
+                && let Ok(id) = u128::from_str_radix(id, 16)
                 && now < until
             {
                 ended.insert(until, id);
@@ -285,6 +288,11 @@ mod tests {
         for text in [ended.lines(), Ended::line(&a), format!("12 zz\n{}18", Ended::line(&a))] {
             let read = Ended::read(&text, NOW);
             assert_eq!((read.has(&a), read.has(&b)), (true, false), "{text}");
+        }
+        let line = Ended::line(&a);
+        for len in 0..line.len() - 1 {
+            let cut_off = &line[..len];
+            assert_eq!(Ended::read(cut_off, NOW).lines(), "0 all\n", "{cut_off} is nobody's");
         }
         let past = Ended::read(&ended.lines(), a.until);
         assert_eq!(past.lines(), "0 all\n");

@@ -3,16 +3,19 @@
 //! The decoder follows the HTML standard (§9.2.6, "Interpreting an event stream"): LF, CR and CRLF, one leading byte
 //! order mark, comments, and pieces cut anywhere, within a character too.
 
-/// Appends one message as one event.
+/// Appends one message as one event. A CR ends a line of an event stream as an LF does, so it arrives as an LF; in JSON
+/// both stand between tokens only.
 pub fn encode(message: &[u8], out: &mut Vec<u8>) {
     out.reserve(message.len() + 24);
-    out.extend_from_slice(b"event: message\n");
-    for line in message.split(|byte| *byte == b'\n') {
-        out.extend_from_slice(b"data: ");
-        out.extend_from_slice(line);
-        out.push(b'\n');
+    out.extend_from_slice(b"event: message\ndata: ");
+    let mut from = 0;
+    for at in memchr::memchr2_iter(b'\n', b'\r', message) {
+        out.extend_from_slice(&message[from..at]);
+        out.extend_from_slice(b"\ndata: ");
+        from = at + 1;
     }
-    out.push(b'\n');
+    out.extend_from_slice(&message[from..]);
+    out.extend_from_slice(b"\n\n");
 }
 
 /// Appends one message as one event with an id, which holds no line break.
@@ -87,7 +90,8 @@ impl Decoder {
     /// Takes the next piece; events that are now whole are appended to `events`. An event that the stream's end cuts
     /// off is dropped, as the standard says, so there is nothing to call at the end.
     pub fn push(&mut self, mut piece: &[u8], events: &mut Vec<Event>) -> Result<(), TooLong> {
-        if std::mem::take(&mut self.after_cr) && !piece.is_empty() {
+        // An empty piece says nothing about what comes behind the CR.
+        if !piece.is_empty() && std::mem::take(&mut self.after_cr) {
             piece = piece.strip_prefix(b"\n").unwrap_or(piece);
         }
         while let Some(at) = memchr::memchr2(b'\n', b'\r', piece) {
@@ -153,11 +157,11 @@ impl Decoder {
             }
             "event" => value.clone_into(&mut self.event.event),
             "id" if !value.contains('\0') => self.event.id = Some(value.to_owned()),
-            "retry" => {
-                self.event.retry = value.parse().ok();
+            "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.event.retry = value.parse().ok().or(self.event.retry);
                 self.retry = self.event.retry.or(self.retry);
             }
-            // Comments have an empty name; the standard ignores unknown fields.
+            // Comments have an empty name; the standard ignores unknown fields and values that are none.
             _ => {}
         }
         line.clear();
@@ -197,12 +201,29 @@ mod tests {
 
     #[test]
     fn an_encoded_message_decodes_to_itself() {
-        for message in [r#"{"a":"é😀\n"}"#, "{\n}", ""] {
+        for (message, decoded) in
+            [(r#"{"a":"é😀\n"}"#, r#"{"a":"é😀\n"}"#), ("{\n}", "{\n}"), ("{\r\n}\r", "{\n\n}\n"), ("", "")]
+        {
             let mut stream = Vec::new();
             encode(message.as_bytes(), &mut stream);
             let events = decode(&stream, 4);
-            assert_eq!((events.len(), events[0].data.as_str()), (1, message));
+            assert_eq!((events.len(), events[0].data.as_str()), (1, decoded));
         }
+    }
+
+    #[test]
+    fn an_empty_piece_within_a_line_break_changes_nothing() {
+        let (mut decoder, mut events) = (Decoder::new(100), Vec::new());
+        for piece in ["data: a\r", "", "\ndata: b\r\n\r\n"] {
+            decoder.push(piece.as_bytes(), &mut events).unwrap();
+        }
+        assert_eq!((events.len(), events[0].data.as_str()), (1, "a\nb"));
+    }
+
+    #[test]
+    fn a_retry_that_is_no_number_is_ignored() {
+        let events = decode(b"retry: 10\nretry: +5\nretry: x\nretry:\ndata\n\n", 100);
+        assert_eq!(events[0].retry, Some(10));
     }
 
     #[test]

@@ -47,8 +47,9 @@ pub(crate) fn is_removed(method: &str) -> bool {
 
 /// Takes the specification's own keys out of `params._meta`: some legacy servers refuse a message that has them.
 pub(crate) fn strip_meta(message: &Envelope<'_>, edits: &mut Edits<'_>) {
-    if let Some((meta, found)) = meta_keys(message) {
-        remove(message.text(), meta, &found.own, edits);
+    if let Some((meta, mut members)) = meta_members(message) {
+        members.retain(|(key, _)| key.starts_with(META_PREFIX));
+        remove(message.text(), meta, &spans(&members), edits);
     }
 }
 
@@ -65,8 +66,8 @@ pub(crate) fn strip_retry(message: &Envelope<'_>, edits: &mut Edits<'_>) {
     remove(message.text(), params, &members, edits);
 }
 
-/// Puts members into `params._meta`, which is made where it is missing. `params` is always the buffer of the text put
-/// in: it must be empty and outlive the edits. `members` is JSON without braces.
+/// Puts members into `params._meta`, which is made where it is missing; those that it has under the same keys make room.
+/// `buffer` is that of the text put in: it must be empty and outlive the edits. `members` is JSON without braces.
 pub(crate) fn put_meta<'a>(
     message: &Envelope<'_>,
     members: &str,
@@ -76,8 +77,12 @@ pub(crate) fn put_meta<'a>(
     let mut put = |parts: &[&str]| parts.iter().for_each(|part| buffer.extend_from_slice(part.as_bytes()));
     let at = match (message.params, message.marks.meta) {
         (_, Some(meta)) if message.raw(meta).starts_with('{') => {
-            let others = meta_keys(message).map_or(0, |(_, found)| found.others);
-            put(&[members, if others == 0 { "" } else { "," }]);
+            let (_, mut replaced) = meta_members(message).unwrap_or((meta, Vec::new()));
+            let all = replaced.len();
+            let object = format!("{{{members}}}");
+            replaced.retain(|(key, _)| member(&object, key).is_some());
+            remove(message.text(), meta, &spans(&replaced), edits);
+            put(&[members, if replaced.len() == all { "" } else { "," }]);
             meta.behind_first()
         }
         (_, Some(meta)) => {
@@ -254,28 +259,25 @@ pub(crate) fn items(array: &str) -> Option<Vec<&str>> {
     scanned.is_ok().then_some(found)
 }
 
-struct MetaKeys {
-    /// Members with the specification's own prefix, key and value.
-    own: Vec<Span>,
-    others: usize,
-}
+/// A member's key, and where key and value are.
+type Member<'a> = (Cow<'a, str>, Span);
 
 /// The members of `_meta`, when it is an object.
-fn meta_keys(message: &Envelope<'_>) -> Option<(Span, MetaKeys)> {
+fn meta_members<'a>(message: &Envelope<'a>) -> Option<(Span, Vec<Member<'a>>)> {
     let meta = message.marks.meta?;
     let raw = message.raw(meta);
-    let mut found = MetaKeys { own: Vec::new(), others: 0 };
+    let mut members = Vec::new();
     let scanned = Scanner::new(raw).members::<ScanError>(&mut |scanner, key| {
         let value = scanner.value()?;
-        if envelope::decoded_key(raw, key).starts_with(META_PREFIX) {
-            found.own.push(key.span.to(value).moved(meta));
-        } else {
-            found.others += 1;
-        }
+        members.push((envelope::decoded_key(raw, key), key.span.to(value).moved(meta)));
         Ok(())
     });
     // It was scanned before, so the one failure is that it is no object.
-    scanned.is_ok().then_some((meta, found))
+    scanned.is_ok().then_some((meta, members))
+}
+
+fn spans(members: &[Member<'_>]) -> Vec<Span> {
+    members.iter().map(|(_, span)| *span).collect()
 }
 
 /// Removes members, given in the order of the text, and the commas that go with them.
@@ -308,5 +310,7 @@ fn is_empty(message: &Envelope<'_>, object: Span) -> bool {
     message.raw(object)[1..].trim_start().starts_with('}')
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -223,9 +223,9 @@ impl ProcessRuntime {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         env.extend(prepared.env.clone());
-        env.extend(
-            spec.env.iter().map(|(name, value)| (name.clone(), value.replace("{work}", &text(&work)))),
-        );
+        // A setting has the last word over what its entry presets.
+        let own = spec.launch.env.iter().chain(&spec.env);
+        env.extend(own.map(|(name, value)| (name.clone(), value.replace("{work}", &text(&work)))));
         let path = |otherwise: &str| spec.launch.path.clone().unwrap_or_else(|| otherwise.to_owned());
         let link = match spec.launch.transport {
             Transport::Stdio => Link::Stdio,

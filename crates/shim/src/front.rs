@@ -19,6 +19,7 @@ use domain::shim::{
     KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, RULE_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
 };
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -124,17 +125,37 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
 /// A refusal and the id of the request that it answers, when one could be read.
 type Refused = (Option<Box<str>>, Refusal);
 
+/// What became of a POST.
+enum Posted {
+    Answered(Response<Body>),
+    /// With one message.
+    Whole(Vec<u8>),
+    /// The server has it; its answer is due to the session.
+    Forwarded(Guard, Option<Session>),
+}
+
 async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
     let (head, body) = request.into_parts();
+    let accepts = Accepts::of(&head.headers).map_err(|refusal| (None, refusal))?;
+    let bytes = whole_body(&head.headers, body).await.map_err(|refusal| (None, refusal))?;
+    // The message is gone when its answer is waited for: a large one is not held beside a large answer.
+    match take(shared, &head, bytes, accepts).await? {
+        Posted::Answered(response) => Ok(response),
+        Posted::Whole(message) => Ok(accepts.whole(message)),
+        Posted::Forwarded(call, session) => Ok(answer_of(shared, call, session, accepts).await),
+    }
+}
+
+/// Takes one message, or a batch.
+async fn take(shared: &Arc<Shared>, head: &Parts, bytes: Bytes, accepts: Accepts) -> Result<Posted, Refused> {
     let no_id = |refusal| (None, refusal);
-    let accepts = Accepts::of(&head.headers).map_err(no_id)?;
-    let bytes = whole_body(&head.headers, body).await.map_err(no_id)?;
     let message = match envelope::scan(&bytes) {
         Ok(message) => message,
         Err(EnvelopeError::Batch) => {
             let who = Who::of(shared, &head.headers).map_err(no_id)?;
             let session = session(shared, &head.headers, who.principal).map_err(no_id)?;
-            return batch::post(shared, &bytes, &who, &session, accepts).await.map_err(no_id);
+            let answered = batch::post(shared, &bytes, &who, &session, accepts).await;
+            return answered.map(Posted::Answered).map_err(no_id);
         }
         Err(error) => return Err(no_id(Refusal::new(400, error.code(), error.to_string()))),
     };
@@ -147,7 +168,7 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     let era = front::dispatch(&message, &fields).map_err(with_id)?;
     let who = Who::of(shared, &head.headers).map_err(with_id)?;
     if message.kind() == Kind::Request && era == Era::Legacy && message.method() == "initialize" {
-        return initialize(shared, &message, &who).await.map_err(with_id);
+        return initialize(shared, &message, &who).await.map(Posted::Answered).map_err(with_id);
     }
     let session = match era {
         Era::Modern => None,
@@ -164,18 +185,16 @@ async fn post(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     }
     match (message.kind(), message.id) {
         (Kind::Request, Some(_)) if era == Era::Modern && listen::is_unknown_to_legacy(&message.method()) => {
-            listen::answer(shared, &message, caller, accepts).await.map_err(with_id)
+            listen::answer(shared, &message, caller).await.map_err(with_id)
         }
-        (Kind::Request, Some(id)) => {
-            call(shared, &message, id, caller, session, accepts).await.map_err(with_id)
-        }
+        (Kind::Request, Some(id)) => call(shared, &message, id, caller, session).await.map_err(with_id),
         (Kind::Notification, _) => {
             note(shared, &message, &caller);
-            Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
+            Ok(Posted::Answered(respond(StatusCode::ACCEPTED, None, Body::empty())))
         }
         _ => {
             answered(shared, &message, &caller);
-            Ok(respond(StatusCode::ACCEPTED, None, Body::empty()))
+            Ok(Posted::Answered(respond(StatusCode::ACCEPTED, None, Body::empty())))
         }
     }
 }
@@ -186,12 +205,11 @@ async fn call(
     id: Span,
     caller: Caller,
     session: Option<Session>,
-    accepts: Accepts,
-) -> Result<Response<Body>, Refusal> {
-    match begin(shared, message, id, caller).await? {
-        Begun::Forwarded(call) => Ok(answer_of(shared, call, session, accepts).await),
-        Begun::Answered(answer) => Ok(accepts.whole(answer)),
-    }
+) -> Result<Posted, Refusal> {
+    Ok(match begin(shared, message, id, caller).await? {
+        Begun::Forwarded(call) => Posted::Forwarded(call, session),
+        Begun::Answered(answer) => Posted::Whole(answer),
+    })
 }
 
 /// Who sent a message, and what they may use, as whoever holds the instance's key says.
@@ -613,7 +631,13 @@ async fn whole_body(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Re
             first = data;
         } else {
             if all.is_empty() {
+                let announced = announced.and_then(|len| usize::try_from(len).ok());
+                all.reserve_exact(announced.unwrap_or(len));
                 all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            if all.capacity() < len {
+                // One that was not announced grows by a part of itself, which is held beside what is made of it.
+                all.reserve_exact(data.len().max(all.len() / 8));
             }
             all.extend_from_slice(&data);
         }

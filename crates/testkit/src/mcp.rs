@@ -5,13 +5,29 @@
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
+/// The key of a modern request's revision in its `_meta`.
+const META_REVISION: &str = "io.modelcontextprotocol/protocolVersion";
+/// The revision whose requests stand alone, without a session.
+const MODERN: &str = "2026-07-28";
+
 /// One MCP address and a token for it.
 #[derive(Debug, Clone)]
 pub struct Mcp {
     http: reqwest::Client,
     url: String,
     token: String,
-    session: Option<String>,
+    manner: Manner,
+}
+
+/// What a request carries beside its message.
+#[derive(Debug, Clone)]
+enum Manner {
+    /// Nothing: not opened yet, or never to be.
+    Bare,
+    /// The session and the revision that `initialize` agreed on.
+    Legacy { session: Option<String>, revision: String },
+    /// What every modern request says of itself, in `_meta` and in its headers.
+    Modern,
 }
 
 /// What came back.
@@ -45,7 +61,7 @@ impl Mcp {
     /// When the HTTP client cannot be made.
     pub fn new(url: &str, token: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        Self { http, url: url.to_owned(), token: token.to_owned(), session: None }
+        Self { http, url: url.to_owned(), token: token.to_owned(), manner: Manner::Bare }
     }
 
     /// A client with a session of revision 2025-11-25.
@@ -53,17 +69,37 @@ impl Mcp {
     /// # Errors
     /// When nobody answers, or the answer is no session.
     pub async fn open(url: &str, token: &str) -> anyhow::Result<Self> {
+        Self::open_as(url, token, "2025-11-25").await
+    }
+
+    /// A client with a session, which asked for a revision; the server may have agreed to an older one.
+    ///
+    /// # Errors
+    /// When nobody answers, or the answer is no session.
+    pub async fn open_as(url: &str, token: &str, revision: &str) -> anyhow::Result<Self> {
         let mut client = Self::new(url, token);
-        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "testkit", "version": "0"}});
+        let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "testkit", "version": "0"}});
         let answer = client.post(&request(0, "initialize", &params)).await?;
         anyhow::ensure!(answer.status == 200, "{}: {}", answer.status, answer.text);
+        let agreed = answer.message()["result"]["protocolVersion"].as_str().map(str::to_owned);
         let session = answer.headers.get("mcp-session-id").and_then(|value| value.to_str().ok());
-        client.session = session.map(str::to_owned);
+        client.manner = Manner::Legacy {
+            session: session.map(str::to_owned),
+            revision: agreed.ok_or_else(|| anyhow::anyhow!("no revision was agreed on: {}", answer.text))?,
+        };
         client.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
         Ok(client)
     }
 
-    /// Sends one message with the headers that a client of revision 2025-11-25 sends.
+    /// A client of revision 2026-07-28, which needs no session.
+    ///
+    /// # Panics
+    /// When the HTTP client cannot be made.
+    pub fn modern(url: &str, token: &str) -> Self {
+        Self { manner: Manner::Modern, ..Self::new(url, token) }
+    }
+
+    /// Sends one message with the headers that a client of its revision sends.
     ///
     /// # Errors
     /// When nobody answers.
@@ -82,10 +118,26 @@ impl Mcp {
             .http
             .post(&self.url)
             .bearer_auth(&self.token)
-            .header("accept", "application/json, text/event-stream")
-            .json(message);
-        if let Some(session) = &self.session {
-            request = request.header("mcp-session-id", session).header("mcp-protocol-version", "2025-11-25");
+            .header("accept", "application/json, text/event-stream");
+        match &self.manner {
+            Manner::Bare => request = request.json(message),
+            Manner::Legacy { session, revision } => {
+                request = request.json(message).header("mcp-protocol-version", revision);
+                if let Some(session) = session {
+                    request = request.header("mcp-session-id", session);
+                }
+            }
+            Manner::Modern => {
+                let message = modern(message.clone());
+                request = request.json(&message).header("mcp-protocol-version", MODERN);
+                if let Some(method) = message["method"].as_str() {
+                    request = request.header("mcp-method", method);
+                }
+                let params = &message["params"];
+                if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
+                    request = request.header("mcp-name", name);
+                }
+            }
         }
         Ok(request.send().await?)
     }
@@ -95,8 +147,15 @@ impl Mcp {
     /// # Errors
     /// When nobody answers, or the answer is an error.
     pub async fn call(&self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
-        let answer =
-            self.post(&request(1, "tools/call", &json!({"name": tool, "arguments": arguments}))).await?;
+        self.ask("tools/call", &json!({"name": tool, "arguments": arguments})).await
+    }
+
+    /// Sends a request and gives its result.
+    ///
+    /// # Errors
+    /// When nobody answers, or the answer is an error.
+    pub async fn ask(&self, method: &str, params: &Value) -> anyhow::Result<Value> {
+        let answer = self.post(&request(1, method, params)).await?;
         anyhow::ensure!(answer.status == 200, "{}: {}", answer.status, answer.text);
         let message = answer.message();
         anyhow::ensure!(message.get("result").is_some(), "{message}");
@@ -107,4 +166,13 @@ impl Mcp {
 /// A JSON-RPC request.
 pub fn request(id: u64, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+/// The message with what a modern request says of its client.
+fn modern(mut message: Value) -> Value {
+    let meta = &mut message["params"]["_meta"];
+    meta[META_REVISION] = json!(MODERN);
+    meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "testkit", "version": "0"});
+    message
 }

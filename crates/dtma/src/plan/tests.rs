@@ -31,7 +31,15 @@ const NOW: Timestamp = Timestamp(1_000_000);
 
 fn answers(generation: u64, server: ServerState) -> Shim {
     let instance = InstanceId::generate();
-    Shim::Answers(ShimStatus { instance, generation, pid: 1, server, restarts: 0, in_flight: 0 })
+    Shim::Answers(ShimStatus {
+        instance,
+        generation,
+        pid: 1,
+        server,
+        restarts: 0,
+        in_flight: 0,
+        processes: 1,
+    })
 }
 
 fn running(generation: u64) -> Shim {

@@ -86,6 +86,18 @@ fn meta_is_made_where_it_is_missing() {
         r#"{"jsonrpc":"2.0","params":{"_meta":{"k":1,"x":2}},"method":"m"}"#,
     );
     check_put(
+        r#"{"jsonrpc":"2.0","params":{"_meta":{"io.modelcontextprotocol/related-task":2}},"method":"m"}"#,
+        r#"{"jsonrpc":"2.0","params":{"_meta":{"k":1,"io.modelcontextprotocol/related-task":2}},"method":"m"}"#,
+    );
+    check_put(
+        r#"{"jsonrpc":"2.0","params":{"_meta":{"x":2, "k":"theirs"}},"method":"m"}"#,
+        r#"{"jsonrpc":"2.0","params":{"_meta":{"k":1,"x":2}},"method":"m"}"#,
+    );
+    check_put(
+        r#"{"jsonrpc":"2.0","params":{"_meta":{ "\u006b":"theirs" }},"method":"m"}"#,
+        r#"{"jsonrpc":"2.0","params":{"_meta":{"k":1  }},"method":"m"}"#,
+    );
+    check_put(
         r#"{"jsonrpc":"2.0","params":{"_meta":3},"method":"m"}"#,
         r#"{"jsonrpc":"2.0","params":{"_meta":{"k":1}},"method":"m"}"#,
     );

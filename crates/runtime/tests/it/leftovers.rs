@@ -14,8 +14,11 @@ use crate::support::{Host, spec};
 async fn a_shim_and_its_server_are_killed_whole() {
     let host = Host::new();
     let mut spec = spec("builtin:welcome", Launch::default());
-    let script = "echo \"$PLAIN $HIDDEN\" > seen; setsid sleep 600 & exec sleep 601";
+    let script = "echo \"$PLAIN $HIDDEN $PRESET\" > seen; setsid sleep 600 & exec sleep 601";
     spec.launch.args = vec!["-c".to_owned(), script.to_owned()];
+    // A setting has the last word.
+    spec.launch.env =
+        [("PLAIN", "none"), ("PRESET", "{work}")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
     spec.env.insert("PLAIN".to_owned(), "one".to_owned());
     spec.secrets.insert("HIDDEN".to_owned(), Secret::new("two"));
     let mut prepared = host.runtime.prepare(&spec, &|_| ()).await.unwrap();
@@ -24,7 +27,8 @@ async fn a_shim_and_its_server_are_killed_whole() {
     let shim = host.runtime.spawn_shim(&spec, &prepared).await.unwrap();
     let layout = host.runtime.layout();
     let seen = layout.work_dir(spec.id).join("seen");
-    until(|| fs::read_to_string(&seen).is_ok_and(|text| text == "one two\n"), &|| {
+    let expected = format!("one two {}\n", layout.work_dir(spec.id).display());
+    until(|| fs::read_to_string(&seen).is_ok_and(|text| text == expected), &|| {
         fs::read_to_string(layout.shim_log(spec.id)).unwrap_or_default()
     });
     assert!(!running(&layout.work_dir(spec.id).display().to_string()).is_empty());

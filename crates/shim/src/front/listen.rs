@@ -13,7 +13,7 @@ use mcp::opening::Speaks;
 use mcp::revision::Revision;
 
 use super::{
-    Accepts, LAST_EVENT, SESSION, Who, call, events, field, not_allowed, principal, refused, respond,
+    Accepts, LAST_EVENT, Posted, SESSION, Who, call, events, field, not_allowed, principal, refused, respond,
     session, unavailable,
 };
 use crate::body::{self, Body, Guard, Held};
@@ -35,8 +35,7 @@ pub(super) async fn answer(
     shared: &Arc<Shared>,
     message: &Envelope<'_>,
     caller: Caller,
-    accepts: Accepts,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Posted, Refusal> {
     let method = message.method();
     // No process has to be started to say what another has said already.
     let known = shared.proven().filter(|_| method == "server/discover" && shared.is_known_to_be_legacy());
@@ -46,16 +45,16 @@ pub(super) async fn answer(
             let serving = shared.serving(&caller, Some(message)).await?;
             if serving.opened.backend.speaks != Speaks::Legacy {
                 let Some(id) = message.id else { return Err(unavailable("the request has no id")) };
-                return call(shared, message, id, caller, None, accepts).await;
+                return call(shared, message, id, caller, None).await;
             }
             if method == "subscriptions/listen" {
-                return listen(shared, &serving.worker, message, accepts);
+                return listen(shared, &serving.worker, message, caller.takes_requests).map(Posted::Answered);
             }
             serving.opened
         }
     };
     match method.as_ref() {
-        "server/discover" => Ok(accepts.whole(opened.discover(message.raw_id().unwrap_or("null")))),
+        "server/discover" => Ok(Posted::Whole(opened.discover(message.raw_id().unwrap_or("null")))),
         // The tasks of the legacy revisions are not those of the extension: their results are others.
         method => {
             Err(Refusal::new(404, errors::METHOD_NOT_FOUND, format!("the server does not offer `{method}`")))
@@ -67,9 +66,9 @@ fn listen(
     shared: &Shared,
     worker: &Arc<Worker>,
     message: &Envelope<'_>,
-    accepts: Accepts,
+    takes_events: bool,
 ) -> Result<Response<Body>, Refusal> {
-    if !accepts.events {
+    if !takes_events {
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
     if shared.stopping.is_cancelled() {

@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Shim {
     pub(crate) dir: TempDir,
-    address: Address,
+    pub(crate) address: Address,
     pool: Pool<Full<Bytes>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), ShimError>>,

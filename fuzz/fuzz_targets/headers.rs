@@ -1,0 +1,5 @@
+//! Any headers beside any message.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| berth_fuzz::check("headers", data));
