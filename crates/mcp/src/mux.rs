@@ -270,6 +270,12 @@ impl<C: Clone> Mux<C> {
             || self.calls.values().all(|call| call.caller.is_of_session(caller))
     }
 
+    /// Whether a call waits here for its client to call again with this `requestState`.
+    pub fn holds(&self, message: &Envelope<'_>, principal: &[u8; 16], now: Duration) -> bool {
+        let state = message.marks.request_state.and_then(|span| message.string(span));
+        state.is_some_and(|state| self.tickets.open(&state, principal, now).is_some())
+    }
+
     /// What has to be given to callers beside what the last event returned; to be asked until there is no more.
     pub fn more(&mut self) -> Option<Output<C>> {
         self.more.pop_front()

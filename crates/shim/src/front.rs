@@ -45,6 +45,8 @@ use crate::workers::Serving;
 const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Calls that wait for their turn on one process.
 const MAX_WAITING: usize = 64;
+/// Processes beside the first that serve the same clients, while it waits for an answer of one of them.
+const MAX_TWINS: u16 = 7;
 /// A call that has said nothing for so long gets its stream, on which it can be seen to be alive.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Bytes that wait for a server that does not read; above, calls are refused.
@@ -273,7 +275,7 @@ async fn initialize(
     let begin = Begin { revision: hello.revision, is_sse: false, can, hello: hello_id };
     let (session, text) = new_session(shared, who.principal, Some(hello), begin)?;
     let caller = who.caller(shared, Some(&session), None, true);
-    let serving = shared.serving(&caller, None).await?;
+    let serving = shared.serving(&caller, None, 0).await?;
     shared.is_its_life(session.id, serving.life, true);
     // The server may speak an older revision than the newest of its kind.
     let agreed = revision::negotiate(&asked, serving.opened.revision);
@@ -396,13 +398,14 @@ async fn enter(
     caller: Caller,
     mailbox: Arc<Mailbox>,
 ) -> Result<(Arc<Worker>, mux::Begun), Refusal> {
-    let Serving { worker, life, .. } = shared.serving(&caller, Some(message)).await?;
-    if let Some(session) = caller.session.filter(|session| !shared.is_its_life(*session, life, false)) {
-        shared.forget_session(session);
-        return Err(session_over());
-    }
     let deadline = Instant::now() + TURN_WAIT;
+    let mut twin = 0;
     loop {
+        let Serving { worker, life, .. } = shared.serving(&caller, Some(message), twin).await?;
+        if let Some(session) = caller.session.filter(|session| !shared.is_its_life(*session, life, false)) {
+            shared.forget_session(session);
+            return Err(session_over());
+        }
         // Listens from before it looks, so that no end of a call is missed.
         let turn = worker.turn.notified();
         tokio::pin!(turn);
@@ -430,6 +433,11 @@ async fn enter(
                 worker.to_write.notify_one();
                 return Ok((Arc::clone(&worker), begun));
             }
+            // While one process waits for a client's answer, another one serves the others.
+            if twin < MAX_TWINS && shared.may_have_twins(&caller) {
+                twin += 1;
+                continue;
+            }
             if MAX_WAITING <= traffic.waiting {
                 return Err(unavailable("too many calls wait for their turn on this server"));
             }
@@ -447,7 +455,7 @@ async fn enter(
 
 fn note(shared: &Arc<Shared>, message: &Envelope<'_>, caller: &Caller) {
     let is_cancel = message.method() == "notifications/cancelled";
-    let Ok((meant, _)) = shared.worker_of(caller, Some(message)) else { return };
+    let Ok((meant, _)) = shared.worker_of(caller, Some(message), 0) else { return };
     // The one stream of a session of HTTP+SSE is no call's: it goes on when a call is cancelled.
     let ends_stream = !caller.session.is_some_and(|session| shared.old().contains_key(&session));
     // A call may be under way on another process than the one that would serve its client now.

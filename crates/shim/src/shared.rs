@@ -12,6 +12,7 @@ use mcp::client::Hello;
 use mcp::envelope::{self, Envelope};
 use mcp::front::{Field, Refusal};
 use mcp::headers::Known;
+use mcp::mux::Caller;
 use mcp::opening::Opened;
 use mcp::rule::Rule;
 use mcp::session::SessionId;
@@ -139,6 +140,11 @@ impl Shared {
         header: impl Fn(&str) -> Field<'h>,
     ) -> Result<(), Refusal> {
         self.headers.lock().unwrap_or_else(PoisonError::into_inner).check(message, header)
+    }
+
+    /// Whether a caller may be served by any process of its kind. A session that has its own process may not.
+    pub(crate) fn may_have_twins(&self, caller: &Caller) -> bool {
+        !(self.config.strict_sessions || self.config.mode == Mode::PerSession && caller.session.is_some())
     }
 
     /// How long a process lives that nobody calls.

@@ -25,6 +25,8 @@ pub(crate) struct Key {
     pub(crate) era: Era,
     /// Of the clients that it was told of ([`Hello::class`]); 0 when it was told of none.
     pub(crate) class: u64,
+    /// Tells it from others that serve the same clients, because the first was asking one of them something.
+    pub(crate) twin: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

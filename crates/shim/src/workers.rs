@@ -96,7 +96,7 @@ impl Shared {
     /// Starts the process that shows whether the server works.
     pub(crate) fn start_first(self: &Arc<Self>) {
         let keep = if self.config.mode == Mode::Shared { Keep::Always } else { Keep::UntilProven };
-        let key = Key { scope: Scope::Everybody, era: Era::Legacy, class: 0 };
+        let key = Key { scope: Scope::Everybody, era: Era::Legacy, class: 0, twin: 0 };
         let worker = Arc::new(Worker::new(self, key, keep, None));
         if keep == Keep::Always {
             self.workers.by_key().insert(key, Arc::clone(&worker));
@@ -120,6 +120,7 @@ impl Shared {
         self: &Arc<Self>,
         caller: &Caller,
         message: Option<&Envelope<'_>>,
+        twin: u16,
     ) -> Result<Serving, Refusal> {
         if let Some(first) = self.workers.first.get().filter(|first| first.keep == Keep::UntilProven)
             && self.proven().is_none()
@@ -128,7 +129,7 @@ impl Shared {
         }
         // Once more when the server turns out to speak another era than it was asked in.
         for _ in 0..3 {
-            let (worker, era) = self.worker_of(caller, message)?;
+            let (worker, era) = self.worker_of(caller, message, twin)?;
             let (opened, life) = running(&worker).await?;
             worker.traffic().last_used = Instant::now();
             if era == Era::Modern && opened.backend.speaks != Speaks::Modern {
@@ -145,6 +146,7 @@ impl Shared {
         self: &Arc<Self>,
         caller: &Caller,
         message: Option<&Envelope<'_>>,
+        twin: u16,
     ) -> Result<(Arc<Worker>, Era), Refusal> {
         let facts = self.facts.get();
         let era = match caller.era {
@@ -167,7 +169,7 @@ impl Shared {
             (Mode::PerPrincipal | Mode::PerSession, _) => Scope::Principal(caller.principal),
             (Mode::Pool(processes), _) => Scope::Slot(self.slot(processes, era, class)),
         };
-        let key = Key { scope, era, class };
+        let key = self.holder_of(caller, message, Key { scope, era, class, twin });
         if let Some(worker) = self.workers.by_key().get(&key) {
             return Ok((Arc::clone(worker), era));
         }
@@ -183,11 +185,24 @@ impl Shared {
         Ok((worker, era))
     }
 
+    /// Where a call waits that this request goes on with; otherwise as it is.
+    fn holder_of(&self, caller: &Caller, message: Option<&Envelope<'_>>, key: Key) -> Key {
+        let Some(message) = message.filter(|message| message.marks.request_state.is_some()) else {
+            return key;
+        };
+        let by_key = self.workers.by_key();
+        let holds = |(other, worker): &(&Key, &Arc<Worker>)| {
+            Key { twin: 0, ..**other } == Key { twin: 0, ..key }
+                && worker.traffic().mux.holds(message, &caller.principal, worker.elapsed())
+        };
+        by_key.iter().find(holds).map_or(key, |(other, _)| *other)
+    }
+
     /// The process of a pool that has the least to do; a new one while all have something.
     fn slot(&self, processes: u16, era: Era, class: u64) -> u16 {
         let by_key = self.workers.by_key();
         let load = |slot: &u16| {
-            let worker = by_key.get(&Key { scope: Scope::Slot(*slot), era, class });
+            let worker = by_key.get(&Key { scope: Scope::Slot(*slot), era, class, twin: 0 });
             worker.map_or((0, true), |worker| (worker.traffic().mux.in_flight(), false))
         };
         (0..processes).min_by_key(load).unwrap_or(0)

@@ -26,23 +26,39 @@ fn fixture() -> PathBuf {
     fixture
 }
 
+/// `way` is how the fixture is reached, `era` what it speaks. Calls go through gateway, DTMA and shim, as to another host.
 #[track_caller]
-fn check(era: &str) {
+fn check(way: &str, era: &str, wires: &[Wire]) {
     let mut loopback = Loopback::listen();
     // What the suite sends as its origin is the address that it knows.
-    let platform = Platform::start_with(BERTH, &["--allow-origin", &loopback.url()]);
+    let platform = Platform::start_with(BERTH, &["--reach", "dtma", "--allow-origin", &loopback.url()]);
     let address = platform.url().strip_prefix("http://").expect("plain HTTP on loopback");
     loopback.lead(address.parse().expect("an address"), platform.token());
     let server = format!("file:{}", fixture().display());
-    platform.ok(&["deploy", &server, "--name", "fixture", "--wait", "--arg=--era", &format!("--arg={era}")]);
+    let mut deploy = vec![
+        "deploy",
+        &server,
+        "--name",
+        "fixture",
+        "--wait",
+        "--arg=--era",
+        "--arg",
+        era,
+        "--transport",
+        way,
+    ];
+    if way == "http" {
+        deploy.extend(["--arg=--transport", "--arg=http", "--arg=--listen", "--arg=127.0.0.1:{port}"]);
+    }
+    platform.ok(&deploy);
 
     let url = platform.mcp_url("fixture").replace(platform.url(), &loopback.url());
     let expected =
         expected(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/conformance/expected.toml"));
-    let wrong: Vec<String> = WIRES
+    let wrong: Vec<String> = wires
         .iter()
         .filter_map(|&wire| {
-            let name = format!("stdio {era} {}", wire.revision());
+            let name = format!("{way} {era} {}", wire.revision());
             compare(&name, &run(&url, wire), &expected)
         })
         .collect();
@@ -51,15 +67,25 @@ fn check(era: &str) {
 
 #[test]
 fn a_legacy_server_conforms() {
-    check("legacy");
+    check("stdio", "legacy", &WIRES);
 }
 
 #[test]
 fn a_server_of_both_eras_conforms() {
-    check("dual");
+    check("stdio", "dual", &WIRES);
 }
 
 #[test]
 fn a_modern_server_conforms() {
-    check("modern");
+    check("stdio", "modern", &WIRES);
+}
+
+#[test]
+fn a_legacy_server_over_http_conforms() {
+    check("http", "legacy", &WIRES);
+}
+
+#[test]
+fn a_modern_server_over_http_conforms() {
+    check("http", "modern", &WIRES);
 }

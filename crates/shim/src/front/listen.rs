@@ -42,7 +42,7 @@ pub(super) async fn answer(
     let opened = match known {
         Some(opened) => opened,
         None => {
-            let serving = shared.serving(&caller, Some(message)).await?;
+            let serving = shared.serving(&caller, Some(message), 0).await?;
             if serving.opened.backend.speaks != Speaks::Legacy {
                 let Some(id) = message.id else { return Err(unavailable("the request has no id")) };
                 return call(shared, message, id, caller, None).await;
@@ -126,7 +126,7 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
         return Err(unavailable("the server is being stopped"));
     }
     let caller = who.caller(shared, Some(&session), None, true);
-    let (worker, _) = shared.worker_of(&caller, None)?;
+    let (worker, _) = shared.worker_of(&caller, None, 0)?;
     let opened =
         worker.with_mux(|mux, now, out| mux.open_session(session.id, Arc::clone(&mailbox), now, out));
     let (stream, before) = opened.map_err(not_opened)?;

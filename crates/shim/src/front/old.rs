@@ -97,7 +97,7 @@ async fn take(
             if let Some(old) = shared.old().get_mut(&session.id) {
                 old.hello = Some(Arc::clone(&hello));
             }
-            let serving = shared.serving(&caller(Some(hello)), None).await?;
+            let serving = shared.serving(&caller(Some(hello)), None, 0).await?;
             let id = session.id;
             let opened =
                 serving.worker.with_mux(|mux, now, out| mux.open_session(id, Arc::clone(stream), now, out));
