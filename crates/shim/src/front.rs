@@ -460,6 +460,8 @@ async fn enter(
 fn note(shared: &Arc<Shared>, message: &Envelope<'_>, caller: &Caller) {
     let is_cancel = message.method() == "notifications/cancelled";
     let Ok((meant, _)) = shared.worker_of(caller, Some(message), 0) else { return };
+    // The one stream of a session of HTTP+SSE is no call's: it goes on when a call is cancelled.
+    let ends_stream = !caller.session.is_some_and(|session| shared.old().contains_key(&session));
     // A call may be under way on another process than the one that would serve its client now.
     let workers = if is_cancel { shared.workers.all() } else { vec![meant] };
     for worker in workers {
@@ -470,7 +472,9 @@ fn note(shared: &Arc<Shared>, message: &Envelope<'_>, caller: &Caller) {
             worker.with_mux(|mux, now, out| mux.notification(message, caller, now, out))
         };
         if let Noted::Cancelled(mailbox) = noted {
-            mailbox.push(Letter::End);
+            if ends_stream {
+                mailbox.push(Letter::End);
+            }
             worker.turn.notify_waiters();
         }
     }

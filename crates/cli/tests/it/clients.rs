@@ -47,7 +47,7 @@ fn official_sdks_list_and_call() {
     typescript.arg(script);
     check(typescript, "hi from TypeScript", &platform);
 
-    let mut python = Command::new("python3");
+    let mut python = Command::new("/usr/bin/python3");
     python.arg(sources.join("python.py")).env("PYTHONPATH", parts.join("python"));
     check(python, "hi from Python", &platform);
 }

@@ -10,6 +10,7 @@ mod empty_root;
 mod faults;
 mod interrupted;
 mod lifecycle;
+mod matrix;
 mod remote;
 mod supervision;
 mod welcome;

@@ -85,7 +85,7 @@ enum Phase {
 
 impl Asking {
     pub(super) fn new(sent: Option<Box<[u8]>>, digest: Option<RequestDigest>) -> Self {
-        Self { sent, digest, ..Self::default() }
+        Self { digest, sent, ..Self::default() }
     }
 
     pub(super) fn is_parked(&self) -> bool {
@@ -546,7 +546,7 @@ impl<C: Clone> Mux<C> {
         for id in &call.asking.questions {
             match self.questions.get_mut(id) {
                 Some(question) if question.session.is_some() && !question.is_of_result => {
-                    question.call = None
+                    question.call = None;
                 }
                 Some(question) => {
                     if !question.is_of_result {

@@ -51,7 +51,17 @@ async fn http_and_sse_of_2024_11_05() {
         assert_eq!(stream.next().await.unwrap()["id"], 7);
     }
 
+    // A cancelled call is not answered, and its end is not that of the stream.
+    post(&slow_call("never")).await;
+    assert_eq!(stream.next().await.unwrap()["method"], "notifications/progress");
+    let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    assert_eq!(post(cancelled).await, 202);
+    std::fs::write(shim.dir.path().join("work/never"), "").unwrap();
     let echo = r#"{"jsonrpc":"2.0","id":1,"method":"echo"}"#;
+    assert_eq!(post(echo).await, 202);
+    let answer = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
+    assert_eq!(stream.next().await.unwrap(), answer);
+
     for (path, principal, body, status) in [
         (path.as_str(), "user:b", echo, 404),
         ("/mcp/sse", "user:a", echo, 400),
