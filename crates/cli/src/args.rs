@@ -65,7 +65,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AskCommand {
     /// Deploy a server from the catalog, npm, PyPI or this machine
-    Deploy(DeployArgs),
+    Deploy(Box<DeployArgs>),
     /// List the instances
     #[command(visible_alias = "ls")]
     List,

@@ -43,7 +43,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
 /// The commands that ask a control plane.
 async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), CliError> {
     match command {
-        AskCommand::Deploy(args) => deploy::run(args, &client, output).await,
+        AskCommand::Deploy(args) => deploy::run(*args, &client, output).await,
         AskCommand::List => instances::list(&client, output).await,
         AskCommand::Status(args) => status::run(&args.name, &client, output).await,
         AskCommand::Logs(args) => logs::run(&args, &client, output).await,

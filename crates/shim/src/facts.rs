@@ -60,7 +60,7 @@ impl Known {
             [("legacy", facts.legacy), ("modern", facts.modern), ("asks", facts.asks.then_some(true))]
         {
             if let Some(known) = known {
-                text.push_str(&format!("{name} {}\n", word(known)));
+                text.extend([name, " ", word(known), "\n"]);
             }
         }
         // Written beside and renamed, because shims of one package share the file. The number of the process keeps two

@@ -6,6 +6,8 @@
 mod batch;
 mod listen;
 mod old;
+mod turn;
+mod who;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::shim::{
-    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, RULE_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
+    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
 };
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::request::Parts;
@@ -24,33 +26,23 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use mcp::client::{Capabilities, Hello};
+use mcp::client::Hello;
 use mcp::envelope::{self, Envelope, EnvelopeError, Kind, Span};
 use mcp::errors;
 use mcp::front::{self, Field, Fields, Refusal};
-use mcp::mux::{self, Caller, Noted};
+use mcp::mux::Caller;
 use mcp::revision::{self, Era, Revision};
-use mcp::rule::Rule;
 use mcp::session::{self, Begin, Session};
 use subtle::ConstantTimeEq as _;
-use tokio::time::Instant;
 
-use crate::body::{self, Body, Guard, Held};
-use crate::mailbox::{Letter, Mailbox};
+use crate::body::{self, Body, Guard};
+use crate::front::turn::{Begun, answered, begin, note};
+use crate::front::who::Who;
+use crate::mailbox::Letter;
 use crate::shared::Shared;
-use crate::worker::{Phase, Worker};
-use crate::workers::Serving;
 
-/// A call waits so long for its turn on a process that takes one call at a time.
-const TURN_WAIT: Duration = Duration::from_secs(30);
-/// Calls that wait for their turn on one process.
-const MAX_WAITING: usize = 64;
-/// Processes beside the first that serve the same clients, while it waits for an answer of one of them.
-const MAX_TWINS: u16 = 7;
 /// A call that has said nothing for so long gets its stream, on which it can be seen to be alive.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Bytes that wait for a server that does not read; above, calls are refused.
-const MAX_QUEUED: usize = MAX_MESSAGE;
 /// Of a body above the limit, so much is read and thrown away, so that its sender comes to read the refusal.
 const MAX_DISCARDED: usize = 4 * MAX_MESSAGE;
 
@@ -214,57 +206,6 @@ async fn call(
     })
 }
 
-/// Who sent a message, and what they may use, as whoever holds the instance's key says.
-struct Who<'a> {
-    principal: &'a str,
-    rule: Option<Arc<Rule>>,
-}
-
-impl<'a> Who<'a> {
-    fn of(shared: &Shared, headers: &'a HeaderMap) -> Result<Self, Refusal> {
-        let rule = match field(headers, &HeaderName::from_static(RULE_HEADER)) {
-            Field::Absent => None,
-            Field::One(value) => Some(shared.rule(value.as_bytes()).map_err(|why| {
-                Refusal::new(400, errors::TRANSPORT, format!("the header {RULE_HEADER} is no rule: {why}"))
-            })?),
-            Field::Ambiguous => {
-                let why = format!("the header {RULE_HEADER} must be sent once");
-                return Err(Refusal::new(400, errors::TRANSPORT, why));
-            }
-        };
-        Ok(Self { principal: principal(headers)?, rule })
-    }
-
-    /// Whether the rule allows a message.
-    fn check(&self, message: &Envelope<'_>) -> Result<(), Refusal> {
-        let checked = self.rule.as_ref().map_or(Ok(()), |rule| rule.check(message));
-        checked.map_err(|denied| Refusal::new(200, errors::INVALID_PARAMS, denied.to_string()))
-    }
-
-    /// `takes_requests`: the answer can be a stream, on which the server's questions travel.
-    fn caller(
-        &self,
-        shared: &Shared,
-        session: Option<&Session>,
-        message: Option<&Envelope<'_>>,
-        takes_requests: bool,
-    ) -> Caller {
-        let declared = message.and_then(|message| Some(message.raw(message.marks.meta_capabilities?)));
-        Caller {
-            era: if session.is_some() { Era::Legacy } else { Era::Modern },
-            principal: session::principal_hash(self.principal),
-            session: session.map(|session| session.id),
-            hello: session.map(|session| shared.sessions().hello(session)),
-            can: match session {
-                Some(session) => session.can,
-                None => declared.map_or_else(Capabilities::default, Capabilities::of),
-            },
-            takes_requests,
-            rule: self.rule.clone(),
-        }
-    }
-}
-
 async fn initialize(
     shared: &Arc<Shared>,
     message: &Envelope<'_>,
@@ -311,8 +252,8 @@ fn new_session(
     hello: Option<Hello>,
     begin: Begin,
 ) -> Result<(Session, String), Refusal> {
-    let begun = shared.sessions().begin(principal, hello, begin);
-    begun.map_err(|error| {
+    let made = shared.sessions().begin(principal, hello, begin);
+    made.map_err(|error| {
         Refusal::new(500, errors::INTERNAL_ERROR, format!("no session could be begun: {error}"))
     })
 }
@@ -367,126 +308,6 @@ fn stream_of(shared: &Shared, call: Guard, session: Option<Session>, first: Opti
     let is_primed = Revision::V2025_11_25 <= session.revision;
     let attached = shared.replays().open(session.id, true, call, is_primed, first);
     events(Body::resumable(attached))
-}
-
-/// What became of a request.
-enum Begun {
-    Forwarded(Guard),
-    Answered(Vec<u8>),
-}
-
-/// Hands a request to the server.
-async fn begin(
-    shared: &Arc<Shared>,
-    message: &Envelope<'_>,
-    id: Span,
-    caller: Caller,
-) -> Result<Begun, Refusal> {
-    let mailbox = Arc::new(Mailbox::default());
-    let (worker, begun) = enter(shared, message, id, caller, Arc::clone(&mailbox)).await?;
-    Ok(match begun {
-        mux::Begun::Forwarded(call) => Begun::Forwarded(Guard::new(mailbox, Held::Call(worker, call))),
-        mux::Begun::Answered(answer) => Begun::Answered(answer),
-    })
-}
-
-/// Puts a request in, if there is room for it.
-async fn enter(
-    shared: &Arc<Shared>,
-    message: &Envelope<'_>,
-    id: Span,
-    caller: Caller,
-    mailbox: Arc<Mailbox>,
-) -> Result<(Arc<Worker>, mux::Begun), Refusal> {
-    let deadline = Instant::now() + TURN_WAIT;
-    let mut twin = 0;
-    loop {
-        let Serving { worker, life, .. } = shared.serving(&caller, Some(message), twin).await?;
-        if let Some(session) = caller.session.filter(|session| !shared.is_its_life(*session, life, false)) {
-            shared.forget_session(session);
-            return Err(session_over());
-        }
-        // Listens from before it looks, so that no end of a call is missed.
-        let turn = worker.turn.notified();
-        tokio::pin!(turn);
-        turn.as_mut().enable();
-        {
-            let mut traffic = worker.traffic();
-            let traffic = &mut *traffic;
-            if !traffic.open {
-                if matches!(*worker.phase.borrow(), Phase::Running { .. }) {
-                    return Err(unavailable("the server has just ended"));
-                }
-                // It went to sleep in this very moment.
-                continue;
-            }
-            if shared.max_in_flight <= traffic.mux.in_flight() {
-                return Err(unavailable("too many calls are in flight on this server"));
-            }
-            if MAX_QUEUED < traffic.to_server.len() {
-                return Err(unavailable("the server does not take its messages fast enough"));
-            }
-            // One that goes on with a call has its turn already.
-            if message.marks.request_state.is_some() || traffic.mux.admits(&caller) {
-                let now = worker.elapsed();
-                let due = traffic.mux.due();
-                let begun = traffic.mux.request(message, id, caller, mailbox, now, &mut traffic.to_server);
-                if traffic.mux.due() != due {
-                    worker.due.notify_one();
-                }
-                worker.to_write.notify_one();
-                return Ok((Arc::clone(&worker), begun));
-            }
-            // While one process waits for a client's answer, another one serves the others.
-            if twin < MAX_TWINS && shared.may_have_twins(&caller) {
-                twin += 1;
-                continue;
-            }
-            if MAX_WAITING <= traffic.waiting {
-                return Err(unavailable("too many calls wait for their turn on this server"));
-            }
-            traffic.waiting += 1;
-        }
-        let waited = tokio::time::timeout_at(deadline, turn).await;
-        worker.traffic().waiting -= 1;
-        if waited.is_err() {
-            return Err(unavailable(
-                "another call on this server waits for its client's answer; this server takes one call at a time",
-            ));
-        }
-    }
-}
-
-fn note(shared: &Arc<Shared>, message: &Envelope<'_>, caller: &Caller) {
-    let is_cancel = message.method() == "notifications/cancelled";
-    let Ok((meant, _)) = shared.worker_of(caller, Some(message), 0) else { return };
-    // The one stream of a session of HTTP+SSE is no call's: it goes on when a call is cancelled.
-    let ends_stream = !caller.session.is_some_and(|session| shared.old().contains_key(&session));
-    // A call may be under way on another process than the one that would serve its client now.
-    let workers = if is_cancel { shared.workers.all() } else { vec![meant] };
-    for worker in workers {
-        let noted = {
-            if !worker.traffic().open {
-                continue;
-            }
-            worker.with_mux(|mux, now, out| mux.notification(message, caller, now, out))
-        };
-        if let Noted::Cancelled(mailbox) = noted {
-            if ends_stream {
-                mailbox.push(Letter::End);
-            }
-            worker.turn.notify_waiters();
-        }
-    }
-}
-
-/// A legacy client has answered something that a server asked it. What nobody asked says nothing.
-fn answered(shared: &Shared, message: &Envelope<'_>, caller: &Caller) {
-    for worker in shared.workers.all() {
-        if worker.with_mux(|mux, _, out| mux.client_answer(message, caller, out)) {
-            return;
-        }
-    }
 }
 
 fn session_over() -> Refusal {

@@ -194,7 +194,7 @@ async fn while_it_runs(shared: &Shared, worker: &Worker) {
             drop(unread);
         }
         let before = worker.traffic().mux.in_flight();
-        worker.with_mux(|mux, now, out| mux.tick(now, out));
+        worker.with_mux(mcp::mux::Mux::tick);
         if worker.traffic().mux.in_flight() < before {
             worker.turn.notify_waiters();
         }

@@ -155,12 +155,11 @@ impl Shared {
             Era::Legacy if self.is_modern_only() => Era::Modern,
             _ => Era::Legacy,
         };
-        let hello = match (self.config.mode, &caller.hello, message) {
-            (Mode::Shared, ..) => None,
-            (_, Some(hello), _) => Some(Hello::clone(hello)),
-            (_, None, Some(message)) => Some(Hello::of_modern(message)),
-            (_, None, None) => None,
+        let hello = || match &caller.hello {
+            Some(hello) => Some(Hello::clone(hello)),
+            None => message.map(Hello::of_modern),
         };
+        let hello = if self.config.mode == Mode::Shared { None } else { hello() };
         // A modern process is told of its client with each request.
         let class = hello.as_ref().filter(|_| era == Era::Legacy).map_or(0, Hello::class);
         let scope = match (self.config.mode, caller.session) {
@@ -242,10 +241,9 @@ impl Shared {
         }
         by_key.remove(&worker.key);
         // It was told of its client while it was opened, so it serves as well.
-        if by_key.contains_key(&key) {
+        let kept = by_key.entry(key).or_insert_with(|| Arc::clone(worker));
+        if !Arc::ptr_eq(kept, worker) {
             worker.stopping.cancel();
-        } else {
-            by_key.insert(key, Arc::clone(worker));
         }
     }
 }

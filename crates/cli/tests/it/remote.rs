@@ -77,7 +77,7 @@ fn credentials_are_sent_there_and_shown_nowhere() {
     let platform = Platform::start(BERTH);
     let secret = "Authorization=Bearer hunter2";
     platform.ok(&["deploy", &url, "--name", "closed", "--secret", secret, "--set", "X-Team=a"]);
-    let head = requests.recv_timeout(std::time::Duration::from_secs(60)).expect("it is asked");
+    let head = requests.recv_timeout(std::time::Duration::from_mins(1)).expect("it is asked");
     assert!(head.contains("authorization: Bearer hunter2") && head.contains("x-team: a"), "{head}");
     let status = testkit::wait::until("a failure that says why", || {
         let status = platform.json(&["status", "closed"]);

@@ -8,13 +8,16 @@
 //! On standard output nothing says which call a question belongs to. It belongs to the only one in flight; when there are
 //! several it waits until one is left, and from then on calls are one at a time ([`Mux::admits`]).
 
+mod parked;
+mod required;
+
 use std::time::Duration;
 
-use super::{Begun, Call, CallKey, Caller, Mux, Output, cancel, decimal, is_token, number};
-use crate::envelope::{self, Envelope, META_PREFIX, Span};
+use super::{Call, Caller, Mux, Output, cancel, decimal, number};
+use crate::envelope::{self, Envelope};
 use crate::errors;
 use crate::opening::Speaks;
-use crate::park::{RequestDigest, Ticket, digest};
+use crate::park::RequestDigest;
 use crate::revision::Era;
 use crate::session::SessionId;
 use crate::translate;
@@ -292,204 +295,6 @@ impl<C: Clone> Mux<C> {
         true
     }
 
-    /// A modern server asks a legacy client in its result.
-    pub(super) fn input_required(
-        &mut self,
-        message: &Envelope<'_>,
-        key: u64,
-        mut call: Call<C>,
-        now: Duration,
-        out: &mut Vec<u8>,
-    ) -> Output<C> {
-        let requests = message.marks.input_requests.map_or("{}", |span| message.raw(span));
-        let state = message.marks.request_state.map(|span| message.raw(span));
-        let asked = input_requests(requests);
-        let error = match &asked {
-            _ if call.asking.sent.is_none() || MAX_ROUNDS <= call.asking.round => {
-                Some("the server asks for input that this client cannot give".to_owned())
-            }
-            None => Some("the server's `inputRequests` cannot be read".to_owned()),
-            Some(asked) if asked.is_empty() && state.is_none() => {
-                Some("the server asks for input and does not say which".to_owned())
-            }
-            Some(asked) => asked.iter().find_map(|one| {
-                let required = call.caller.can.missing_for(&one.method, one.params)?;
-                Some(format!("the server asks for what this client has not declared: {required}"))
-            }),
-        };
-        if let Some(why) = error {
-            let message = errors::body(Some(&call.raw_id), errors::INTERNAL_ERROR, &why, None);
-            return Output::Answer { to: call.to, message, code: None };
-        }
-        call.asking.round += 1;
-        call.asking.state = state.map(Box::from);
-        let mut sent = Vec::new();
-        for one in asked.unwrap_or_default() {
-            let text = one.message();
-            let id = self.ask_client(text.into(), Some(one.key.into()), now + ANSWERED_WITHIN);
-            if let Some(question) = self.questions.get_mut(&id) {
-                question.call = Some(key);
-                question.session = call.caller.session;
-                if let Ok(message) = envelope::scan(question.text.as_bytes()) {
-                    sent.push((call.to.clone(), renumbered(&message, id)));
-                }
-            }
-            call.asking.questions.push(id);
-        }
-        self.wake_by(now + ANSWERED_WITHIN);
-        self.calls.insert(key, call);
-        if sent.is_empty() {
-            // It wants nothing but to be called again with its state.
-            self.send_again(key, out);
-            return Output::Nobody;
-        }
-        Output::Many(sent)
-    }
-
-    /// Sends a call again when everything that it asked is answered.
-    fn send_again(&mut self, key: u64, out: &mut Vec<u8>) {
-        let Some(call) = self.calls.get_mut(&key) else { return };
-        let ids = std::mem::take(&mut call.asking.questions);
-        let answered = |id: &u64| self.questions.get(id).is_none_or(|question| question.answer.is_some());
-        if !ids.iter().all(answered) {
-            call.asking.questions = ids;
-            return;
-        }
-        let answers = ids.iter().filter_map(|id| self.questions.remove(id)).map(|question| {
-            format!("{}:{}", errors::quote(&question.key), question.answer.unwrap_or_default())
-        });
-        let answers: Vec<String> = answers.collect();
-        let wire = self.next;
-        self.next += 1;
-        call.asking.wire = Some(wire);
-        self.again.insert(wire, key);
-        let mut members = Vec::new();
-        if !answers.is_empty() {
-            members.push(format!(r#""inputResponses":{{{}}}"#, answers.join(",")));
-        }
-        members.extend(call.asking.state.take().map(|state| format!(r#""requestState":{state}"#)));
-        let Some(sent) = &call.asking.sent else { return };
-        let Ok(message) = envelope::scan(sent) else { return };
-        let (Some(id), Some(params)) = (message.id, message.params) else { return };
-        // `params` has `_meta` in it already, so it is never empty.
-        let members = format!("{},", members.join(","));
-        let mut digits = [0; 20];
-        let digits = decimal(wire, &mut digits);
-        message.splice(&mut [(id, digits), (params.behind_first(), members.as_bytes())], out);
-        out.push(b'\n');
-    }
-
-    /// The client refused with an error what a modern server asked: the call ends with that error.
-    fn fail_by_client(&mut self, key: u64, error: &str) {
-        let Some(call) = self.calls.remove(&key) else { return };
-        for id in &call.asking.questions {
-            self.questions.remove(id);
-        }
-        let message = format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, call.raw_id).into_bytes();
-        self.more.push_back(Output::Answer { to: call.to, message, code: None });
-    }
-
-    /// A modern client calls again.
-    #[expect(clippy::too_many_arguments, reason = "it is `request` with the state found")]
-    pub(super) fn resume(
-        &mut self,
-        message: &Envelope<'_>,
-        method: &str,
-        id: Span,
-        state: Span,
-        to: C,
-        caller: &Caller,
-        now: Duration,
-        out: &mut Vec<u8>,
-    ) -> Begun {
-        let raw_id = message.raw(id);
-        let refused = |why| Begun::Answered(errors::body(Some(raw_id), errors::INVALID_PARAMS, why, None));
-        let state = message.string(state);
-        let ticket = state.and_then(|state| self.tickets.open(&state, &caller.principal, now));
-        let Some(ticket) = ticket else {
-            return refused(
-                "`requestState` is not one of this server's, or is past its time: call again without it",
-            );
-        };
-        let params = message.params.map_or("", |span| message.raw(span));
-        if ticket.digest != digest(method, params) {
-            return refused("`requestState` belongs to another request: send the same parameters again");
-        }
-        let ended = "the call of this `requestState` has ended: call again without it";
-        let is_meant = |call: &&mut Call<C>| call.asking.is_parked() && call.asking.round == ticket.round;
-        let Some(call) = self.calls.get_mut(&ticket.call).filter(is_meant) else { return refused(ended) };
-        if let Some(finished) = call.asking.finished.take() {
-            let Some(mut call) = self.calls.remove(&ticket.call) else { return refused(ended) };
-            self.drop_questions(&call, out);
-            call.raw_id = raw_id.into();
-            let Ok(answer) = envelope::scan(finished.as_bytes()) else { return refused(ended) };
-            let Some(span) = answer.id else { return refused(ended) };
-            return Begun::Answered(self.restored(&answer, span, ticket.call, &call).0);
-        }
-        let Some(call) = self.calls.get_mut(&ticket.call) else { return refused(ended) };
-        let responses = message.marks.input_responses.map_or("{}", |span| message.raw(span));
-        for question in &call.asking.questions {
-            let Some(question) = self.questions.get_mut(question) else { continue };
-            let given = translate::member(responses, &question.key).filter(|given| given.starts_with('{'));
-            if let Some(given) = given {
-                question.answer = Some(given.into());
-            }
-        }
-        call.raw_id = raw_id.into();
-        let token = message.marks.meta_progress_token.filter(|span| is_token(message.raw(*span)));
-        call.raw_token = token.map(|span| message.raw(span).into());
-        call.to = to;
-        let open = |id: &u64| self.questions.get(id).is_some_and(|question| question.answer.is_none());
-        if call.asking.questions.iter().any(open) {
-            // What is still missing is asked once more.
-            call.asking.phase = Phase::Joining { due: now };
-            self.wake_by(now);
-            return Begun::Forwarded(CallKey(ticket.call));
-        }
-        call.asking.phase = Phase::Waiting;
-        for id in std::mem::take(&mut call.asking.questions) {
-            let Some(question) = self.questions.remove(&id) else { continue };
-            let raw_id = raw_id_of(&question.text);
-            let answer = question.answer.as_deref().unwrap_or("{}");
-            out.extend_from_slice(format!(r#"{{"jsonrpc":"2.0","id":{raw_id},"result":"#).as_bytes());
-            // A line break would end the message.
-            out.extend(answer.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
-            out.extend_from_slice(b"}\n");
-        }
-        Begun::Forwarded(CallKey(ticket.call))
-    }
-
-    /// Tells the caller of a call what it is asked.
-    fn park(&mut self, key: u64, now: Duration) -> Option<Output<C>> {
-        let call = self.calls.get_mut(&key)?;
-        let until = now + PARKED_FOR;
-        call.asking.phase = Phase::Parked { until };
-        let mut requests = Vec::new();
-        for id in &call.asking.questions {
-            let Some(question) = self.questions.get_mut(id).filter(|question| question.answer.is_none())
-            else {
-                continue;
-            };
-            question.until = until;
-            let Ok(message) = envelope::scan(question.text.as_bytes()) else { continue };
-            let method = message.method.map_or("", |span| message.raw(span));
-            let params =
-                message.params.map_or_else(String::new, |span| format!(r#","params":{}"#, message.raw(span)));
-            requests.push(format!(r#"{}:{{"method":{method}{params}}}"#, errors::quote(&question.key)));
-        }
-        let ticket = Ticket {
-            call: key,
-            round: call.asking.round,
-            until,
-            digest: call.asking.digest.unwrap_or_default(),
-        };
-        let state = self.tickets.seal(&ticket, &call.caller.principal);
-        let message = input_required(&call.raw_id, &requests, Some(&state), &self.backend.server_info);
-        let to = call.to.clone();
-        self.wake_by(until);
-        Some(Output::Answer { to, message, code: None })
-    }
-
     /// What is due of questions.
     pub(super) fn tick_questions(&mut self, now: Duration, out: &mut Vec<u8>) {
         if self.due.is_none_or(|due| now < due) {
@@ -600,40 +405,10 @@ impl<C: Clone> Mux<C> {
         Output::Between { to: call.to.clone(), message: sent }
     }
 
-    /// A legacy server's error that asks the user to visit addresses first, as a modern client has it (2026-07-28,
-    /// changelog: -32042 must not be sent).
-    pub(super) fn url_elicitations(
-        &self,
-        message: &Envelope<'_>,
-        call: &Call<C>,
-    ) -> Option<(Vec<u8>, Option<i64>)> {
-        let error = message.raw(message.error?);
-        if message.marks.code.map(|code| message.raw(code)) != Some(URL_ELICITATION_REQUIRED) {
-            return None;
-        }
-        let elicitations = translate::member(translate::member(error, "data")?, "elicitations")?;
-        let required = r#"{"elicitation":{"url":{}}}"#;
-        if call.caller.can.missing_for("elicitation/create", r#"{"mode":"url"}"#).is_some() {
-            let (message, code) = capability_error(&call.raw_id, required);
-            return Some((message, Some(code)));
-        }
-        let requests: Vec<String> = translate::items(elicitations)?
-            .iter()
-            .enumerate()
-            .map(|(n, params)| {
-                format!(r#""elicitation-{}":{{"method":"elicitation/create","params":{params}}}"#, n + 1)
-            })
-            .collect();
-        Some((input_required(&call.raw_id, &requests, None, &self.backend.server_info), None))
-    }
-
     fn wake_by(&mut self, time: Duration) {
         self.due = Some(self.due.map_or(time, |due| due.min(time)));
     }
 }
-
-/// The error of legacy revisions for an address that must be visited first.
-const URL_ELICITATION_REQUIRED: &str = "-32042";
 
 /// Whether a request can stand in `inputRequests`.
 fn is_input_request(method: &str) -> bool {
@@ -646,59 +421,11 @@ fn input_key(method: &str, round: u32, number: usize) -> Box<str> {
     if (round, number) == (1, 1) { word.into() } else { format!("{word}-{round}-{number}").into() }
 }
 
-fn input_required(raw_id: &str, requests: &[String], state: Option<&str>, server_info: &str) -> Vec<u8> {
-    let state = state.map(|state| format!(r#","requestState":"{state}""#)).unwrap_or_default();
-    let meta = match server_info {
-        "" => String::new(),
-        info => format!(r#","_meta":{{"{META_PREFIX}serverInfo":{info}}}"#),
-    };
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{raw_id},"result":{{"resultType":"input_required","inputRequests":{{{}}}{state}{meta}}}}}"#,
-        requests.join(",")
-    )
-    .into_bytes()
-}
-
 fn capability_error(raw_id: &str, required: &str) -> (Vec<u8>, i64) {
     let code = errors::MISSING_REQUIRED_CLIENT_CAPABILITY;
     let data = format!(r#"{{"requiredCapabilities":{required}}}"#);
     let why = "the server needs a capability that the client has not declared";
     (errors::body(Some(raw_id), code, why, Some(&data)), code)
-}
-
-/// One of `inputRequests`.
-struct InputRequest<'a> {
-    key: String,
-    method: String,
-    raw_method: &'a str,
-    /// Empty when there are none.
-    params: &'a str,
-}
-
-impl InputRequest<'_> {
-    fn message(&self) -> String {
-        let params =
-            if self.params.is_empty() { String::new() } else { format!(r#","params":{}"#, self.params) };
-        format!(r#"{{"jsonrpc":"2.0","id":0,"method":{}{params}}}"#, self.raw_method)
-    }
-}
-
-/// `None` when they cannot be read, or ask what no client knows.
-fn input_requests(json: &str) -> Option<Vec<InputRequest<'_>>> {
-    translate::members(json)?
-        .into_iter()
-        .map(|(key, request)| {
-            let raw_method = translate::member(request, "method")?;
-            let method = envelope::decode(raw_method)?.into_owned();
-            let params = translate::member(request, "params").unwrap_or_default();
-            is_input_request(&method).then(|| InputRequest {
-                key: key.into_owned(),
-                method,
-                raw_method,
-                params,
-            })
-        })
-        .collect()
 }
 
 /// The message under a number of ours.

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
+use std::sync::Arc;
+
 use super::*;
+use crate::client::{Capabilities, Hello};
 use crate::envelope;
 
 mod questions;

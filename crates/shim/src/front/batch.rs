@@ -13,7 +13,9 @@ use mcp::mux::Caller;
 use mcp::revision::Revision;
 use mcp::session::Session;
 
-use super::{Accepts, Begun, JSON, Who, answered, begin, events, note, respond};
+use super::turn::{Begun, answered, begin, note};
+use super::who::Who;
+use super::{Accepts, JSON, events, respond};
 use crate::body::{Body, Guard};
 use crate::mailbox::Letter;
 use crate::shared::Shared;

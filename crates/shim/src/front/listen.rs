@@ -12,8 +12,9 @@ use mcp::mux::{Caller, NotOpened};
 use mcp::opening::Speaks;
 use mcp::revision::Revision;
 
+use super::who::Who;
 use super::{
-    Accepts, LAST_EVENT, Posted, SESSION, Who, call, events, field, not_allowed, principal, refused, respond,
+    Accepts, LAST_EVENT, Posted, SESSION, call, events, field, not_allowed, principal, refused, respond,
     session, unavailable,
 };
 use crate::body::{self, Body, Guard, Held};
@@ -39,19 +40,18 @@ pub(super) async fn answer(
     let method = message.method();
     // No process has to be started to say what another has said already.
     let known = shared.proven().filter(|_| method == "server/discover" && shared.is_known_to_be_legacy());
-    let opened = match known {
-        Some(opened) => opened,
-        None => {
-            let serving = shared.serving(&caller, Some(message), 0).await?;
-            if serving.opened.backend.speaks != Speaks::Legacy {
-                let Some(id) = message.id else { return Err(unavailable("the request has no id")) };
-                return call(shared, message, id, caller, None).await;
-            }
-            if method == "subscriptions/listen" {
-                return listen(shared, &serving.worker, message, caller.takes_requests).map(Posted::Answered);
-            }
-            serving.opened
+    let opened = if let Some(opened) = known {
+        opened
+    } else {
+        let serving = shared.serving(&caller, Some(message), 0).await?;
+        if serving.opened.backend.speaks != Speaks::Legacy {
+            let Some(id) = message.id else { return Err(unavailable("the request has no id")) };
+            return call(shared, message, id, caller, None).await;
         }
+        if method == "subscriptions/listen" {
+            return listen(shared, &serving.worker, message, caller.takes_requests).map(Posted::Answered);
+        }
+        serving.opened
     };
     match method.as_ref() {
         "server/discover" => Ok(Posted::Whole(opened.discover(message.raw_id().unwrap_or("null")))),

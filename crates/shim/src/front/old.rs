@@ -18,9 +18,10 @@ use mcp::revision::{self, Revision};
 use mcp::session::{Begin, Session};
 use mcp::sse;
 
+use super::turn::{answered, enter, note};
+use super::who::Who;
 use super::{
-    Accepts, Refused, Who, answered, enter, events, hello as hello_of, listen, new_session, note, respond,
-    unavailable, whole_body,
+    Accepts, Refused, events, hello as hello_of, listen, new_session, respond, unavailable, whole_body,
 };
 use crate::body::{Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};

@@ -62,18 +62,15 @@ async fn call(shim: &Shim, principal: &str, capabilities: &str, tool: &str, more
 }
 
 /// Sessions by principal and capabilities, and how many processes they share.
-#[track_caller]
-fn check(mode: Mode, sessions: &[(&str, &str)], processes: usize) -> impl Future<Output = ()> {
-    async move {
-        let shim = start(mode);
-        let mut pids = std::collections::BTreeSet::new();
-        for (principal, capabilities) in sessions {
-            let session = session(&shim, principal, capabilities).await;
-            pids.insert(process(&shim, &session, principal).await["pid"].as_u64());
-        }
-        assert_eq!((pids.len(), shim.status().await.processes), (processes, processes), "{mode}");
-        shim.stop().await;
+async fn check(mode: Mode, sessions: &[(&str, &str)], processes: usize) {
+    let shim = start(mode);
+    let mut pids = std::collections::BTreeSet::new();
+    for (principal, capabilities) in sessions {
+        let session = session(&shim, principal, capabilities).await;
+        pids.insert(process(&shim, &session, principal).await["pid"].as_u64());
     }
+    assert_eq!((pids.len(), shim.status().await.processes), (processes, processes), "{mode}");
+    shim.stop().await;
 }
 
 #[tokio::test]
