@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_ticket_opens_for_its_principal_at_its_process_until_its_time() {
         let mut tickets = Tickets::new("key", [1; RANDOM]);
-        let until = Duration::from_secs(60);
+        let until = Duration::from_mins(1);
         let ticket = Ticket { call: 7, round: 2, until, digest: [9; 16] };
         let text = tickets.seal(&ticket, &[1; 16]);
         let now = Duration::from_secs(59);

@@ -155,13 +155,14 @@ impl Shared {
             Era::Legacy if self.is_modern_only() => Era::Modern,
             _ => Era::Legacy,
         };
-        let hello = || match &caller.hello {
-            Some(hello) => Some(Hello::clone(hello)),
-            None => message.map(Hello::of_modern),
+        // A shared process is told of nobody.
+        let hello = if self.config.mode == Mode::Shared {
+            None
+        } else {
+            caller.hello.clone().or_else(|| message.map(Hello::of_modern).map(Arc::new))
         };
-        let hello = if self.config.mode == Mode::Shared { None } else { hello() };
         // A modern process is told of its client with each request.
-        let class = hello.as_ref().filter(|_| era == Era::Legacy).map_or(0, Hello::class);
+        let class = hello.as_ref().filter(|_| era == Era::Legacy).map_or(0, |hello| hello.class());
         let scope = match (self.config.mode, caller.session) {
             (Mode::Shared, _) => Scope::Everybody,
             (Mode::PerSession, Some(session)) => Scope::Session(session),
@@ -177,7 +178,7 @@ impl Shared {
         if let Some(worker) = by_key.get(&key) {
             return Ok((Arc::clone(worker), era));
         }
-        let worker = Arc::new(Worker::new(self, key, Keep::WhileUsed, hello));
+        let worker = Arc::new(Worker::new(self, key, Keep::WhileUsed, hello.map(Arc::unwrap_or_clone)));
         by_key.insert(key, Arc::clone(&worker));
         drop(by_key);
         supervise::start(self, &worker);

@@ -62,9 +62,9 @@ fn both() -> Mux<u32> {
     opened(Speaks::Both, "{}").0
 }
 
-fn note(mux: &mut Mux<u32>, text: &str, caller: Caller) -> (Noted<u32>, String) {
+fn note(mux: &mut Mux<u32>, text: &str, caller: &Caller) -> (Noted<u32>, String) {
     let mut out = Vec::new();
-    let noted = mux.notification(&envelope::scan(text.as_bytes()).unwrap(), &caller, NOW, &mut out);
+    let noted = mux.notification(&envelope::scan(text.as_bytes()).unwrap(), caller, NOW, &mut out);
     (noted, String::from_utf8(out).unwrap())
 }
 
@@ -121,7 +121,7 @@ fn a_client_cancels_its_own_call_only() {
     send(&mut mux, text, session(2), 2);
     let cancel =
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"r"}}"#;
-    let (noted, sent) = note(&mut mux, cancel, session(2));
+    let (noted, sent) = note(&mut mux, cancel, &session(2));
     assert_eq!(noted, Noted::Cancelled(2));
     assert_eq!(sent, cancel.replace("\"requestId\":1", "\"requestId\":2") + "\n");
     for (text, caller) in [
@@ -133,10 +133,10 @@ fn a_client_cancels_its_own_call_only() {
         (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, session(1)),
         (r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#, session(1)),
     ] {
-        assert_eq!(note(&mut mux, text, caller), (Noted::Ignored, String::new()), "{text}");
+        assert_eq!(note(&mut mux, text, &caller), (Noted::Ignored, String::new()), "{text}");
     }
     let own = r#"{"jsonrpc":"2.0","method":"notifications/vendor/thing"}"#;
-    assert_eq!(note(&mut mux, own, session(1)), (Noted::Forwarded, format!("{own}\n")));
+    assert_eq!(note(&mut mux, own, &session(1)), (Noted::Forwarded, format!("{own}\n")));
     assert_eq!(line(&mut mux, r#"{"jsonrpc":"2.0","id":2,"result":{}}"#).0, Output::Nobody);
     assert_eq!(mux.in_flight(), 1);
 }

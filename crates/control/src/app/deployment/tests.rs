@@ -81,7 +81,7 @@ fn values_go_where_the_entry_says() {
 }
 
 /// A request with one field set, as JSON.
-fn with(server: &str, field: &str, value: serde_json::Value) -> DeployRequest {
+fn with(server: &str, field: &str, value: &serde_json::Value) -> DeployRequest {
     serde_json::from_value(serde_json::json!({ "server": server, field: value })).expect("a request")
 }
 
@@ -107,7 +107,7 @@ fn how_a_server_is_reached_and_shared_is_checked() {
         (remote, "secrets", serde_json::json!({"X": "a\r\nb"}), "secrets.X", "one line"),
         ("https://a:b@x/", "args", serde_json::json!([]), "server", "without user"),
     ] {
-        refused(&with(server, field, value), wrong, words);
+        refused(&with(server, field, &value), wrong, words);
     }
     let http = |path: &str| {
         let request = serde_json::json!({"server": "npm:x", "transport": "http", "path": path});
@@ -115,9 +115,9 @@ fn how_a_server_is_reached_and_shared_is_checked() {
     };
     assert_eq!(http("/v1/mcp").expect("a deployment").launch.path.as_deref(), Some("/v1/mcp"));
     assert!(http("mcp").is_err() && http("/m cp").is_err());
-    let pooled = plan(&with("npm:x", "mode", "pool(3)".into()), &[]).expect("a deployment");
+    let pooled = plan(&with("npm:x", "mode", &"pool(3)".into()), &[]).expect("a deployment");
     assert_eq!(pooled.launch.mode, Some(Mode::Pool(3)));
-    let headers = with(remote, "secrets", serde_json::json!({"Authorization": "Bearer x"}));
+    let headers = with(remote, "secrets", &serde_json::json!({"Authorization": "Bearer x"}));
     let plan = plan(&headers, &[]).expect("a deployment");
     assert_eq!(
         (plan.launch.transport, plan.secret_names),

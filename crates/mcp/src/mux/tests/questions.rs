@@ -322,7 +322,7 @@ fn a_call_that_only_wants_to_be_sent_again_is_within_bounds() {
         );
         match line(&mut mux, &state) {
             (Output::Nobody, sent) => {
-                assert!(sent.contains(&format!(r#""id":{}"#, round + 1)), "{round}: {sent}")
+                assert!(sent.contains(&format!(r#""id":{}"#, round + 1)), "{round}: {sent}");
             }
             (Output::Answer { to: 5, .. }, _) => return assert_eq!(round, 33),
             other => panic!("{other:?}"),
