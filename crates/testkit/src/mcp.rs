@@ -142,6 +142,18 @@ impl Mcp {
         Ok(request.send().await?)
     }
 
+    /// Ends the session; the HTTP status of the answer.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn end(&self) -> anyhow::Result<u16> {
+        let mut request = self.http.delete(&self.url).bearer_auth(&self.token);
+        if let Manner::Legacy { session: Some(session), .. } = &self.manner {
+            request = request.header("mcp-session-id", session);
+        }
+        Ok(request.send().await?.status().as_u16())
+    }
+
     /// Calls a tool and gives its result.
     ///
     /// # Errors

@@ -114,6 +114,26 @@ fn each_part_comes_back_and_others_do_not_notice() {
 }
 
 #[test]
+fn an_ended_session_stays_ended_when_its_shim_is_killed_and_others_go_on() {
+    let platform = Platform::start(BERTH);
+    let shim = platform.shim("__welcome");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (url, token) = (platform.mcp_url("welcome"), platform.token());
+    let (ended, kept) = runtime.block_on(async {
+        let ended = Mcp::open(&url, token).await.unwrap();
+        assert_eq!(ended.end().await.unwrap(), 204);
+        (ended, Mcp::open(&url, token).await.unwrap())
+    });
+    processes::kill(shim);
+    wait::within(BACK, "another shim", || (platform.shim("__welcome") != shim).then_some(()));
+    platform.wait_for("welcome", "running");
+    let ping = testkit::mcp::request(1, "ping", &json!({}));
+    let status = |client: &Mcp| runtime.block_on(client.post(&ping)).unwrap().status;
+    wait::within(BACK, "an answer", || (status(&kept) == 200).then_some(()));
+    assert_eq!(status(&ended), 404);
+}
+
+#[test]
 fn a_server_dies_with_its_shim_and_a_call_in_flight_ends_at_once() {
     let platform = Platform::start(BERTH);
     let (shim, server) = (platform.shim("__welcome"), platform.server("__welcome"));
