@@ -10,6 +10,7 @@ mod empty_root;
 mod faults;
 mod interrupted;
 mod lifecycle;
+mod soak;
 mod supervision;
 mod welcome;
 
