@@ -79,16 +79,21 @@ impl Client {
         Ok(client)
     }
 
+    /// Makes call 0, the long one, on which nothing may fail.
+    pub(crate) async fn warm_up(&mut self) -> anyhow::Result<()> {
+        let call = Call::new(Kind::Echo, self.number, 0, &mut self.random);
+        let answered = timeout(DEADLINE, self.call(call)).await.unwrap_or(Err(Failed::Hung));
+        answered.map_err(|failed| anyhow!("no answer to the first call: {failed:?}"))
+    }
+
     /// Calls until `end`.
     pub(crate) async fn run(mut self, end: Instant) {
         let hearing = (self.manner == Manner::November).then(|| tokio::spawn(self.hearer().run()));
-        let mut number = 0;
-        loop {
+        for number in 1.. {
             tokio::time::sleep(Duration::from_millis(self.random.below(PAUSE_MS))).await;
             if end <= Instant::now() {
                 break;
             }
-            number += 1;
             let kind = Kind::any(&mut self.random);
             let call = Call::new(kind, self.number, number, &mut self.random);
             let begun = Instant::now();

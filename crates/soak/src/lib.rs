@@ -123,7 +123,10 @@ async fn soak(plan: &Plan, platform: &Platform) -> anyhow::Result<Report> {
     let mut clients = vec![];
     for (number, &manner) in (0..plan.clients).zip(manners.iter().cycle()) {
         let own = Random::new(random.next());
-        clients.push(Client::open(number, manner, target.clone(), own, record.clone()).await?);
+        let mut client = Client::open(number, manner, target.clone(), own, record.clone()).await?;
+        // One after the other: all at once they would be more than the server's queue holds, and rightly refused.
+        client.warm_up().await?;
+        clients.push(client);
     }
 
     let start = Instant::now();
