@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy`, `openapi`, `bench`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `openapi`, `bench`, `soak`.
 //!
 //! Nothing here is part of the product. What a command needs of the machine it installs itself, or says how to.
 
@@ -9,6 +9,7 @@ mod fuzz;
 mod openapi;
 mod parts;
 mod run;
+mod soak;
 mod suites;
 mod tidy;
 
@@ -43,6 +44,15 @@ enum Command {
         /// `calls`, `memory` or `start`; all of them when absent.
         only: Option<String>,
     },
+    /// 200 clients on one server whose parts are killed; fails when an answer is wrong or missing, or memory grows.
+    Soak {
+        /// How long; memory is judged from six minutes on.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+        /// Of the run that is to be repeated.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -52,5 +62,6 @@ fn main() -> anyhow::Result<()> {
         Command::Tidy => tidy::report(),
         Command::Openapi => openapi::write(),
         Command::Bench { only } => bench::bench(only.as_deref()),
+        Command::Soak { minutes, seed } => soak::soak(minutes, seed),
     }
 }

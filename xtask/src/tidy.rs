@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("api", &["domain"]),
     ("hop", &[]),
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("testkit", &["api", "domain"]),
     ("fixture", &[]),
     ("bench", &["domain", "hop", "testkit"]),
+    ("soak", &["hop", "testkit"]),
 ];
 
 /// One TLS provider, aws-lc-rs; no system libraries.

@@ -1,9 +1,10 @@
 //! What Berth weighs when nothing happens: twenty idle instances.
 
+use anyhow::Context as _;
 use testkit::platform::Platform;
-use testkit::processes::Process;
+use testkit::processes::{Process, pss};
 
-use crate::processes::{self, of_command};
+use crate::processes::of_command;
 
 const INSTANCES: usize = 20;
 
@@ -19,7 +20,7 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let mib = |pids: &[u32]| -> anyhow::Result<f64> {
         let mut kib = 0;
         for &pid in pids {
-            kib += processes::pss(pid)? / 1024;
+            kib += pss(pid).context("a process ended meanwhile")? / 1024;
         }
         Ok(f64::from(u32::try_from(kib)?) / 1024.0)
     };

@@ -1,8 +1,7 @@
-//! What the kernel knows of processes: CPU time and proportional memory.
+//! What the kernel knows of processes: CPU time.
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use testkit::processes::Process;
 
 /// CPU time of all threads of these processes together.
@@ -17,13 +16,6 @@ pub(crate) fn cpu(pids: &[u32]) -> Duration {
         }
     }
     Duration::from_nanos(nanos)
-}
-
-/// Proportional set size in bytes: shared pages are divided by those who share them.
-pub(crate) fn pss(pid: u32) -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss line")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
 }
 
 /// Those whose first argument is `word`.

@@ -266,7 +266,8 @@ fn caller_of(holder: TokenHolder) -> Option<Caller> {
     })
 }
 
-/// Whether an instance takes calls, as far as its row says.
+/// Whether an instance takes calls, as far as its row says. Where there is, or may be, a shim, it knows best how its server
+/// is, and lets a call wait for one that is starting; the row is older than what it knows.
 fn why_not_served(row: &InstanceRow) -> Result<(), NotServed> {
     if row.deleting {
         return Err(NotServed::Unknown);
@@ -280,15 +281,13 @@ fn why_not_served(row: &InstanceRow) -> Result<(), NotServed> {
     };
     let failed = || row.message.clone().unwrap_or_else(|| "it gave no reason".to_owned());
     match row.status {
-        InstanceStatus::Running => Ok(()),
+        InstanceStatus::Running | InstanceStatus::Starting | InstanceStatus::ErrorRuntime => Ok(()),
         InstanceStatus::PendingDeploy => Err(NotServed::Starting { step: "waiting for its host".to_owned() }),
         InstanceStatus::Installing => Err(NotServed::Starting { step: step("installing") }),
-        InstanceStatus::Starting | InstanceStatus::Stopping | InstanceStatus::Stopped => {
+        InstanceStatus::Stopping | InstanceStatus::Stopped => {
             Err(NotServed::Starting { step: "starting".to_owned() })
         }
-        InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => {
-            Err(NotServed::Failed { message: failed() })
-        }
+        InstanceStatus::ErrorInstall => Err(NotServed::Failed { message: failed() }),
         InstanceStatus::Deleting => Err(NotServed::Unknown),
     }
 }

@@ -74,7 +74,8 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
         };
         failures = Backoff::SERVER.failures_after(failures, begun.elapsed());
         let wait = Backoff::SERVER.wait(failures);
-        let failure = Failure { summary, last_words: shared.journal.last_words() };
+        let failure =
+            Failure { summary, garbage: garbage_words(worker), last_words: shared.journal.last_words() };
         shared.journal.note(&format!("{}; next start in {} ms", failure.summary, wait.as_millis()));
         end_calls(worker, &failure.summary);
         let next_start = Instant::now() + wait;
@@ -259,14 +260,13 @@ fn never_answered(shared: &Shared, worker: &Worker, startup: Duration) -> String
         shared.facts.learn(|facts| facts.modern = Some(false));
     }
     format!(
-        "the server did not answer `initialize` within {} s{}; is it an MCP server that speaks over standard input and \
+        "the server did not answer `initialize` within {} s; is it an MCP server that speaks over standard input and \
          output?",
-        startup.as_secs_f32(),
-        garbage_words(worker)
+        startup.as_secs_f32()
     )
 }
 
-pub(crate) fn garbage_words(worker: &Worker) -> String {
+fn garbage_words(worker: &Worker) -> String {
     match &worker.traffic().garbage {
         Garbage { lines, first: Some(first) } => {
             format!(

@@ -106,16 +106,19 @@ pub(crate) enum Phase {
 pub(crate) struct Failure {
     /// For anybody who calls.
     pub(crate) summary: String,
+    /// What it printed that is no message: for its owner only, because it can be a part of another client's message.
+    pub(crate) garbage: String,
     /// Its last lines on standard error: for its owner only.
     pub(crate) last_words: String,
 }
 
 impl Failure {
     pub(crate) fn for_owner(&self) -> String {
-        if self.last_words.is_empty() {
-            self.summary.clone()
+        let Self { summary, garbage, last_words } = self;
+        if last_words.is_empty() {
+            format!("{summary}{garbage}")
         } else {
-            format!("{}; its last lines on standard error:\n{}", self.summary, self.last_words)
+            format!("{summary}{garbage}; its last lines on standard error:\n{last_words}")
         }
     }
 }

@@ -68,6 +68,14 @@ pub fn is_alive(pid: u32) -> bool {
     read(Path::new(&format!("/proc/{pid}")), pid).is_some()
 }
 
+/// Proportional set size in bytes: shared pages are divided by those who share them. `None` when it is gone or not ours to
+/// look at.
+pub fn pss(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? * 1024)
+}
+
 /// Sends a signal; one who is gone already is fine.
 ///
 /// # Panics

@@ -12,6 +12,7 @@ mod interrupted;
 mod lifecycle;
 mod matrix;
 mod remote;
+mod soak;
 mod supervision;
 mod welcome;
 

@@ -74,7 +74,12 @@ async fn an_instance_is_served_from_the_moment_it_runs_until_it_is_stopped() {
     platform.post("/api/v1/instances/welcome/start", json!({})).await;
     assert_eq!(reason().await, (503, "starting".to_owned()));
     platform.instance_until("welcome", |i| i["status"] == "installing" && i["generation"] == 3).await;
-    dtma.report(&platform, |_| (InstanceStatus::ErrorRuntime, Some("it exits at once"))).await;
+    for status in [InstanceStatus::Starting, InstanceStatus::ErrorRuntime] {
+        dtma.report(&platform, |_| (status, Some("it exits at once"))).await;
+        let answer = platform.send(Some(&platform.owner), Method::POST, ADDRESS, Some(call())).await;
+        assert_eq!(answer.status, StatusCode::OK, "{status}: its shim knows best how it is");
+    }
+    dtma.report(&platform, |_| (InstanceStatus::ErrorInstall, Some("there is no such version"))).await;
     assert_eq!(reason().await, (503, "failed".to_owned()));
     platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/instances/welcome", None).await;
     assert_eq!(reason().await, (404, "unknown".to_owned()));

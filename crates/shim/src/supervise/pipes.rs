@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
-use super::{End, Start, Why, end_calls, garbage_words, take};
+use super::{End, Start, Why, end_calls, take};
 use crate::process::{self, Process, Spawned};
 use crate::shared::Shared;
 use crate::worker::{Phase, Worker};
@@ -74,7 +74,6 @@ async fn join(task: &mut JoinHandle<()>) {
 async fn finish(worker: &Worker, process: &mut Process, why: Why) -> End {
     let was_open = matches!(*worker.phase.borrow(), Phase::Running { .. });
     let before = if was_open { "" } else { " before it answered `initialize`" };
-    let garbage = garbage_words(worker);
     match why {
         Why::Asked | Why::Idle | Why::Proven => {
             // Whatever the exit status: it was asked to end.
@@ -89,16 +88,14 @@ async fn finish(worker: &Worker, process: &mut Process, why: Why) -> End {
             let _ = process.stop().await;
             End::Failed(words)
         }
-        Why::Exit(Ok(status)) => {
-            End::Failed(format!("the server {}{before}{garbage}", process::describe(status)))
-        }
+        Why::Exit(Ok(status)) => End::Failed(format!("the server {}{before}", process::describe(status))),
         Why::Exit(Err(error)) => End::Failed(format!("the server was lost: {error}")),
         Why::Closed(pipe) => {
             // A process that is ending closes its pipes first; then how it ended says more.
             if let Ok(Ok(status)) = tokio::time::timeout(EXIT_AFTER_CLOSE, process.wait()).await {
-                return End::Failed(format!("the server {}{before}{garbage}", process::describe(status)));
+                return End::Failed(format!("the server {}{before}", process::describe(status)));
             }
-            let words = format!("the server closed its {pipe}{before}{garbage}");
+            let words = format!("the server closed its {pipe}{before}");
             end_calls(worker, &words);
             let _ = process.stop().await;
             End::Failed(words)
