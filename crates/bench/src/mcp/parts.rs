@@ -170,11 +170,11 @@ pub(crate) fn peers(peers: &Path, over_http: &Part) -> anyhow::Result<Vec<Part>>
         let file = dir.path().join("proxy.toml");
         let number = number(&address);
         let text = format!(
-            "[proxy]\nname = \"bench\"\n[proxy.listen]\nhost = \"127.0.0.1\"\nport = {number}\n[[backends]]\nname = \"b\"\n{backend}"
+            "[observability]\nlog_level = \"error\"\n[proxy]\nname = \"bench\"\n[proxy.listen]\nhost = \"127.0.0.1\"\nport = {number}\n[[backends]]\nname = \"b\"\n{backend}"
         );
         std::fs::write(&file, text)?;
         let mut command = Command::new(peers.join("cargo/bin/mcp-proxy"));
-        command.arg("--config").arg(&file).env("RUST_LOG", "error");
+        command.arg("--config").arg(&file);
         let mut held = vec![start(&mut command)?, Held::Files { _dir: Rc::new(dir) }];
         held.extend(if link == Link::Http { over_http.held.clone() } else { vec![] });
         parts.push(Part {
