@@ -130,14 +130,7 @@ impl Gateway {
                 if answers::is_of_the_path(response.status(), &target) {
                     return answers::translate(response, &target, &body).await;
                 }
-                let (head, answer) = response.into_parts();
-                match hop::forward::whole_if_small(answer).await {
-                    Ok(answer) => Ok(Response::from_parts(head, answer)),
-                    Err(error) => {
-                        tracing::debug!(instance = %target.instance, %error, "the shim ended in mid-answer");
-                        Err(Refusal::Lost { name: target.name.as_str().to_owned() }.answer(Some(&body)))
-                    }
-                }
+                Ok(response.map(Either::Right))
             }
             Err(error @ HopError::Connect { .. }) => {
                 tracing::debug!(instance = %target.instance, %error, "the shim cannot be reached");

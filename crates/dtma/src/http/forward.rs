@@ -14,7 +14,6 @@ use domain::ids::InstanceId;
 use domain::shim::{MCP_PATH, SSE_PATH};
 use domain::status::InstanceStatus;
 use hop::pool::HopError;
-use http_body_util::Either;
 
 use super::App;
 use super::errors::{Path, Refusal};
@@ -147,31 +146,11 @@ async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> R
     headers.remove(AUTHORIZATION);
     headers.remove(COOKIE);
     *request.uri_mut() = uri;
-    let (head, body) = request.into_parts();
-    let body = hop::forward::whole_if_small(body).await.map_err(|error| {
-        tracing::debug!(instance = %id, %error, "the caller left while it sent");
-        Refusal::new(ErrorCode::BadRequest, "the message did not arrive whole")
-    })?;
-    let request = Request::from_parts(
-        head,
-        match body {
-            Either::Left(whole) => Body::new(whole),
-            Either::Right(body) => body,
-        },
-    );
-    let lost = |error: &(dyn std::error::Error + 'static)| {
-        tracing::debug!(instance = %id, error = chain(error), "the shim ended in mid-call");
-        count(CallOutcome::Lost);
-        face.nudge.notify_one();
-        Refusal::new(ErrorCode::BadGateway, "the instance's shim ended before it answered")
-            .hint("it is started again; whether the call was acted upon is not known")
-    };
     match shared.pool.send(&face.address, request).await {
         Ok(response) => {
+            count(CallOutcome::Answered);
             let (mut parts, body) = response.into_parts();
             hop::forward::strip(&mut parts.headers);
-            let body = hop::forward::whole_if_small(body).await.map_err(|error| lost(&error))?;
-            count(CallOutcome::Answered);
             Ok(Response::from_parts(parts, Body::new(body)))
         }
         Err(error @ HopError::Connect { .. }) => {
@@ -180,7 +159,13 @@ async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> R
             face.nudge.notify_one();
             Err(Refusal::unavailable(message.unwrap_or_else(|| "the instance is starting".to_owned())))
         }
-        Err(error @ HopError::Lost { .. }) => Err(lost(&error)),
+        Err(error @ HopError::Lost { .. }) => {
+            tracing::debug!(instance = %id, error = chain(&error), "the shim ended in mid-call");
+            count(CallOutcome::Lost);
+            face.nudge.notify_one();
+            Err(Refusal::new(ErrorCode::BadGateway, "the instance's shim ended before it answered")
+                .hint("it is started again; whether the call was acted upon is not known"))
+        }
     }
 }
 

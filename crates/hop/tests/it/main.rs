@@ -155,20 +155,3 @@ fn headers_that_do_not_cross() {
         &["mcp-session-id"],
     );
 }
-
-#[tokio::test]
-async fn a_small_body_is_made_whole_and_a_stream_is_not_waited_for() {
-    use http_body_util::Either;
-
-    let root = tempfile::tempdir().unwrap();
-    let _stop = echo(root.path());
-    for len in [0, 4, 64 << 10, (64 << 10) + 1] {
-        let request = Request::post("/mcp").body(Full::new(Bytes::from(vec![b'x'; len]))).unwrap();
-        let answer = Pool::new().send(&unix(root.path()), request).await.unwrap().into_body();
-        let body = hop::forward::whole_if_small(answer).await.unwrap();
-        assert_eq!(matches!(body, Either::Left(_)), len <= 64 << 10, "{len} bytes");
-        assert_eq!(body.collect().await.unwrap().to_bytes().len(), len);
-    }
-    let stream = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
-    assert!(matches!(hop::forward::whole_if_small(stream).await, Ok(Either::Right(_))));
-}
