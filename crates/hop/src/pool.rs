@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use crate::address::{self, Address};
 
 /// Idle connections kept for one address; those above are closed.
-const MAX_IDLE: usize = 64;
+const MAX_IDLE: usize = 256;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
