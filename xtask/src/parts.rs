@@ -50,6 +50,13 @@ const NPM: [(&str, &[&str]); 3] = [
 const PYPI: [(&str, &[&str]); 3] =
     [("python", &["mcp==1.30.0"]), ("python2", &["mcp==2.3.0"]), ("fastmcp", &["fastmcp==4.2.3"])];
 
+/// Other bridges that the benchmarks measure beside Berth, each in a directory of its own. No other code knows them.
+const PEERS_NPM: [&str; 2] = ["supergateway@4.0.0", "mcp-proxy@6.7.19"];
+const PEERS_PYPI: [(&str, &str); 2] =
+    [("python-mcp-proxy", "mcp-proxy==0.13.0"), ("python-fastmcp", "fastmcp==4.2.3")];
+/// Without its further features, of which none is used: they would take minutes more to build.
+const PEERS_CARGO: [&str; 2] = ["mcp-proxy@0.6.0", "--no-default-features"];
+
 /// Installs what is missing and gives the directory of the SDKs.
 pub(crate) fn install() -> anyhow::Result<PathBuf> {
     debian(&TESTS)?;
@@ -60,9 +67,28 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
     clients()
 }
 
-/// Installs what the benchmarks need.
-pub(crate) fn install_for_benchmarks() -> anyhow::Result<()> {
-    debian(&BENCHMARKS)
+/// Installs what the benchmarks need, other bridges too when `peers` is said, and gives the directory of those.
+pub(crate) fn install_for_benchmarks(peers: bool) -> anyhow::Result<PathBuf> {
+    debian(&BENCHMARKS)?;
+    let dir = run::root().join("target/peers");
+    let wanted = format!("{PEERS_NPM:?} {PEERS_PYPI:?} {PEERS_CARGO:?}");
+    let stamp = dir.join("installed");
+    if !peers || std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(dir);
+    }
+    eprintln!("installing other bridges into {} (some minutes, once)", dir.display());
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).context("target/peers cannot be emptied")?;
+    }
+    npm(&dir.join("node"), &PEERS_NPM)?;
+    for (name, package) in PEERS_PYPI {
+        pip(&dir.join(name), &[package])?;
+    }
+    let mut cargo = run::cargo(&["install", "--locked", "--root"]);
+    cargo.arg(dir.join("cargo")).args(PEERS_CARGO);
+    run::run(cargo)?;
+    std::fs::write(stamp, wanted)?;
+    Ok(dir)
 }
 
 /// Installs what the fuzz targets need.

@@ -26,7 +26,7 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let mut server = Server::start(std::path::Path::new(&crate::berth()?), &["__welcome"]).await?;
     let mut figures = vec![];
     for sessions in SESSIONS {
-        figures.push(server.load(u64::try_from(sessions)?).await?);
+        figures.push(server.load(u64::try_from(sessions)?, load::MESSAGE, load::WARM_UP, load::TIME).await?);
     }
     rows.push(Row { name: "the server over pipes", figures });
     drop(server);
@@ -96,7 +96,7 @@ async fn listening(address: &Address) -> anyhow::Result<()> {
 }
 
 /// A free port, as an address.
-fn port() -> anyhow::Result<String> {
+pub(crate) fn port() -> anyhow::Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 

@@ -12,8 +12,8 @@ use http_body_util::{BodyExt as _, Full};
 use crate::processes;
 
 /// Long enough that a figure repeats within a few percent.
-const TIME: Duration = Duration::from_secs(4);
-const WARM_UP: Duration = Duration::from_millis(700);
+pub(crate) const TIME: Duration = Duration::from_secs(4);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(700);
 /// The text that goes there and must come back.
 pub(crate) const MESSAGE: &str = "hello from the other side";
 
@@ -47,16 +47,20 @@ pub(crate) async fn run(target: &Target, sessions: usize, pids: &[u32]) -> anyho
     for task in tasks {
         latencies.extend(task.await??);
     }
-    figures(latencies, cpu)
+    figures(latencies, cpu, TIME)
 }
 
-/// Sums up latencies that were measured in [`TIME`].
-pub(crate) fn figures(mut latencies: Vec<Duration>, cpu: Duration) -> anyhow::Result<Figures> {
+/// Sums up the latencies of the calls that were made in `time`.
+pub(crate) fn figures(
+    mut latencies: Vec<Duration>,
+    cpu: Duration,
+    time: Duration,
+) -> anyhow::Result<Figures> {
     latencies.sort_unstable();
     let count = u32::try_from(latencies.len())?;
     let at = |share: usize| latencies.get(latencies.len() * share / 100).map(Duration::as_secs_f64);
     Ok(Figures {
-        per_second: f64::from(count) / TIME.as_secs_f64(),
+        per_second: f64::from(count) / time.as_secs_f64(),
         p50_us: at(50).context("no call was answered")? * 1e6,
         p99_us: at(99).context("no call was answered")? * 1e6,
         cpu_us: cpu.as_secs_f64() * 1e6 / f64::from(count),
@@ -64,13 +68,8 @@ pub(crate) fn figures(mut latencies: Vec<Duration>, cpu: Duration) -> anyhow::Re
 }
 
 /// From when to when latencies count.
-pub(crate) fn window(start: Instant) -> (Instant, Instant) {
+fn window(start: Instant) -> (Instant, Instant) {
     (start, start + TIME)
-}
-
-/// The time to start counting at.
-pub(crate) fn start() -> Instant {
-    Instant::now() + WARM_UP
 }
 
 async fn session(target: Target, start: Instant) -> anyhow::Result<Vec<Duration>> {
@@ -88,7 +87,7 @@ async fn session(target: Target, start: Instant) -> anyhow::Result<Vec<Duration>
         if until <= begun {
             return Ok(latencies);
         }
-        let body = call(id);
+        let body = call(id, "echo", MESSAGE, "");
         let answer = post(&pool, &target, session.as_ref(), body).await?.1;
         if !contains(&answer, MESSAGE.as_bytes()) {
             bail!("a wrong answer: {}", String::from_utf8_lossy(&answer));
@@ -99,10 +98,10 @@ async fn session(target: Target, start: Instant) -> anyhow::Result<Vec<Duration>
     }
 }
 
-/// The measured call.
-pub(crate) fn call(id: u64) -> String {
+/// The measured call. `meta` is a further member of `params`, with a comma behind it, or nothing.
+pub(crate) fn call(id: u64, tool: &str, text: &str, meta: &str) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{"message":"{MESSAGE}"}}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{{meta}"name":"{tool}","arguments":{{"message":"{text}"}}}}}}"#
     )
 }
 
@@ -146,5 +145,5 @@ async fn post(
 
 /// Whether `needle` occurs in `haystack`.
 pub(crate) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    memchr::memmem::find(haystack, needle).is_some()
 }

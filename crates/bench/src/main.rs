@@ -12,6 +12,7 @@
 
 mod calls;
 mod load;
+mod mcp;
 mod memory;
 mod pipes;
 mod processes;
@@ -24,7 +25,16 @@ use anyhow::{Context as _, bail, ensure};
 
 /// The binary that was built beside this program.
 fn berth() -> anyhow::Result<String> {
-    let path = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).join("berth");
+    beside("berth")
+}
+
+/// The MCP server that was built beside this program.
+fn fixture() -> anyhow::Result<String> {
+    beside("fixture")
+}
+
+fn beside(name: &str) -> anyhow::Result<String> {
+    let path = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).join(name);
     ensure!(path.exists(), "{} is not built: use `cargo xtask bench`", path.display());
     path.into_os_string().into_string().ok().context("the path of the binary is not UTF-8")
 }
@@ -44,15 +54,18 @@ fn main() -> anyhow::Result<()> {
         match words.as_slice() {
             [] => {
                 calls::measure().await?;
+                mcp::measure().await?;
                 memory::measure().await?;
                 start::measure().await
             }
             ["calls"] => calls::measure().await,
+            ["mcp"] => mcp::measure().await,
             ["memory"] => memory::measure().await,
             ["start"] => start::measure().await,
             ["hop", listen, to] => reference::hop(listen, to).await,
             ["leaf", listen] => reference::leaf(listen).await,
-            _ => bail!("usage: bench [calls | memory | start]"),
+            ["mirror", listen] => reference::mirror(listen).await,
+            _ => bail!("usage: bench [calls | mcp | memory | start]"),
         }
     })
 }

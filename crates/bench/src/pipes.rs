@@ -51,10 +51,17 @@ impl Server {
         Ok(line)
     }
 
-    /// Keeps `outstanding` calls under way for the usual time.
-    pub(crate) async fn load(&mut self, outstanding: u64) -> anyhow::Result<Figures> {
+    /// Keeps `outstanding` calls with this text under way for `time`, after a warm-up.
+    pub(crate) async fn load(
+        &mut self,
+        outstanding: u64,
+        text: &str,
+        warm_up: Duration,
+        time: Duration,
+    ) -> anyhow::Result<Figures> {
         let pids = [self.child.id().context("the server ended")?];
-        let (from, until) = load::window(load::start());
+        let from = Instant::now() + warm_up;
+        let until = from + time;
         let mut sent: HashMap<u64, Instant> = HashMap::new();
         let mut next = 0;
         let mut latencies = vec![];
@@ -67,7 +74,7 @@ impl Server {
             if now < until && u64::try_from(sent.len())? < outstanding {
                 next += 1;
                 sent.insert(next, now);
-                self.send(&load::call(next)).await?;
+                self.send(&load::call(next, "echo", text, "")).await?;
                 continue;
             }
             if sent.is_empty() {
@@ -76,7 +83,7 @@ impl Server {
             let line = self.receive().await?;
             let id = id_of(&line).with_context(|| format!("no id in {line}"))?;
             let begun = sent.remove(&id).with_context(|| format!("nobody asked for {line}"))?;
-            if !load::contains(line.as_bytes(), load::MESSAGE.as_bytes()) {
+            if !load::contains(line.as_bytes(), text.as_bytes()) {
                 bail!("a wrong answer: {line}");
             }
             if from <= begun {
@@ -84,7 +91,7 @@ impl Server {
             }
         }
         let cpu: Duration = processes::cpu(&pids).saturating_sub(before.unwrap_or_default());
-        load::figures(latencies, cpu)
+        load::figures(latencies, cpu, time)
     }
 }
 

@@ -70,6 +70,18 @@ pub(crate) async fn leaf(listen: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads a request whole and gives it back as the answer, so that its size is the caller's choice.
+pub(crate) async fn mirror(listen: &str) -> anyhow::Result<()> {
+    let service = service_fn(|request: Request<Incoming>| async {
+        let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+        let mut response = Response::new(Full::new(body.unwrap_or_default()));
+        response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        Ok::<_, Infallible>(response)
+    });
+    serve(listener(listen).await?, service, std::future::pending()).await;
+    Ok(())
+}
+
 /// Ended when dropped.
 pub(crate) struct Running(pub(crate) Child);
 
@@ -99,11 +111,12 @@ pub(crate) fn nginx(dir: &Path, listen: &str, to: &str) -> anyhow::Result<Runnin
         "daemon off; master_process off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off; keepalive_requests 100000000; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p;
+  access_log off; keepalive_requests 100000000; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; client_max_body_size 0;
+  client_body_buffer_size 2m;
   fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
   upstream leaf {{ server {to}; keepalive 64; keepalive_requests 100000000; }}
   server {{ listen {listen}; location / {{ proxy_pass http://leaf; proxy_http_version 1.1;
-    proxy_set_header Connection \"\"; proxy_buffering off; }} }}
+    proxy_set_header Connection \"\"; proxy_set_header Host $http_host; proxy_buffering off; }} }}
 }}\n",
         dir = dir.display(),
     );

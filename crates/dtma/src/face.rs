@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::ids::InstanceId;
 use domain::spec::{DesiredState, InstanceSpec};
 use domain::status::{InstanceReport, InstanceStatus};
+use hop::address::Address;
 use tokio::sync::{Notify, watch};
 
 /// What is wanted of an instance.
@@ -58,11 +59,13 @@ pub(crate) struct Face {
     pub(crate) ended: watch::Sender<bool>,
     /// Look now: something about the shim was noticed.
     pub(crate) nudge: Notify,
+    /// Where its shim listens, made once for all calls.
+    pub(crate) address: Address,
 }
 
 impl Face {
     /// The face of an instance of which nothing is known yet.
-    pub(crate) fn new(id: InstanceId, order: Order) -> Self {
+    pub(crate) fn new(id: InstanceId, order: Order, address: Address) -> Self {
         let report = InstanceReport {
             id,
             generation: order.spec().map_or(0, |spec| spec.generation),
@@ -85,6 +88,7 @@ impl Face {
             seen: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             nudge: Notify::new(),
+            address,
         }
     }
 

@@ -267,7 +267,7 @@ impl Instances {
     }
 
     fn spawn(&self, id: InstanceId, order: Order, record: Record) -> Arc<Face> {
-        let face = Arc::new(Face::new(id, order));
+        let face = Arc::new(Face::new(id, order, self.inner.shared.address(id)));
         let (inner, told) = (Arc::downgrade(&self.inner), Arc::clone(&face));
         let running = keep(Arc::clone(&self.inner.shared), Arc::clone(&face), id, record);
         // The map is locked until the handle is in it, so that a task that ends at once finds it there.

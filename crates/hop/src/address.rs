@@ -4,6 +4,7 @@
 //! socket is reached through `/proc/self/fd/N/file`: the kernel's limit of 108 bytes on socket paths does not apply,
 //! and whoever can write in the directory cannot lead us elsewhere by swapping the directory for a link.
 
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -13,7 +14,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 /// Where a hop goes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Eq)]
 pub enum Address {
     /// A unix socket of this host.
     Unix {
@@ -24,6 +25,32 @@ pub enum Address {
     },
     /// A TCP address.
     Tcp(SocketAddr),
+}
+
+/// Byte by byte: a path compares component by component, which would be paid for by every call. Two spellings of one
+/// directory are two addresses, with a connection of their own each.
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix { dir, file }, Self::Unix { dir: other_dir, file: other_file }) => {
+                dir.as_os_str() == other_dir.as_os_str() && file == other_file
+            }
+            (Self::Tcp(address), Self::Tcp(other)) => address == other,
+            _ => false,
+        }
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Unix { dir, file } => {
+                dir.as_os_str().hash(state);
+                file.hash(state);
+            }
+            Self::Tcp(address) => address.hash(state),
+        }
+    }
 }
 
 impl std::fmt::Display for Address {

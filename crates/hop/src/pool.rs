@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use crate::address::{self, Address};
 
 /// Idle connections kept for one address; those above are closed.
-const MAX_IDLE: usize = 64;
+const MAX_IDLE: usize = 256;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,13 @@ pub struct Pool<B> {
 }
 
 struct Shared<B> {
-    idle: Mutex<HashMap<Address, Vec<SendRequest<B>>>>,
+    /// A call looks its address up once, and gives its connection back without asking again.
+    places: Mutex<HashMap<Address, Arc<Place<B>>>>,
+}
+
+/// The connections to one address that nobody uses.
+struct Place<B> {
+    idle: Mutex<Vec<SendRequest<B>>>,
 }
 
 /// An answer's body. Read to its end it gives the connection back; dropped before, it closes it.
@@ -61,8 +67,7 @@ pub struct PooledBody<B> {
 
 struct Lease<B> {
     sender: SendRequest<B>,
-    address: Address,
-    shared: Arc<Shared<B>>,
+    place: Arc<Place<B>>,
 }
 
 impl<B> Pool<B>
@@ -73,7 +78,7 @@ where
 {
     /// An empty pool.
     pub fn new() -> Self {
-        Self { shared: Arc::new(Shared { idle: Mutex::new(HashMap::new()) }) }
+        Self { shared: Arc::new(Shared { places: Mutex::new(HashMap::new()) }) }
     }
 
     /// Sends a request whose URI is a path and gives the answer as soon as its head is here. A pooled connection that
@@ -89,12 +94,13 @@ where
         if !request.headers().contains_key(http::header::HOST) {
             request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
         }
-        while let Some(mut sender) = self.shared.take(address) {
+        let place = self.shared.place(address);
+        while let Some(mut sender) = place.take() {
             if sender.ready().await.is_err() {
                 continue;
             }
             match sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.lend(response, sender, address)),
+                Ok(response) => return Ok(lend(response, sender, place)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => {
@@ -106,56 +112,64 @@ where
         let mut sender =
             open(address).await.map_err(|source| HopError::Connect { address: address.clone(), source })?;
         match sender.send_request(request).await {
-            Ok(response) => Ok(self.lend(response, sender, address)),
+            Ok(response) => Ok(lend(response, sender, place)),
             Err(source) => Err(HopError::Lost { address: address.clone(), source }),
         }
     }
+}
 
-    fn lend(
-        &self,
-        response: Response<Incoming>,
-        sender: SendRequest<B>,
-        address: &Address,
-    ) -> Response<PooledBody<B>> {
-        let lease = Lease { sender, address: address.clone(), shared: Arc::clone(&self.shared) };
-        response.map(|incoming| {
-            let mut body = PooledBody { incoming, lease: Some(lease) };
-            if body.incoming.is_end_stream() {
-                body.give_back();
-            }
-            body
-        })
-    }
+fn lend<B>(
+    response: Response<Incoming>,
+    sender: SendRequest<B>,
+    place: Arc<Place<B>>,
+) -> Response<PooledBody<B>> {
+    response.map(|incoming| {
+        let mut body = PooledBody { incoming, lease: Some(Lease { sender, place }) };
+        if body.incoming.is_end_stream() {
+            body.give_back();
+        }
+        body
+    })
 }
 
 impl<B> Shared<B> {
-    fn take(&self, address: &Address) -> Option<SendRequest<B>> {
+    fn place(&self, address: &Address) -> Arc<Place<B>> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(address) {
+            return Arc::clone(place);
+        }
+        let place = Arc::new(Place { idle: Mutex::new(Vec::new()) });
+        places.insert(address.clone(), Arc::clone(&place));
+        place
+    }
+}
+
+impl<B> Place<B> {
+    fn take(&self) -> Option<SendRequest<B>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.get_mut(address)?;
         loop {
-            let sender = list.pop()?;
+            let sender = idle.pop()?;
             if !sender.is_closed() {
                 return Some(sender);
             }
         }
     }
 
-    fn give_back(&self, address: Address, sender: SendRequest<B>) {
+    fn give_back(&self, sender: SendRequest<B>) {
         if sender.is_closed() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.entry(address).or_default();
-        if list.len() < MAX_IDLE {
-            list.push(sender);
+        if idle.len() < MAX_IDLE {
+            idle.push(sender);
         }
     }
 }
 
 impl<B> PooledBody<B> {
     fn give_back(&mut self) {
-        if let Some(Lease { sender, address, shared }) = self.lease.take() {
-            shared.give_back(address, sender);
+        if let Some(Lease { sender, place }) = self.lease.take() {
+            place.give_back(sender);
         }
     }
 }

@@ -421,9 +421,10 @@ impl Accepts {
         let kinds = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut accepts = Self { json: false, events: false };
         for kind in kinds.flat_map(|kinds| kinds.split(',')) {
-            let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            accepts.json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
-            accepts.events |= matches!(kind.as_str(), "text/event-stream" | "text/*" | "*/*");
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            let is = |names: [&str; 3]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
+            accepts.json |= is(["application/json", "application/*", "*/*"]);
+            accepts.events |= is(["text/event-stream", "text/*", "*/*"]);
         }
         accepts
     }

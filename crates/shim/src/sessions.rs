@@ -22,9 +22,14 @@ const MAX_HELLOS: usize = 1024;
 /// The longest line of the clients' file, in bytes.
 const MAX_HELLO: usize = 64 << 10;
 
+/// Ids that were opened and need not be opened again; above it all are forgotten.
+const MAX_OPENED: usize = 512;
+
 #[derive(Debug)]
 pub(crate) struct Sessions {
     sealer: Sealer,
+    /// By id: whose it is, and what was in it. Opening one costs more than all else that a call asks here.
+    opened: HashMap<Box<str>, (Box<str>, Session)>,
     ended: Ended,
     ended_file: File,
     hellos: HashMap<u64, Arc<Hello>>,
@@ -45,7 +50,7 @@ impl Sessions {
             .collect();
         let lines: String = hellos.values().map(|hello| hello.line()).collect();
         let hello_file = write_anew(&clients, &lines)?;
-        Ok(Self { sealer, ended, ended_file, hellos, hello_file })
+        Ok(Self { sealer, opened: HashMap::new(), ended, ended_file, hellos, hello_file })
     }
 
     /// Begins one; gives it and its id.
@@ -81,8 +86,21 @@ impl Sessions {
     }
 
     /// A principal's session. `None`: unknown, ended, or somebody else's.
-    pub(crate) fn find(&self, text: &str, principal: &str) -> Option<Session> {
-        self.sealer.open(text, principal, now()).filter(|session| !self.ended.has(session))
+    pub(crate) fn find(&mut self, text: &str, principal: &str) -> Option<Session> {
+        let now = now();
+        let known =
+            self.opened.get(text).filter(|(whose, session)| **whose == *principal && now < session.until);
+        let session = if let Some((_, session)) = known {
+            *session
+        } else {
+            let session = self.sealer.open(text, principal, now)?;
+            if MAX_OPENED <= self.opened.len() {
+                self.opened.clear();
+            }
+            self.opened.insert(text.into(), (principal.into(), session));
+            session
+        };
+        (!self.ended.has(&session)).then_some(session)
     }
 
     /// Ends one. It is ended in this shim's memory also when it could not be written down.

@@ -146,7 +146,7 @@ async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> R
     headers.remove(AUTHORIZATION);
     headers.remove(COOKIE);
     *request.uri_mut() = uri;
-    match shared.pool.send(&shared.address(id), request).await {
+    match shared.pool.send(&face.address, request).await {
         Ok(response) => {
             count(CallOutcome::Answered);
             let (mut parts, body) = response.into_parts();

@@ -36,15 +36,26 @@ pub(super) struct Session {
     version: Box<str>,
     /// `initialize`, as it was sent and as it is sent again.
     initialize: Bytes,
+    /// The headers of every message in it, made once.
+    post: HeaderMap,
 }
 
 impl Session {
-    fn new(initialize: Bytes, version: &str, headers: &HeaderMap, number: u64) -> Self {
+    /// `headers` are those of the server's answer, `post` those that every message to it has.
+    fn new(initialize: Bytes, version: &str, headers: &HeaderMap, number: u64, mut post: HeaderMap) -> Self {
         let id = headers.get(SESSION).cloned().map(|mut id| {
             id.set_sensitive(true);
             id
         });
-        Self { number, id, version: version.into(), initialize }
+        let mut session = Self { number, id, version: version.into(), initialize, post: HeaderMap::new() };
+        session.put(&mut post);
+        session.post = post;
+        session
+    }
+
+    /// The headers of a message.
+    pub(super) fn for_post(&self) -> HeaderMap {
+        self.post.clone()
     }
 
     /// Adds what belongs on every request of the session.
@@ -80,7 +91,7 @@ impl Streamable {
     pub(super) fn opened(&self, call: &Call, answer: &Envelope<'_>, headers: &HeaderMap) {
         let version = answer.marks.protocol_version.and_then(|span| answer.string(span));
         if let Some(version) = version {
-            let session = Session::new(call.message.clone(), &version, headers, 0);
+            let session = Session::new(call.message.clone(), &version, headers, 0, self.link.for_post());
             self.state().session = Some(Arc::new(session));
         }
     }
@@ -111,8 +122,8 @@ impl Streamable {
             self.give_up(why);
             return Err(Fault::Session("it speaks another revision than before".into()));
         }
-        let session = Session::new(initialize, &version, &headers, lost.number + 1);
-        let headers = self.session_headers(&session);
+        let session = Session::new(initialize, &version, &headers, lost.number + 1, self.link.for_post());
+        let headers = session.for_post();
         let response = self.link.post(headers, Bytes::from_static(INITIALIZED)).await?;
         body::drain(response.into_body()).await;
         self.state().session = Some(Arc::new(session));
@@ -160,12 +171,5 @@ impl Streamable {
         session.put(&mut headers);
         let goodbye = self.link.send(Method::DELETE, self.link.url().clone(), headers, Bytes::new());
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-    }
-
-    /// The headers of a message in a session.
-    pub(super) fn session_headers(&self, session: &Session) -> HeaderMap {
-        let mut headers = self.link.for_post();
-        session.put(&mut headers);
-        headers
     }
 }

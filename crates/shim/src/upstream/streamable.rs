@@ -180,7 +180,7 @@ impl Streamable {
         loop {
             let session = self.session().filter(|_| message.marks.meta_version.is_none());
             let headers = if let Some(session) = &session {
-                self.session_headers(session)
+                session.for_post()
             } else {
                 let mut headers = self.modern_headers(message);
                 headers.entry(VERSION).or_insert(HeaderValue::from_static(Revision::V2026_07_28.text()));
@@ -218,7 +218,7 @@ impl Streamable {
             let session = self.session().filter(|_| call.what == What::Legacy);
             let headers = match (modern.take(), &session) {
                 (Some(headers), _) => headers,
-                (None, Some(session)) => self.session_headers(session),
+                (None, Some(session)) => session.for_post(),
                 (None, None) => self.link.for_post(),
             };
             let (head, body) = self.link.post(headers, call.message.clone()).await?.into_parts();
