@@ -18,7 +18,7 @@ use self::clients::{Clients, Era};
 use self::parts::{Link, Part};
 use crate::load::Figures;
 use crate::pipes::Server;
-use crate::processes::{of_command, pss};
+use crate::processes::of_command;
 
 /// Sessions and bytes of text.
 const CELLS: [(usize, usize); 6] =
@@ -226,16 +226,20 @@ async fn idle() -> anyhow::Result<()> {
     let host: u64 = ["server", "dtma"]
         .iter()
         .flat_map(|word| of_command(&all, word))
-        .map(pss)
+        .map(memory)
         .sum::<anyhow::Result<u64>>()?;
     let mib = |bytes: u64| u32::try_from(bytes >> 10).map(|kib| f64::from(kib) / 1024.0);
     println!("\n| {SESSIONS} idle sessions of one shared server | |");
     println!("|---|---:|");
     println!("| processes of the server | {} |", all.iter().filter(is_server).count());
-    println!("| its shim and sandbox helpers, MiB (PSS) | {:.2} |", mib(pss(shim)? + helpers)?);
+    println!("| its shim and sandbox helpers, MiB (PSS) | {:.2} |", mib(memory(shim)? + helpers)?);
     println!("| control plane, gateway and DTMA, of all instances, MiB (PSS) | {:.2} |", mib(host)?);
     clients.close().await;
     Ok(())
+}
+
+fn memory(pid: u32) -> anyhow::Result<u64> {
+    testkit::processes::pss(pid).context("a process ended meanwhile")
 }
 
 /// Proportional memory of the chosen processes under a shim.
@@ -245,7 +249,7 @@ fn below_shim(
     is_meant: fn(&testkit::processes::Process) -> bool,
 ) -> anyhow::Result<u64> {
     let ids: Vec<u32> = testkit::processes::below(shim).iter().map(|process| process.pid).collect();
-    all.iter().filter(|p| ids.contains(&p.pid) && is_meant(p)).map(|p| pss(p.pid)).sum()
+    all.iter().filter(|p| ids.contains(&p.pid) && is_meant(p)).map(|p| memory(p.pid)).sum()
 }
 
 /// Two hundred sessions are twice as many connections in the gateway.

@@ -281,10 +281,12 @@ fn why_not_served(row: &InstanceRow) -> Result<(), NotServed> {
     };
     let failed = || row.message.clone().unwrap_or_else(|| "it gave no reason".to_owned());
     match row.status {
-        InstanceStatus::Running | InstanceStatus::Starting | InstanceStatus::ErrorRuntime => Ok(()),
+        InstanceStatus::Running | InstanceStatus::ErrorRuntime => Ok(()),
+        // Said by its DTMA there is a shim; before that it is what its owner asked for.
+        InstanceStatus::Starting if row.observed_generation == row.generation => Ok(()),
         InstanceStatus::PendingDeploy => Err(NotServed::Starting { step: "waiting for its host".to_owned() }),
         InstanceStatus::Installing => Err(NotServed::Starting { step: step("installing") }),
-        InstanceStatus::Stopping | InstanceStatus::Stopped => {
+        InstanceStatus::Starting | InstanceStatus::Stopping | InstanceStatus::Stopped => {
             Err(NotServed::Starting { step: "starting".to_owned() })
         }
         InstanceStatus::ErrorInstall => Err(NotServed::Failed { message: failed() }),
