@@ -100,7 +100,7 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
         let resumable = shared.replays().clear();
         drop(resumable);
     }
-    shared.workers.forget(worker);
+    shared.workers.remove(worker);
 }
 
 /// Waits until somebody needs the process; false when it is to end for good.

@@ -83,12 +83,17 @@ impl Workers {
         let mut by_key = self.by_key();
         let is_it = |(_, other): &(&Key, &Arc<Worker>)| Arc::ptr_eq(other, worker);
         let Some(key) = by_key.iter().find(is_it).map(|(key, _)| *key) else { return true };
-        // One is ours, one is the map's, one its supervisor's.
-        if 3 < Arc::strong_count(worker) || worker.traffic().mux.has_listeners() {
+        // One is its supervisor's, one the map's; whoever else has one is about to call.
+        if 2 < Arc::strong_count(worker) || worker.traffic().mux.has_listeners() {
             return false;
         }
         by_key.remove(&key);
         true
+    }
+
+    /// Takes one out that will never serve again.
+    pub(crate) fn remove(&self, worker: &Arc<Worker>) {
+        self.by_key().retain(|_, other| !Arc::ptr_eq(other, worker));
     }
 }
 
