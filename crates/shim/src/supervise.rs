@@ -187,7 +187,12 @@ async fn while_it_runs(shared: &Shared, worker: &Worker) {
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
             () = worker.due.notified() => {}
-            () = worker.rest.notified() => return,
+            () = worker.rest.notified() => {
+                // Somebody may have called since it was chosen.
+                if worker.traffic().mux.in_flight() == 0 {
+                    return;
+                }
+            }
         }
         if swept + TICK <= Instant::now() {
             swept = Instant::now();

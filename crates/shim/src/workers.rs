@@ -196,9 +196,9 @@ impl Shared {
             return key;
         };
         let by_key = self.workers.by_key();
-        let holds = |(other, worker): &(&Key, &Arc<Worker>)| {
-            Key { twin: 0, ..**other } == Key { twin: 0, ..key }
-                && worker.traffic().mux.holds(message, &caller.principal, worker.elapsed())
+        // The state is sealed for one process and one principal, so it needs no other mark.
+        let holds = |(_, worker): &(&Key, &Arc<Worker>)| {
+            worker.traffic().mux.holds(message, &caller.principal, worker.elapsed())
         };
         by_key.iter().find(holds).map_or(key, |(other, _)| *other)
     }

@@ -24,6 +24,7 @@ const MAX_WAITING: usize = 64;
 const MAX_TWINS: u16 = 7;
 /// Bytes that wait for a server that does not read; above, calls are refused.
 const MAX_QUEUED: usize = MAX_MESSAGE;
+
 /// What became of a request.
 pub(super) enum Begun {
     Forwarded(Guard),

@@ -191,7 +191,13 @@ async fn a_legacy_client_answers_on_the_stream_of_its_call() {
 
 #[tokio::test]
 async fn a_modern_client_calls_again_and_keeps_nobody_waiting_meanwhile() {
-    let shim = start(Mode::PerPrincipal);
+    for mode in [Mode::PerPrincipal, Mode::Pool(2)] {
+        check_calls_again(mode).await;
+    }
+}
+
+async fn check_calls_again(mode: Mode) {
+    let shim = start(mode);
     let asked = call(&shim, "user:m", ELICITS, "ask", json!({})).await.json()["result"].clone();
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     let key = asked["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
