@@ -1,4 +1,4 @@
-//! What an instance runs: a package of a registry, a server that lies on the host, one that is part of the binary, or one
+//! What an instance runs: a package of a registry, a container image, a server that lies on the host, one that is part of the binary, or one
 //! that runs elsewhere and is reached over HTTP.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `file:PATH`,
+/// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `oci:IMAGE`, `file:PATH`,
 /// `builtin:NAME`, `https://…`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -26,6 +26,11 @@ pub enum Package {
         /// An exact version; absent means the newest at the time of the first install.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<String>,
+    },
+    /// A container image. It runs on hosts with the `docker` runtime.
+    Oci {
+        /// A reference as the engine takes it: `[REGISTRY/]NAME[:TAG][@sha256:DIGEST]`.
+        image: String,
     },
     /// An executable, or a directory with one, that lies on the host. What runs is a copy.
     File {
@@ -47,10 +52,10 @@ pub enum Package {
 /// Why a text names no package.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackageError {
-    /// Neither `npm:`, `pypi:`, `file:`, `builtin:` nor an address.
+    /// Neither `npm:`, `pypi:`, `oci:`, `file:`, `builtin:` nor an address.
     #[error(
-        "`{0}` names no package: write `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `file:PATH` or `https://…`, or a name \
-         of the catalog"
+        "`{0}` names no package: write `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `oci:IMAGE`, `file:PATH` or `https://…`, \
+         or a name of the catalog"
     )]
     Kind(String),
     /// The name breaks the registry's rule.
@@ -59,6 +64,9 @@ pub enum PackageError {
     /// The name breaks PEP 508's rule.
     #[error("`{0}` is not a PyPI project name (letters, digits, `-`, `_` and `.`)")]
     PypiName(String),
+    /// The reference breaks the registry's rule.
+    #[error("`{0}` is not an image reference (such as `ghcr.io/owner/image:1.2` or `nginx@sha256:…`)")]
+    ImageName(String),
     /// A relative path, or one that says more than where something lies.
     #[error("`{0}` is not an absolute path without `.` and `..` (such as `/srv/my-server`)")]
     FilePath(String),
@@ -67,15 +75,14 @@ pub enum PackageError {
         "`{0}` is not an address of a server: write it as `https://HOST/PATH`, without user, password and fragment"
     )]
     Url(String),
-    /// What lies on a host, or runs elsewhere, has no versions.
-    #[error("what `file:` or an address names has no versions: it is what is there")]
+    /// What lies on a host, or runs elsewhere, has no versions; an image has its tag.
+    #[error(
+        "what `file:` or an address names has no versions, it is what is there; an image's is part of its name"
+    )]
     NoVersions,
     /// A range, a tag or an empty text where an exact version belongs.
     #[error("`{0}` is not an exact version: ranges and tags are not accepted, leave it out for the newest")]
     Version(String),
-    /// A kind that is known and not supported here.
-    #[error("`{0}` packages cannot run here yet: use an `npm:`, `pypi:` or `file:` package, or an address")]
-    Unsupported(&'static str),
 }
 
 impl Package {
@@ -83,6 +90,7 @@ impl Package {
     pub fn name(&self) -> &str {
         match self {
             Self::Npm { name, .. } | Self::Pypi { name, .. } | Self::Builtin { name } => name,
+            Self::Oci { image } => image,
             Self::File { path } => path,
             Self::Remote { url } => url,
         }
@@ -92,7 +100,7 @@ impl Package {
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::Npm { version, .. } | Self::Pypi { version, .. } => version.as_deref(),
-            Self::File { .. } | Self::Remote { .. } | Self::Builtin { .. } => None,
+            Self::Oci { .. } | Self::File { .. } | Self::Remote { .. } | Self::Builtin { .. } => None,
         }
     }
 
@@ -105,7 +113,9 @@ impl Package {
         Ok(match self {
             Self::Npm { name, .. } => Self::Npm { name, version },
             Self::Pypi { name, .. } => Self::Pypi { name, version },
-            Self::File { .. } | Self::Remote { .. } => return Err(PackageError::NoVersions),
+            Self::Oci { .. } | Self::File { .. } | Self::Remote { .. } => {
+                return Err(PackageError::NoVersions);
+            }
             builtin @ Self::Builtin { .. } => builtin,
         })
     }
@@ -116,6 +126,7 @@ impl fmt::Display for Package {
         let kind = match self {
             Self::Npm { .. } => "npm",
             Self::Pypi { .. } => "pypi",
+            Self::Oci { .. } => "oci",
             Self::File { .. } => "file",
             Self::Builtin { .. } => "builtin",
             Self::Remote { url } => return f.write_str(url),
@@ -158,7 +169,8 @@ impl FromStr for Package {
                 Ok(Self::File { path: path.to_owned() })
             }
             "builtin" => Ok(Self::Builtin { name: rest.to_owned() }),
-            "oci" => Err(PackageError::Unsupported("oci:")),
+            "oci" if is_image(rest) => Ok(Self::Oci { image: rest.to_owned() }),
+            "oci" => Err(PackageError::ImageName(rest.to_owned())),
             "http" | "https" if is_server_url(text) => Ok(Self::Remote { url: text.to_owned() }),
             "http" | "https" => Err(PackageError::Url(text.to_owned())),
             _ => Err(PackageError::Kind(text.to_owned())),
@@ -186,6 +198,46 @@ fn is_plain_path(text: &str) -> bool {
         && text
             .strip_prefix('/')
             .is_some_and(|parts| parts.split('/').all(|part| !part.is_empty() && part != "." && part != ".."))
+}
+
+/// The distribution specification's reference: a registry's host when the first part looks like one, a path of lower-case
+/// names, a tag, a digest.
+fn is_image(text: &str) -> bool {
+    let (text, digest) = text.split_once('@').map_or((text, None), |(text, digest)| (text, Some(digest)));
+    let is_digest = |digest: &str| {
+        digest
+            .strip_prefix("sha256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+    };
+    let (host, path) = match text.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (Some(host), path),
+        _ => (None, text),
+    };
+    let (path, tag) = path.split_once(':').map_or((path, None), |(path, tag)| (path, Some(tag)));
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let is_tag = |tag: &str| {
+        tag.len() <= 128
+            && tag.bytes().next().is_some_and(is_word)
+            && tag.bytes().all(|b| is_word(b) || b == b'.' || b == b'-')
+    };
+    let is_host = |host: &str| {
+        let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
+            && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    };
+    let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_part = |part: &str| {
+        let bytes = part.as_bytes();
+        edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(b))
+    };
+    text.len() <= 255
+        && path.split('/').all(is_part)
+        && host.is_none_or(is_host)
+        && tag.is_none_or(is_tag)
+        && digest.is_none_or(is_digest)
 }
 
 /// An address with a host and a path, and nothing that says who asks or what part is meant.
@@ -273,7 +325,18 @@ mod tests {
         check("npm:x@", "Version(\"\")");
         check("pypi:-x", "PypiName(\"-x\")");
         check("pypi:x; rm -rf /", "PypiName(\"x; rm -rf /\")");
-        check("oci:nginx", "Unsupported(\"oci:\")");
+        check("oci:nginx", "oci:nginx");
+        check("oci:ghcr.io/owner/mcp-server:1.2", "oci:ghcr.io/owner/mcp-server:1.2");
+        check("oci:localhost:5000/a/b_c.d", "oci:localhost:5000/a/b_c.d");
+        let digest = "0123456789abcdef".repeat(4);
+        check(&format!("oci:a/b:1@sha256:{digest}"), &format!("oci:a/b:1@sha256:{digest}"));
+        check("oci:", "ImageName(\"\")");
+        check("oci:Nginx", "ImageName(\"Nginx\")");
+        check("oci:a b", "ImageName(\"a b\")");
+        check("oci:a:", "ImageName(\"a:\")");
+        check("oci:a@sha256:12", "ImageName(\"a@sha256:12\")");
+        check("oci:../x", "ImageName(\"../x\")");
+        check("oci:a//b", "ImageName(\"a//b\")");
         check("https://example.com/mcp?x=1", "https://example.com/mcp?x=1");
         check("http://127.0.0.1:8080/mcp", "http://127.0.0.1:8080/mcp");
         check("https://a:b@example.com/mcp", "Url(\"https://a:b@example.com/mcp\")");

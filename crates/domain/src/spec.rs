@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Transport;
+use crate::container::{Container, Egress, Profile};
 use crate::ids::InstanceId;
 use crate::names::{AccountName, InstanceName};
 use crate::package::Package;
@@ -94,6 +95,15 @@ pub struct Launch {
     /// Environment variables that every instance of it gets, below its settings. `{work}` as in `args`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Present when it is a container tool and no MCP server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// How much it may do on its host; absent: `strict` for MCP servers, `standard` for container tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// What it may reach; absent: the default of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
 }
 
 /// What a server may use. Absent: the runtime's default.

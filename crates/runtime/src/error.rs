@@ -82,6 +82,14 @@ pub enum RuntimeError {
         /// The package.
         package: String,
     },
+    /// A container image on a host whose runtime starts processes.
+    #[error(
+        "`{image}` is a container image, and this host runs no containers: start its DTMA with `--runtime docker`"
+    )]
+    NeedsDocker {
+        /// The image.
+        image: String,
+    },
     /// Nothing lies where `file:` points.
     #[error("there is no file or directory {path} on this host: check the path")]
     UnknownFile {

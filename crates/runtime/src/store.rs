@@ -120,6 +120,7 @@ impl Store {
         let source = match package {
             Package::Pypi { .. } => Source::Pypi(self.python().await?),
             Package::File { path } => Source::File(PathBuf::from(path)),
+            Package::Oci { image } => return Err(RuntimeError::NeedsDocker { image: image.clone() }),
             // The last two are nothing to install, and do not come here.
             Package::Npm { .. } | Package::Builtin { .. } | Package::Remote { .. } => {
                 Source::Npm(self.node().await?)

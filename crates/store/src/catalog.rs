@@ -109,6 +109,7 @@ fn packaging(package: &Package) -> &'static str {
     match package {
         Package::Npm { .. } => "npm",
         Package::Pypi { .. } => "pypi",
+        Package::Oci { .. } => "docker_image",
         Package::File { .. } => "file",
         Package::Remote { .. } => "remote",
         Package::Builtin { .. } => "builtin",

@@ -24,7 +24,7 @@ fn deployments_that_cannot_be() {
         (&["deploy", "xyzzy"], &["xyzzy", "catalog search", "npm:"]),
         (&["deploy", "npm:Not A Name"], &["server", "npm"]),
         (&["deploy", "npm:x@^1"], &["`^1`", "exact version"]),
-        (&["deploy", "oci:nginx"], &["server", "npm:"]),
+        (&["deploy", "oci:Nginx"], &["server", "is not an image reference"]),
         (&["deploy", "welcome", "--name", "Wel Come"], &["`Wel Come`", "`wel-come`"]),
         (&["deploy", "welcome", "--name", "welcome"], &["welcome", "`welcome-2` is free"]),
         (&["deploy", "welcome", "--env", "lokal"], &["lokal", "local"]),

@@ -209,7 +209,7 @@ fn resolve<'a>(
         }
     };
     let Some(version) = request.version.as_deref() else { return Ok((entry, package)) };
-    if let Package::File { .. } | Package::Remote { .. } = package {
+    if let Package::Oci { .. } | Package::File { .. } | Package::Remote { .. } = package {
         return Err(Problem::invalid("version", PackageError::NoVersions).hint("leave `version` out"));
     }
     if let Package::Builtin { .. } = package {
@@ -226,11 +226,12 @@ fn resolve<'a>(
 }
 
 fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) -> Problem {
-    let package_forms = "or deploy any package with `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]` or `file:PATH`";
+    let package_forms =
+        "or deploy any package with `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `oci:IMAGE` or `file:PATH`";
     match error {
         PackageError::Kind(_) if server.contains(':') => {
             Problem::invalid("server", format!("`{server}` is of a kind that is not known"))
-                .hint("write a name of the catalog, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]` or `file:PATH`")
+                .hint("write a name of the catalog, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `oci:IMAGE` or `file:PATH`")
         }
         PackageError::Kind(_) => {
             let problem = Problem::invalid("server", format!("the catalog has no server `{server}`"));
@@ -244,8 +245,8 @@ fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) 
         | PackageError::Version(_)
         | PackageError::FilePath(_)
         | PackageError::Url(_)
-        | PackageError::NoVersions
-        | PackageError::Unsupported(_) => Problem::invalid("server", error),
+        | PackageError::ImageName(_)
+        | PackageError::NoVersions => Problem::invalid("server", error),
     }
 }
 
@@ -465,6 +466,10 @@ fn name_base(entry: Option<&CatalogEntry>, package: &Package) -> Result<Instance
         entry.name.as_str()
     } else {
         let last = package.name().rsplit('/').next().unwrap_or_default();
+        let last = match package {
+            Package::Oci { .. } => last.split([':', '@']).next().unwrap_or_default(),
+            _ => last,
+        };
         ["mcp-server-", "server-", "mcp-"].iter().find_map(|p| last.strip_prefix(p)).unwrap_or(last)
     };
     slug(text).parse().map_err(|error| Problem::invalid("name", error))

@@ -28,7 +28,7 @@ async fn bad_input_names_the_field_and_the_fix() {
         ),
         (json!({ "server": "zzz" }), &["422 invalid | server", "berth catalog search", "npm:"]),
         (json!({ "server": "gem:x" }), &["422 invalid | server", "kind", "npm:PKG"]),
-        (json!({ "server": "oci:nginx" }), &["422 invalid | server", "cannot run here yet"]),
+        (json!({ "server": "oci:Nginx" }), &["422 invalid | server", "is not an image reference"]),
         (json!({ "server": "npm:UPPER" }), &["422 invalid | server", "npm package name"]),
         (json!({ "server": "npm:x@^1" }), &["422 invalid | server", "exact version"]),
         (json!({ "server": "file:server" }), &["422 invalid | server", "absolute path"]),
