@@ -222,7 +222,7 @@ fn is_image(text: &str) -> bool {
     };
     let is_host = |host: &str| {
         let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
-        !name.is_empty()
+        name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
             && port.is_none_or(|port| port.parse::<u16>().is_ok())
     };
