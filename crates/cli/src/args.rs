@@ -188,6 +188,8 @@ pub(crate) enum ReachChoice {
     Socket,
     /// Through the DTMA's HTTP API, as it would another machine's
     Dtma,
+    /// The same over HTTP/2, as through a tunnel
+    Http2,
 }
 
 /// `berth deploy`.

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
                 .map_err(|e| CliError::because("the runtime `process` cannot start", e))?
         }
     };
-    dtma::run(config, Arc::new(runtime), Listener::Tcp(listener), stop.cancelled_owned())
+    dtma::run(config, Arc::new(runtime), Listener::Both(listener), stop.cancelled_owned())
         .await
         .map_err(failure)
 }
