@@ -54,9 +54,13 @@ where
 {
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
+    // Every head that is waited for is a timer. The runtime wakes itself with a system call for one that is due before all
+    // others, which it never is while this one stands.
+    let mut sooner = tokio::time::interval(HEAD_TIMEOUT / 3);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
+            _ = sooner.tick() => continue,
             accepted = accept(&listener) => accepted,
         };
         match accepted {
