@@ -55,7 +55,7 @@ pub(crate) enum Command {
     Ask(AskCommand),
     /// Run the shim of one instance; started by the DTMA
     #[command(hide = true)]
-    Shim,
+    Shim(ShimArgs),
     /// Serve the built-in `welcome` server on standard input and output
     #[command(name = "__welcome", hide = true)]
     Welcome,
@@ -161,6 +161,14 @@ pub(crate) struct DtmaArgs {
     pub(crate) child: ChildArgs,
 }
 
+/// `berth shim`.
+#[derive(Debug, Args)]
+pub(crate) struct ShimArgs {
+    /// Socket that gives the configuration; default: it comes on standard input
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config_socket: Option<PathBuf>,
+}
+
 /// What `berth up` tells the processes that it starts.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChildArgs {
@@ -175,9 +183,11 @@ pub(crate) struct ChildArgs {
 /// What runs the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RuntimeChoice {
-    /// The best that this machine has
+    /// Images in containers, everything else as sandboxed processes
     Auto,
-    /// Sandboxed processes
+    /// Everything in containers of this machine's Docker engine
+    Docker,
+    /// Sandboxed processes alone
     Process,
 }
 

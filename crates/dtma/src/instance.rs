@@ -311,12 +311,19 @@ impl Instance {
             .inc();
         match outcome {
             Ok(prepared) => {
+                self.trouble = None;
                 self.record.installed =
                     Some(Installed { version: prepared.version.clone(), digest: prepared.digest.clone() });
                 self.record.failed = None;
                 self.prepared = Some((mark, prepared));
             }
+            Err(error) if error.is_passing() => {
+                self.refused("its package cannot be looked at", &error);
+                self.pause(RETRY).await;
+                return;
+            }
             Err(error) => {
+                self.trouble = None;
                 let message = chain(&error);
                 tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
                 self.record.failed = Some(FailedInstall { mark, message });
@@ -344,6 +351,8 @@ impl Instance {
                 self.life = Some(Life::of_child(shim));
             }
             Err(error) => {
+                // What was prepared may have gone, such as an image; it is looked at again.
+                self.prepared = None;
                 self.failures = self.failures.saturating_add(1);
                 self.not_before = Instant::now() + Backoff::OWN.wait(self.failures);
                 self.refused("its shim cannot be started", &error);
