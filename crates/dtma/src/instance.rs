@@ -17,6 +17,7 @@ use domain::status::{InstanceReport, InstanceStatus, Progress};
 use domain::time::Timestamp;
 use hop::address::Address;
 use hop::pool::Pool;
+use runtime::error::RuntimeError;
 use runtime::{Prepared, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -311,7 +312,6 @@ impl Instance {
             .inc();
         match outcome {
             Ok(prepared) => {
-                self.trouble = None;
                 self.record.installed =
                     Some(Installed { version: prepared.version.clone(), digest: prepared.digest.clone() });
                 self.record.failed = None;
@@ -351,8 +351,9 @@ impl Instance {
                 self.life = Some(Life::of_child(shim));
             }
             Err(error) => {
-                // What was prepared may have gone, such as an image; it is looked at again.
-                self.prepared = None;
+                if let RuntimeError::ImageGone { .. } = error {
+                    self.prepared = None;
+                }
                 self.failures = self.failures.saturating_add(1);
                 self.not_before = Instant::now() + Backoff::OWN.wait(self.failures);
                 self.refused("its shim cannot be started", &error);

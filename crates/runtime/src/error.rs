@@ -152,6 +152,12 @@ pub enum RuntimeError {
         /// What the engine said.
         detail: String,
     },
+    /// The image was there and is not any more. It is fetched again.
+    #[error("the image {image} was removed from this host's Docker engine")]
+    ImageGone {
+        /// The engine's id of it.
+        image: String,
+    },
     /// The image is of another kind of machine.
     #[error("`{image}` {platform}, this host is {host}: choose another tag")]
     WrongPlatform {

@@ -92,6 +92,9 @@ impl DockerRuntime {
             .await
             .map_err(|error| match error {
                 RuntimeError::Engine { status: 409, .. } => RuntimeError::NameTaken { name },
+                RuntimeError::Engine { status: 404, detail, .. } if detail.contains("No such image") => {
+                    RuntimeError::ImageGone { image: image.id.clone() }
+                }
                 error => error,
             })?;
         let started = id.as_str();
