@@ -92,6 +92,9 @@ pub enum Link {
     Stdio,
     /// HTTP, on a port of this host that the process it starts is told.
     Port {
+        /// The port that the process takes whatever it is told; absent: a free one is found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
         /// Such as `/mcp`.
         path: String,
         /// HTTP+SSE of 2024-11-05.

@@ -461,7 +461,9 @@ impl Instance {
         self.say(Some(spec.generation), |report| {
             report.since = server.map_or_else(now, |(since, ..)| since);
             report.generation = spec.generation;
-            if !(step == Step::Install && report.status == InstanceStatus::Installing) {
+            if self.trouble.is_some()
+                || !(step == Step::Install && report.status == InstanceStatus::Installing)
+            {
                 report.status = status;
                 report.progress = None;
             }

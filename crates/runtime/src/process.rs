@@ -195,7 +195,7 @@ impl ProcessRuntime {
         let mut env = config::user_variables(&text(&work), temporary);
         env.extend(prepared.env.clone());
         config::add_settings(&mut env, spec, &text(&work));
-        let server = Server { link: config::link(spec), command, cwd: PathBuf::from("/"), env };
+        let server = Server { link: config::link(spec, None), command, cwd: PathBuf::from("/"), env };
         Ok(config::shim_config(spec, self.places(spec, prepared.digest.as_deref()), server))
     }
 

@@ -26,30 +26,42 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// process has. What dockerd leaves behind when it was killed is found by its directory and by its control group.
 const KEEPER: &str = r#"
 home=$1
+group=${home##*/}
 ip link set lo up
 mkdir -p /run/containerd
 mount -t tmpfs tmpfs /run/containerd
 (
     while [ ! -e "$home/stop" ]; do
         dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/docker.pid" \
-            --host "unix://$home/docker.sock" --cgroup-parent "/${home##*/}" --shutdown-timeout 5 --log-level warn </dev/null
+            --host "unix://$home/docker.sock" --cgroup-parent "/$group" --shutdown-timeout 5 --log-level warn </dev/null
         sleep 0.1
     done
 ) &
 loop=$!
 cat >/dev/null
 touch "$home/stop"
-kill "$(cat "$home/docker.pid")"
+engine=$(cat "$home/docker.pid")
+kill "$engine"
+# A test may have stopped it where it was, and failed.
+kill -CONT "$engine"
+tries=0
+while kill -0 "$engine" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+kill -9 "$engine"
 wait $loop
-for list in /sys/fs/cgroup/"${home##*/}"/*/cgroup.procs /sys/fs/cgroup/*/"${home##*/}"/*/cgroup.procs; do
-    [ -e "$list" ] && for pid in $(cat "$list"); do kill -9 "$pid"; done
-done
+groups="/sys/fs/cgroup/$group /sys/fs/cgroup/*/$group"
+cat $(find $groups -name cgroup.procs) </dev/null | sort -u | while read -r pid; do kill -9 "$pid"; done
 for process in /proc/[0-9]*; do
-    pid=${process##*/}
-    [ "$pid" != $$ ] && tr '\0' ' ' <"$process/cmdline" | grep -q "^[a-z/0-9-]*containerd.*$home" && kill -9 "$pid"
+    tr '\0' ' ' <"$process/cmdline" | grep -q "^[a-z/0-9-]*containerd.*$home" && kill -9 "${process##*/}"
 done
-umount -R "$home" 2>/dev/null
-rm -rf "$home"
+# What was killed lets go of its files in a moment.
+tries=0
+while [ -e "$home" ] && [ $tries -lt 50 ]; do
+    umount -R "$home"/data/*/*/merged "$home"/exec/netns/*
+    rm -rf "$home"
+    sleep 0.1
+    tries=$((tries + 1))
+done
+find $groups -depth -type d -exec rmdir {} ';'
 "#;
 
 /// The test process's engine; started at the first call.

@@ -197,7 +197,8 @@ fn shim_config(spec: &InstanceSpec, prepared: &Prepared, image: &Image, is_image
     };
     env.extend(prepared.env.clone());
     config::add_settings(&mut env, spec, WORK);
-    let server = Server { link: config::link(spec), command, cwd: image.workdir.clone(), env };
+    let link = config::link(spec, spec.launch.port);
+    let server = Server { link, command, cwd: image.workdir.clone(), env };
     config::shim_config(spec, places, server)
 }
 
