@@ -167,6 +167,7 @@ fn workers(
     }
     let runtime = match args.runtime {
         RuntimeChoice::Auto => "auto",
+        RuntimeChoice::Docker => "docker",
         RuntimeChoice::Process => "process",
     };
     let dtma = own(&["dtma", "--control-url", &place.url, "--runtime", runtime]);
