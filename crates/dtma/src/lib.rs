@@ -124,6 +124,12 @@ pub async fn run(
     let found = specs.load().map_err(DtmaError::Load)?;
     tracing::info!(environment = %config.environment, instances = found.len(), "the DTMA starts");
 
+    if config.backend_key.is_some() {
+        tracing::warn!(
+            "a backend's shared key opens the older paths of this host: switch it off after the migration"
+        );
+    }
+
     let shared = Arc::new(instance::Shared {
         runtime,
         pool: hop::pool::Pool::new(),
