@@ -43,6 +43,16 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
+impl Listener {
+    /// The port, of one that has one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// Serves until `stop` is done, then stops accepting, gives what is under way five seconds, and returns.
 pub async fn serve<S, B>(listener: Listener, service: S, stop: impl Future<Output = ()>)
 where

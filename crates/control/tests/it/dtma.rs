@@ -110,6 +110,7 @@ pub(crate) fn report_of(
         protocol_version: None,
         restarts: 0,
         since: SystemTime::now().into(),
+        metrics: None,
     }
 }
 

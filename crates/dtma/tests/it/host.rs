@@ -29,6 +29,7 @@ pub(crate) struct Host {
     pub(crate) layout: Layout,
     pub(crate) environment: EnvironmentId,
     pub(crate) control_url: Option<String>,
+    pub(crate) backend_key: Option<Secret>,
     client: reqwest::Client,
     dtma: Option<Dtma>,
     _dir: TempDir,
@@ -57,6 +58,7 @@ impl Host {
             layout,
             environment: EnvironmentId::generate(),
             control_url: None,
+            backend_key: None,
             client: reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap(),
             dtma: None,
             _dir: dir,
@@ -69,6 +71,7 @@ impl Host {
             environment: self.environment,
             token: Secret::new(TOKEN),
             control_url: self.control_url.clone(),
+            backend_key: self.backend_key.clone(),
         }
     }
 
@@ -97,6 +100,11 @@ impl Host {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.dtma.as_ref().expect("it runs").address)
+    }
+
+    /// The port of the DTMA.
+    pub(crate) fn port(&self) -> u16 {
+        self.dtma.as_ref().expect("it runs").address.port()
     }
 
     /// A request with the token.

@@ -63,6 +63,7 @@ fn report(row: &InstanceRow, generation: u64, status: InstanceStatus) -> Instanc
         protocol_version: None,
         restarts: 0,
         since: NOW,
+        metrics: None,
     }
 }
 
