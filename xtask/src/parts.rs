@@ -1,4 +1,4 @@
-//! What the tests need of the machine: real PostgreSQL, Node, Python, the official SDK clients and conformance suite.
+//! What the tests need of the machine: real PostgreSQL, Docker, Node, Python, the official SDK clients and conformance suite.
 //!
 //! As root on Debian or Ubuntu it is installed; otherwise the one command to run first is printed. Packages of npm and
 //! PyPI go into `target/parts`, pinned, and are installed once.
@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// A file that shows a Debian package is there, and the package.
-const TESTS: [(&str, &str); 8] = [
+const TESTS: [(&str, &str); 10] = [
     ("/usr/bin/gcc", "gcc"),
     ("/usr/include/stdlib.h", "libc6-dev"),
     ("/usr/bin/node", "nodejs"),
@@ -19,6 +19,8 @@ const TESTS: [(&str, &str); 8] = [
     ("/usr/lib/python3/dist-packages/pip", "python3-pip"),
     ("/usr/bin/git", "git"),
     ("/usr/share/postgresql-common/pg_wrapper", "postgresql"),
+    ("/usr/sbin/dockerd", "docker.io"),
+    ("/usr/sbin/ip", "iproute2"),
 ];
 
 /// What the benchmarks need beside it.

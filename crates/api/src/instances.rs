@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
-    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `https://…` for a server that runs elsewhere, or
+    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `oci:IMAGE`, `https://…` for a server that runs elsewhere, or
     /// `file:PATH` for one that lies on this machine (the last two take the role `admin`).
     pub server: String,
     /// The instance's name; absent: made from the server's, with a number when taken.
@@ -47,6 +47,10 @@ pub struct DeployRequest {
     /// Where a server that serves HTTP takes messages; absent: `/mcp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The port on which an image's server serves HTTP whatever it is told; absent: it takes the one that it finds in `PORT`
+    /// or in the place of `{port}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Which clients share a process: `shared`, `per-principal`, `per-session` or `pool(N)`; absent: the catalog's, else
     /// `per-principal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

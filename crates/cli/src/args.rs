@@ -55,7 +55,7 @@ pub(crate) enum Command {
     Ask(AskCommand),
     /// Run the shim of one instance; started by the DTMA
     #[command(hide = true)]
-    Shim,
+    Shim(ShimArgs),
     /// Serve the built-in `welcome` server on standard input and output
     #[command(name = "__welcome", hide = true)]
     Welcome,
@@ -64,7 +64,7 @@ pub(crate) enum Command {
 /// The commands that ask a control plane.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AskCommand {
-    /// Deploy a server from the catalog, npm, PyPI or this machine
+    /// Deploy a server from the catalog, npm, PyPI, an image or this machine
     Deploy(Box<DeployArgs>),
     /// List the instances
     #[command(visible_alias = "ls")]
@@ -171,6 +171,14 @@ pub(crate) struct DtmaArgs {
     pub(crate) child: ChildArgs,
 }
 
+/// `berth shim`.
+#[derive(Debug, Args)]
+pub(crate) struct ShimArgs {
+    /// Socket that gives the configuration; default: it comes on standard input
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config_socket: Option<PathBuf>,
+}
+
 /// What `berth up` tells the processes that it starts.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChildArgs {
@@ -185,9 +193,11 @@ pub(crate) struct ChildArgs {
 /// What runs the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RuntimeChoice {
-    /// The best that this machine has
+    /// Images in containers, everything else as sandboxed processes
     Auto,
-    /// Sandboxed processes
+    /// Everything in containers of this machine's Docker engine
+    Docker,
+    /// Sandboxed processes alone
     Process,
 }
 
@@ -198,6 +208,8 @@ pub(crate) enum ReachChoice {
     Socket,
     /// Through the DTMA's HTTP API, as it would another machine's
     Dtma,
+    /// The same over HTTP/2, as through a tunnel
+    Http2,
 }
 
 /// `berth deploy`.
@@ -206,12 +218,14 @@ pub(crate) enum ReachChoice {
   berth deploy everything --wait
   berth deploy npm:@modelcontextprotocol/server-everything --name everything --wait
   berth deploy pypi:mcp-server-time@2026.10.19 --name clock --set timezone=Europe/Berlin
+  berth deploy oci:ghcr.io/owner/mcp-server:1.2 --wait
+  berth deploy oci:ghcr.io/owner/http-server:1.2 --transport http --port 8000 --wait
   berth deploy npm:some-server --secret API_KEY=@key.txt
   berth deploy file:./my-server --wait            (an executable, or a directory with one; `berth restart` takes it anew)
   berth deploy file:./my-http-server --transport http --arg=--port={port} --wait
   berth deploy https://mcp.example.com/mcp --name elsewhere --secret Authorization=@header.txt --wait")]
 pub(crate) struct DeployArgs {
-    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `file:PATH` for a server on Berth's own machine, or
+    /// A catalog name, `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]`, `oci:IMAGE` for a container image, `file:PATH` for a server on Berth's own machine, or
     /// `https://…` for one that runs elsewhere, whose settings and secrets are headers
     pub(crate) server: String,
     /// Name of the instance; default: made from the server's
@@ -241,6 +255,9 @@ pub(crate) struct DeployArgs {
     /// Where a server that serves HTTP takes messages; default: `/mcp`, of HTTP+SSE `/sse`
     #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<String>,
+    /// Port on which an image's server serves HTTP whatever it is told
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
     /// Which clients share a process: `shared`, `per-principal`, `per-session` or `pool(N)`; default: the catalog's, else
     /// `per-principal`
     #[arg(long, value_name = "MODE")]

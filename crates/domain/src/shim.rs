@@ -41,6 +41,9 @@ pub struct ShimConfig {
     pub name: InstanceName,
     /// The generation of the spec it was started for.
     pub generation: u64,
+    /// Its process id as the host has it, when it is in a process tree of its own and cannot know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// The directory that holds [`SOCKET`]; the shim binds it and nothing else.
     pub socket_dir: PathBuf,
     /// Where the server's standard error goes; rotated by the shim.
@@ -89,6 +92,9 @@ pub enum Link {
     Stdio,
     /// HTTP, on a port of this host that the process it starts is told.
     Port {
+        /// The port that the process takes whatever it is told; absent: a free one is found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
         /// Such as `/mcp`.
         path: String,
         /// HTTP+SSE of 2024-11-05.
@@ -193,7 +199,7 @@ pub struct ShimStatus {
     pub instance: InstanceId,
     /// The generation it was started for.
     pub generation: u64,
-    /// Its process id, as seen by itself.
+    /// Its process id, as the host has it.
     pub pid: u32,
     /// The server's state.
     pub server: ServerState,

@@ -82,6 +82,10 @@ pub struct Launch {
     /// the environment variable `PORT`, and for `{port}` in its arguments and settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The port on which an image's server serves HTTP whatever it is told; absent: it takes the one that it finds as above.
+    /// It is the container's own, and nothing of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Further programs that the server starts (such as `git`), which must be on the host.
     #[serde(default)]
     pub programs: Vec<String>,

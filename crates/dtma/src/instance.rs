@@ -17,6 +17,7 @@ use domain::status::{InstanceReport, InstanceStatus, Progress};
 use domain::time::Timestamp;
 use hop::address::Address;
 use hop::pool::Pool;
+use runtime::error::RuntimeError;
 use runtime::{Prepared, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -321,7 +322,13 @@ impl Instance {
                 self.record.failed = None;
                 self.prepared = Some((mark, prepared));
             }
+            Err(error) if error.is_passing() => {
+                self.refused("its package cannot be looked at", &error);
+                self.pause(RETRY).await;
+                return;
+            }
             Err(error) => {
+                self.trouble = None;
                 let message = chain(&error);
                 tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
                 self.record.failed = Some(FailedInstall { mark, message });
@@ -349,6 +356,9 @@ impl Instance {
                 self.life = Some(Life::of_child(shim));
             }
             Err(error) => {
+                if let RuntimeError::ImageGone { .. } = error {
+                    self.prepared = None;
+                }
                 self.failures = self.failures.saturating_add(1);
                 self.not_before = Instant::now() + Backoff::OWN.wait(self.failures);
                 self.refused("its shim cannot be started", &error);
@@ -456,7 +466,9 @@ impl Instance {
         self.say(Some(spec.generation), |report| {
             report.since = server.map_or_else(now, |(since, ..)| since);
             report.generation = spec.generation;
-            if !(step == Step::Install && report.status == InstanceStatus::Installing) {
+            if self.trouble.is_some()
+                || !(step == Step::Install && report.status == InstanceStatus::Installing)
+            {
                 report.status = status;
                 report.progress = None;
             }

@@ -175,6 +175,11 @@ impl Specs {
         self.dir.join(id.to_string())
     }
 
+    /// What its shim writes, the server's log among it.
+    pub(crate) fn state_dir(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("state")
+    }
+
     fn load_one(&self, id: InstanceId) -> Found {
         let dir = self.instance_dir(id);
         let spec = match self.load_spec(id, &dir.join(SPEC)) {

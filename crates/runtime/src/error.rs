@@ -90,6 +90,135 @@ pub enum RuntimeError {
         /// The image.
         image: String,
     },
+    /// Directories are mounted into containers, so the engine must be of this host.
+    #[error(
+        "DOCKER_HOST is `{address}`, which names no engine of this host: write `unix:///PATH`, or unset it"
+    )]
+    EngineAddress {
+        /// As it was given.
+        address: String,
+    },
+    /// No engine answers. It is tried again.
+    #[error(
+        "no Docker engine answers at {socket} ({detail}): start it, with `systemctl start docker` on most hosts"
+    )]
+    EngineAway {
+        /// Where it should listen.
+        socket: PathBuf,
+        /// What was seen.
+        detail: String,
+    },
+    /// The engine takes questions and does not answer. It is tried again.
+    #[error(
+        "the Docker engine at {socket} could not {action} within {seconds} s: it hangs or is overloaded; \
+         `systemctl restart docker` helps on most hosts"
+    )]
+    EngineHangs {
+        /// Where it listens.
+        socket: PathBuf,
+        /// Such as `start the container`.
+        action: &'static str,
+        /// How long it had.
+        seconds: u64,
+    },
+    /// The engine refused.
+    #[error("the Docker engine could not {action}: {detail}")]
+    Engine {
+        /// Such as `start the container`.
+        action: &'static str,
+        /// Its HTTP status.
+        status: u16,
+        /// Its words.
+        detail: String,
+    },
+    /// Only root can give directories to a container's users.
+    #[error("containers need a DTMA that runs as root: start Berth as root, or use `--runtime process`")]
+    NeedsRoot,
+    /// A container that is not ours has the instance's name.
+    #[error(
+        "a container that is not Berth's is called `{name}`: rename it with `docker rename {name} OTHER`"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// No registry has the image, or none shows it.
+    #[error(
+        "there is no image `{image}`: check its name; a private one needs `docker login` on the host ({detail})"
+    )]
+    UnknownImage {
+        /// As it was asked for.
+        image: String,
+        /// What the engine said.
+        detail: String,
+    },
+    /// The image was there and is not any more. It is fetched again.
+    #[error("the image {image} was removed from this host's Docker engine")]
+    ImageGone {
+        /// The engine's id of it.
+        image: String,
+    },
+    /// The image is of another kind of machine.
+    #[error("`{image}` {platform}, this host is {host}: choose another tag")]
+    WrongPlatform {
+        /// The image.
+        image: String,
+        /// Such as `is for linux/arm64`.
+        platform: String,
+        /// Such as `linux/amd64`.
+        host: String,
+    },
+    /// The registry wants credentials, or others.
+    #[error(
+        "{registry} {given} for `{image}`: run `docker login {registry}` on the host, as the user that Berth runs as"
+    )]
+    CredentialsRefused {
+        /// The registry.
+        registry: String,
+        /// `wants credentials` or `refused the credentials`.
+        given: &'static str,
+        /// The image.
+        image: String,
+    },
+    /// The registry of an image did not answer.
+    #[error("{registry} cannot be reached from this host's Docker engine: {detail}")]
+    RegistryAway {
+        /// The registry.
+        registry: String,
+        /// What the engine said.
+        detail: String,
+    },
+    /// The image says nothing of how it is started.
+    #[error("`{image}` has neither entry point nor command: say with `--arg` what it is to run")]
+    NoCommand {
+        /// The image.
+        image: String,
+    },
+    /// Nothing can run under the limit.
+    #[error("`{limit}` is {given}, too little for any server: give it {least} or more")]
+    LimitTooLow {
+        /// Its name.
+        limit: &'static str,
+        /// What was given.
+        given: u64,
+        /// What is needed.
+        least: u64,
+    },
+    /// A list of hosts is asked for, and nothing here enforces one.
+    #[error("this host cannot limit what an instance reaches to a list: use `none` or `open`")]
+    NoAllowList,
+    /// The shim ended before it had asked for its configuration.
+    #[error("the shim ended at once in its container: {how}")]
+    ShimEnded {
+        /// Its exit code and last words.
+        how: String,
+    },
+    /// The shim did not ask for its configuration.
+    #[error("the shim did not ask for its configuration within {seconds} s of its container's start")]
+    ShimSilent {
+        /// How long it had.
+        seconds: u64,
+    },
     /// Nothing lies where `file:` points.
     #[error("there is no file or directory {path} on this host: check the path")]
     UnknownFile {
@@ -197,6 +326,11 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
+    /// Whether it passes by itself once somebody looks after the host, so that it is tried again.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::EngineAway { .. } | Self::EngineHangs { .. })
+    }
+
     /// For `map_err`: the error of doing `action` on `path`; a full disk is its own.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

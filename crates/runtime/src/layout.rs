@@ -35,9 +35,14 @@ impl Layout {
         self.instance_dir(id).join("work")
     }
 
+    /// What the shim writes and reads again. In a container nothing else of the instance's directory is visible.
+    pub fn state_dir(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("state")
+    }
+
     /// Which sessions were ended; the shim's own.
     pub fn sessions(&self, id: InstanceId) -> PathBuf {
-        self.instance_dir(id).join("sessions")
+        self.state_dir(id).join("sessions")
     }
 
     /// What is found out of the servers of packages.
@@ -53,7 +58,7 @@ impl Layout {
 
     /// What the server wrote to standard error; the shim rotates it to `server.log.1`.
     pub fn server_log(&self, id: InstanceId) -> PathBuf {
-        self.instance_dir(id).join("server.log")
+        self.state_dir(id).join("server.log")
     }
 
     /// What the shim itself wrote.
@@ -64,6 +69,11 @@ impl Layout {
     /// Which process the instance's shim is.
     pub fn shim_record(&self, id: InstanceId) -> PathBuf {
         self.instance_dir(id).join("shim.pid")
+    }
+
+    /// The mark of the container that was last made for the instance; there while one may exist.
+    pub fn container_record(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("container")
     }
 
     /// Which user the instance's server runs as, when it has its own.
@@ -79,6 +89,16 @@ impl Layout {
     /// The directory that holds one instance's socket and nothing else.
     pub fn socket_dir(&self, id: InstanceId) -> PathBuf {
         self.sockets().join(id.to_string())
+    }
+
+    /// Copies of Berth's own binary for containers, each in a directory named by its digest.
+    pub fn binaries(&self) -> PathBuf {
+        self.data.join("bin")
+    }
+
+    /// Which of a Docker engine's objects are this DTMA's.
+    pub fn identity(&self) -> PathBuf {
+        self.data.join("docker-identity")
     }
 
     /// The package store.

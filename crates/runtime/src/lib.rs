@@ -1,8 +1,11 @@
-//! What runs an instance on this host: `trait Runtime`, the sandboxed `process` runtime, and the package store.
+//! What runs an instance on this host: `trait Runtime`, the sandboxed `process` runtime, the `docker` runtime, and the
+//! package store.
 //!
 //! A runtime installs what an instance needs, starts its shim and clears away what a dead shim left behind. It
 //! serves nothing, keeps no desired state and knows no MCP: the DTMA decides, the shim speaks.
 
+mod config;
+pub mod docker;
 pub mod error;
 mod identity;
 mod interpreter;
@@ -77,6 +80,17 @@ pub struct Prepared {
     pub read: Vec<PathBuf>,
     /// What the program needs in its environment, such as `PYTHONPATH`.
     pub env: BTreeMap<String, String>,
+    /// The image of the container that it runs in; absent for a process of the host.
+    pub image: Option<Image>,
+}
+
+/// A container image that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The engine's id of it, which never comes to mean another.
+    pub id: String,
+    /// The working directory.
+    pub workdir: PathBuf,
 }
 
 /// A shim that was just started.

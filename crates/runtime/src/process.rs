@@ -10,30 +10,20 @@ use std::process::Stdio;
 use domain::catalog::Transport;
 use domain::ids::InstanceId;
 use domain::package::Package;
-use domain::shim::{Link, Opening, ShimConfig};
+use domain::shim::{Link, ShimConfig};
 use domain::spec::InstanceSpec;
 use domain::status::Protection;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::{Mutex, oneshot};
 
+use crate::config::{self, OPEN_FILES, PROCESSES, Places, Server};
 use crate::error::RuntimeError;
 use crate::layout::Layout;
 use crate::sandbox::policy::{Policy, ResourceLimits, system_paths};
 use crate::sandbox::probe::{self, Probe};
 use crate::store::Store;
 use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Usage, identity, interpreter, leftovers, usage};
-
-/// Calls in flight at one server, all clients together.
-const MAX_IN_FLIGHT: usize = 256;
-/// Seconds until a server must have answered `initialize`: the first start of a large package reads a lot.
-const STARTUP_SECONDS: u64 = 60;
-/// Milliseconds after which a process that nobody has called is stopped.
-const IDLE_MS: u64 = 600_000;
-/// Processes and threads of one server; Node alone has eleven.
-const PROCESSES: u64 = 512;
-/// Open files of each process of a server.
-const OPEN_FILES: u64 = 4096;
 
 /// Runs instances as sandboxed processes.
 #[derive(Debug)]
@@ -67,6 +57,17 @@ impl ProcessRuntime {
         &self.layout
     }
 
+    /// The binary whose `shim` is started, with no link on the way.
+    pub(crate) fn berth(&self) -> &Path {
+        &self.berth
+    }
+
+    /// The instance's own user.
+    pub(crate) async fn user_of(&self, instance: InstanceId) -> Result<u32, RuntimeError> {
+        let _one_at_a_time = self.users.lock().await;
+        identity::user_of(&self.layout, instance)
+    }
+
     async fn prepare_package(
         &self,
         spec: &InstanceSpec,
@@ -79,6 +80,7 @@ impl ProcessRuntime {
                 command: Vec::new(),
                 read: Vec::new(),
                 env: BTreeMap::new(),
+                image: None,
             });
         }
         if !self.probe.enforce.hides_files() {
@@ -91,6 +93,7 @@ impl ProcessRuntime {
                 command: vec![text(&self.berth), "__welcome".to_owned()],
                 read: vec![self.berth.clone()],
                 env: BTreeMap::new(),
+                image: None,
             },
             Package::Builtin { name } => return Err(RuntimeError::UnknownBuiltin { name: name.clone() }),
             package => self.store.install(package, &spec.launch, progress).await?,
@@ -125,42 +128,20 @@ impl ProcessRuntime {
 
     /// What a shim is told of a server that runs elsewhere.
     fn remote_config(&self, spec: &InstanceSpec, url: &str) -> Result<ShimConfig, RuntimeError> {
-        for directory in [&self.layout.instance_dir(spec.id), &self.layout.socket_dir(spec.id)] {
+        for directory in &[self.layout.state_dir(spec.id), self.layout.socket_dir(spec.id)] {
             private_directory(directory)?;
         }
         let link = Link::Remote { url: url.to_owned(), sse: spec.launch.transport == Transport::Sse };
-        Ok(self.config_of(spec, None, link, Vec::new(), spec.env.clone()))
+        let server = Server { link, command: Vec::new(), cwd: PathBuf::from("/"), env: spec.env.clone() };
+        Ok(config::shim_config(spec, self.places(spec, None), server))
     }
 
-    fn config_of(
-        &self,
-        spec: &InstanceSpec,
-        digest: Option<&str>,
-        link: Link,
-        command: Vec<String>,
-        env: BTreeMap<String, String>,
-    ) -> ShimConfig {
-        let both = matches!(spec.package, Package::Builtin { .. });
-        ShimConfig {
-            instance: spec.id,
-            name: spec.name.clone(),
-            generation: spec.generation,
+    fn places(&self, spec: &InstanceSpec, digest: Option<&str>) -> Places {
+        Places {
             socket_dir: self.layout.socket_dir(spec.id),
             log: self.layout.server_log(spec.id),
             sessions: self.layout.sessions(spec.id),
             facts: self.layout.facts_of(digest, spec.id),
-            mode: spec.launch.mode.unwrap_or_default(),
-            strict_sessions: spec.launch.strict_sessions,
-            idle_ms: IDLE_MS,
-            link,
-            command,
-            cwd: PathBuf::from("/"),
-            env,
-            secrets: spec.secrets.clone(),
-            key: spec.key.clone(),
-            opening: if both { Opening::Both } else { Opening::Legacy },
-            startup_ms: spec.limits.startup_seconds.unwrap_or(STARTUP_SECONDS).saturating_mul(1000),
-            max_in_flight: MAX_IN_FLIGHT,
         }
     }
 
@@ -173,13 +154,12 @@ impl ProcessRuntime {
         if let Package::Remote { url } = &spec.package {
             return self.remote_config(spec, url);
         }
-        let (instance, work) = (self.layout.instance_dir(spec.id), self.layout.work_dir(spec.id));
-        for directory in [&instance, &self.layout.socket_dir(spec.id), &work] {
+        let (state, work) = (self.layout.state_dir(spec.id), self.layout.work_dir(spec.id));
+        for directory in [&state, &self.layout.socket_dir(spec.id), &work] {
             private_directory(directory)?;
         }
         let uid = if self.probe.enforce.own_uid {
-            let _one_at_a_time = self.users.lock().await;
-            let uid = identity::user_of(&self.layout, spec.id)?;
+            let uid = self.user_of(spec.id).await?;
             give(&work, uid)?;
             Some(uid)
         } else {
@@ -211,28 +191,12 @@ impl ProcessRuntime {
         };
         let mut command = sandboxed(&self.berth, &policy)?;
         command.extend(prepared.command.iter().cloned());
-        command.extend(spec.launch.args.iter().map(|arg| arg.replace("{work}", &text(&work))));
-
-        let mut env: BTreeMap<String, String> = [
-            ("HOME", text(&work)),
-            ("LANG", "C.UTF-8".to_owned()),
-            ("LOGNAME", "server".to_owned()),
-            ("TMPDIR", temporary),
-            ("USER", "server".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
+        command.extend(config::arguments(spec, &text(&work)));
+        let mut env = config::user_variables(&text(&work), temporary);
         env.extend(prepared.env.clone());
-        // A setting has the last word over what its entry presets.
-        let own = spec.launch.env.iter().chain(&spec.env);
-        env.extend(own.map(|(name, value)| (name.clone(), value.replace("{work}", &text(&work)))));
-        let path = |otherwise: &str| spec.launch.path.clone().unwrap_or_else(|| otherwise.to_owned());
-        let link = match spec.launch.transport {
-            Transport::Stdio => Link::Stdio,
-            Transport::Http => Link::Port { path: path("/mcp"), sse: false },
-            Transport::Sse => Link::Port { path: path("/sse"), sse: true },
-        };
-        Ok(self.config_of(spec, prepared.digest.as_deref(), link, command, env))
+        config::add_settings(&mut env, spec, &text(&work));
+        let server = Server { link: config::link(spec, None), command, cwd: PathBuf::from("/"), env };
+        Ok(config::shim_config(spec, self.places(spec, prepared.digest.as_deref()), server))
     }
 
     async fn start(&self, spec: &InstanceSpec, prepared: &Prepared) -> Result<Shim, RuntimeError> {

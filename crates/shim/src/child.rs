@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::backoff::Backoff;
+use domain::shim::Link;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -91,7 +92,11 @@ impl Child {
 
     /// One process; why it ended by itself.
     async fn life(&self, shared: &Arc<Shared>) -> Option<String> {
-        let port = match free_port() {
+        let fixed = match shared.config.link {
+            Link::Port { port, .. } => port,
+            _ => None,
+        };
+        let port = match fixed.map_or_else(free_port, Ok) {
             Ok(port) => port,
             Err(error) => return Some(format!("there is no free port for the server: {error}")),
         };
@@ -120,11 +125,7 @@ impl Child {
                     status = process.wait() => Some(described(&status)),
                 }
             }
-            () = tokio::time::sleep(startup) => Some(format!(
-                "the server did not listen on its port within {} s; does it take the port from `PORT`, or `{{port}}` in its \
-                 arguments?",
-                startup.as_secs_f32()
-            )),
+            () = tokio::time::sleep(startup) => Some(unheard(fixed, startup)),
         };
         drop(stdin);
         stop(&mut process, words.is_some()).await;
@@ -146,6 +147,18 @@ async fn stop(process: &mut Process, has_failed: bool) {
     // Whatever the exit status: it is over.
     let _ = process.stop().await;
     process.kill_group();
+}
+
+/// That nobody listens, and what may be the matter.
+fn unheard(fixed: Option<u16>, startup: Duration) -> String {
+    let seconds = startup.as_secs_f32();
+    match fixed {
+        Some(port) => format!("the server did not listen on port {port} within {seconds} s; is it another?"),
+        None => format!(
+            "the server did not listen on its port within {seconds} s; does it take the port from `PORT`, or `{{port}}` in its \
+             arguments? (one of an image that has its own is deployed with `--port`)"
+        ),
+    }
 }
 
 fn described(status: &io::Result<std::process::ExitStatus>) -> String {

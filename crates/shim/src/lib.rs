@@ -11,6 +11,7 @@ mod front;
 mod journal;
 mod mailbox;
 mod process;
+mod reaper;
 mod replay;
 mod sessions;
 mod shared;
@@ -117,7 +118,14 @@ pub fn start(config: ShimConfig) -> Result<(), ShimError> {
                 _ = interrupt.recv() => {}
             }
         };
-        run(config, asked).await
+        if reaper::is_needed() {
+            tokio::select! {
+                ended = run(config, asked) => ended,
+                Err(source) = reaper::reap() => Err(ShimError::System { what: "listening for SIGCHLD", source }),
+            }
+        } else {
+            run(config, asked).await
+        }
     })
 }
 

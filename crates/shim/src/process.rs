@@ -10,6 +10,8 @@ use domain::shim::{PORT_PLACEHOLDER, ShimConfig};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
+use crate::reaper::Own;
+
 /// After its standard input was closed, a server has this long to end by itself.
 const AFTER_CLOSE: Duration = Duration::from_secs(2);
 /// After SIGTERM, this long.
@@ -19,6 +21,7 @@ const AFTER_TERM: Duration = Duration::from_secs(3);
 pub(crate) struct Process {
     child: Child,
     group: Option<Pid>,
+    _own: Own,
 }
 
 /// A process and its three pipes.
@@ -53,12 +56,13 @@ pub(crate) fn spawn(config: &ShimConfig, port: Option<u16>) -> io::Result<Spawne
         .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn()?;
+    let own = Own::new(child.id());
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(io::Error::other("the process has no pipes"));
     };
-    Ok(Spawned { process: Process { child, group }, stdin, stdout, stderr })
+    Ok(Spawned { process: Process { child, group, _own: own }, stdin, stdout, stderr })
 }
 
 impl Process {

@@ -265,7 +265,7 @@ impl Shared {
         ShimStatus {
             instance: self.config.instance,
             generation: self.config.generation,
-            pid: std::process::id(),
+            pid: self.config.pid.unwrap_or_else(std::process::id),
             server: server.unwrap_or(ServerState::Starting { since: now() }),
             restarts,
             in_flight,

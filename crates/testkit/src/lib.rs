@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
 
 pub mod conformance;
+pub mod docker;
 pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;

@@ -15,6 +15,7 @@ pub struct Platform {
     berth: PathBuf,
     dir: tempfile::TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     up: Option<Child>,
     url: String,
     token: String,
@@ -34,10 +35,20 @@ impl Platform {
     /// # Panics
     /// When it ends, or is not ready in time.
     pub fn start_with(berth: &str, arguments: &[&str]) -> Self {
+        Self::start_in(berth, arguments, &[])
+    }
+
+    /// As [`Platform::start_with`], with further variables in the environment of `berth up`.
+    ///
+    /// # Panics
+    /// When it ends, or is not ready in time.
+    pub fn start_in(berth: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
         let mut platform = Self {
             berth: berth.into(),
             dir: tempfile::tempdir().expect("a temporary directory"),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            environment: environment.iter().map(owned).collect(),
             up: None,
             url: String::new(),
             token: String::new(),
@@ -57,6 +68,7 @@ impl Platform {
             .args(["up", "--listen", "127.0.0.1:0", "--dtma-listen", "127.0.0.1:0", "--data"])
             .arg(self.data())
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))

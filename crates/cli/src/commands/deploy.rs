@@ -93,6 +93,7 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         constraints: args.constraints,
         transport: args.transport.map(TransportChoice::transport),
         path: args.path,
+        port: args.port,
         mode: args.mode,
         strict_sessions: args.strict_sessions.then_some(true),
         limits: Limits {

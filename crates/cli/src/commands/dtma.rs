@@ -6,6 +6,8 @@ use std::sync::Arc;
 use domain::secret::Secret;
 use dtma::{Config, DtmaError, Enrolment};
 use hop::serve::Listener;
+use runtime::Runtime;
+use runtime::docker::{DockerRuntime, Scope};
 use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
@@ -29,20 +31,27 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
-    let runtime = match args.runtime {
-        // Sandboxed processes are what every Linux host has.
-        RuntimeChoice::Auto | RuntimeChoice::Process => {
-            let berth = std::env::current_exe()
-                .map_err(|e| CliError::because("cannot tell which program this is", e))?;
-            let layout = Layout::new(&data.dtma())
-                .map_err(|e| CliError::because("cannot tell where the data is", e))?;
-            ProcessRuntime::new(layout, &berth)
-                .map_err(|e| CliError::because("the runtime `process` cannot start", e))?
+    let runtime = runtime(args.runtime, &data)?;
+    dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
+}
+
+fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
+    let berth =
+        std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
+    let layout =
+        Layout::new(&data.dtma()).map_err(|e| CliError::because("cannot tell where the data is", e))?;
+    let scope = match choice {
+        RuntimeChoice::Auto => Scope::Images,
+        RuntimeChoice::Docker => Scope::Everything,
+        RuntimeChoice::Process => {
+            let runtime = ProcessRuntime::new(layout, &berth)
+                .map_err(|e| CliError::because("the runtime `process` cannot start", e))?;
+            return Ok(Arc::new(runtime));
         }
     };
-    dtma::run(config, Arc::new(runtime), Listener::Tcp(listener), stop.cancelled_owned())
-        .await
-        .map_err(failure)
+    let runtime = DockerRuntime::new(layout, &berth, scope)
+        .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
+    Ok(Arc::new(runtime))
 }
 
 /// The key that older backends share, when it is switched on.

@@ -1,12 +1,24 @@
-//! `berth shim`: the process beside one MCP server. The DTMA starts it, with its configuration on standard input.
+//! `berth shim`: the process beside one MCP server. The DTMA starts it, with its configuration on standard input, or, in a
+//! container, from a socket: what comes over either is on no command line, on no disk and in nobody's listing.
+
+use std::os::unix::net::UnixStream;
 
 use shim::ShimError;
 
-use crate::error::CliError;
+use crate::args::ShimArgs;
+use crate::error::{CliError, io_failure};
 
 /// Serves until it is told to stop. It has a runtime and a log of its own: there are many shims, so each is small.
-pub(crate) fn run() -> Result<(), CliError> {
-    shim::read_config(std::io::stdin().lock()).and_then(shim::start).map_err(|error| match error {
+pub(crate) fn run(args: &ShimArgs) -> Result<(), CliError> {
+    let config = match &args.config_socket {
+        None => shim::read_config(std::io::stdin().lock()),
+        Some(path) => {
+            let socket =
+                UnixStream::connect(path).map_err(|e| io_failure("get the configuration from", path, e))?;
+            shim::read_config(socket)
+        }
+    };
+    config.and_then(shim::start).map_err(|error| match error {
         ShimError::Config { .. } => {
             CliError::usage(error.to_string()).with_hint("shims are started by the DTMA, not by people")
         }

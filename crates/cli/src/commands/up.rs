@@ -161,11 +161,13 @@ fn workers(
         let word = match reach {
             ReachChoice::Socket => "socket",
             ReachChoice::Dtma => "dtma",
+            ReachChoice::Http2 => "http2",
         };
         server.extend(["--reach", word].map(OsString::from));
     }
     let runtime = match args.runtime {
         RuntimeChoice::Auto => "auto",
+        RuntimeChoice::Docker => "docker",
         RuntimeChoice::Process => "process",
     };
     let dtma = own(&["dtma", "--control-url", &place.url, "--runtime", runtime]);

@@ -6,6 +6,7 @@ mod bad_input;
 mod clients;
 mod command_line;
 mod conformance;
+mod docker;
 mod empty_root;
 mod faults;
 mod interrupted;

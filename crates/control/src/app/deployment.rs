@@ -419,6 +419,20 @@ fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) 
         }
         launch.path = Some(path.clone());
     }
+    if let Some(port) = request.port {
+        let is_image = matches!(package, Package::Oci { .. });
+        if launch.transport.is_stdio() || !is_image {
+            return Err(Problem::invalid(
+                "port",
+                "only an image's server that serves HTTP has a port of its own; all others take the one that they are told",
+            )
+            .hint("give `transport` too, or leave `port` out"));
+        }
+        if port == 0 {
+            return Err(Problem::invalid("port", "a port is a number from 1 to 65535"));
+        }
+        launch.port = Some(port);
+    }
     if let Some(mode) = &request.mode {
         launch.mode = Some(mode.parse::<Mode>().map_err(|error| Problem::invalid("mode", error))?);
     }

@@ -32,7 +32,7 @@ pub(crate) async fn read(
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Refusal> {
     let face = app.instances.face(id)?;
-    let dir = app.instances.shared().specs.instance_dir(id);
+    let dir = app.instances.shared().specs.state_dir(id);
     let stop = app.stop.clone();
     let over = async move {
         tokio::select! {

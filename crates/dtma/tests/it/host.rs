@@ -81,7 +81,7 @@ impl Host {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let machine: Arc<Machine> = Arc::clone(&self.machine);
-        let run = dtma::run(self.config(), machine, Listener::Tcp(listener), stop.clone().cancelled_owned());
+        let run = dtma::run(self.config(), machine, Listener::Both(listener), stop.clone().cancelled_owned());
         self.dtma = Some(Dtma { address, stop, task: tokio::spawn(run) });
     }
 

@@ -12,6 +12,7 @@ async fn tail_and_follow() {
     let path = format!("/v1/instances/{}/logs", spec.id);
     assert_eq!(host.request("GET", &path).send().await.unwrap().text().await.unwrap(), "", "no log yet");
     let lines = (1..=150).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
+    std::fs::create_dir_all(host.layout.state_dir(spec.id)).unwrap();
     std::fs::write(host.layout.server_log(spec.id), &lines).unwrap();
 
     let response = host.request("GET", &path).send().await.unwrap();

@@ -185,6 +185,7 @@ impl Runtime for Machine {
                 command: vec!["fake".to_owned()],
                 read: Vec::new(),
                 env: BTreeMap::new(),
+                image: None,
             })
         })
     }

@@ -39,6 +39,7 @@ pub(super) fn prepared(tree: &Path, executable: &Path, record: &Record) -> Prepa
         command: vec![text(&tree.join(executable))],
         read: vec![tree.to_owned()],
         env: BTreeMap::new(),
+        image: None,
     }
 }
 

@@ -93,6 +93,7 @@ pub(super) fn prepared(node: &Node, tree: &Path, executable: &Path, record: &Rec
             ("PATH".to_owned(), search_path(&node.program)),
             ("NODE_ENV".to_owned(), "production".to_owned()),
         ]),
+        image: None,
     }
 }
 

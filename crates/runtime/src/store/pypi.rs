@@ -79,6 +79,7 @@ pub(super) fn prepared(python: &Python, tree: &Path, executable: &Path, record: 
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into(),
+        image: None,
     }
 }
 

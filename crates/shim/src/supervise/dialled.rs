@@ -101,7 +101,7 @@ async fn write(worker: Arc<Worker>, to_server: mpsc::Sender<Vec<u8>>) {
 /// Where the server is; also the port, of one on this host.
 async fn target(shared: &Shared) -> Result<(Target, Option<u16>), String> {
     let (url, sse, headers, port) = match (&shared.config.link, &shared.child) {
-        (Link::Port { path, sse }, Some(child)) => {
+        (Link::Port { path, sse, .. }, Some(child)) => {
             let port = child.port().await?;
             (format!("http://127.0.0.1:{port}{path}"), *sse, HeaderMap::new(), Some(port))
         }

@@ -63,6 +63,7 @@ pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
     std::fs::create_dir_all(&work).unwrap();
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/server.py");
     ShimConfig {
+        pid: None,
         instance: InstanceId::generate(),
         name: "scripted".parse().unwrap(),
         generation: 7,

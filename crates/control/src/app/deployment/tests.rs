@@ -92,6 +92,8 @@ fn how_a_server_is_reached_and_shared_is_checked() {
         ("npm:x", "mode", "everybody".into(), "mode", "`per-principal`"),
         ("npm:x", "path", "/mcp".into(), "path", "give `transport` too"),
         (remote, "path", "/mcp".into(), "path", "into the address"),
+        ("npm:x", "port", 8000.into(), "port", "leave `port` out"),
+        ("oci:x", "port", 8000.into(), "port", "give `transport` too"),
         (remote, "transport", "stdio".into(), "transport", "use `http`"),
         (remote, "args", serde_json::json!(["-v"]), "args", "leave them out"),
         (remote, "version", "1".into(), "version", "leave `version` out"),
@@ -115,6 +117,12 @@ fn how_a_server_is_reached_and_shared_is_checked() {
     };
     assert_eq!(http("/v1/mcp").expect("a deployment").launch.path.as_deref(), Some("/v1/mcp"));
     assert!(http("mcp").is_err() && http("/m cp").is_err());
+    let port = |port: u16| {
+        let request = serde_json::json!({"server": "oci:x", "transport": "http", "port": port});
+        plan(&serde_json::from_value(request).expect("a request"), &[])
+    };
+    assert_eq!(port(8000).expect("a deployment").launch.port, Some(8000));
+    assert!(port(0).is_err());
     let pooled = plan(&with("npm:x", "mode", &"pool(3)".into()), &[]).expect("a deployment");
     assert_eq!(pooled.launch.mode, Some(Mode::Pool(3)));
     let headers = with(remote, "secrets", &serde_json::json!({"Authorization": "Bearer x"}));

@@ -1,0 +1,260 @@
+//! Instances in containers of a real Docker engine.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use testkit::docker::{Docker, engine};
+use testkit::platform::Platform;
+use testkit::{processes, wait};
+
+use crate::BERTH;
+use crate::conformance::fixture;
+
+/// A platform whose instances all run in containers of the test's engine.
+fn platform(docker: &Docker) -> Platform {
+    Platform::start_in(BERTH, &["--runtime", "docker"], &[("DOCKER_HOST", &docker.host())])
+}
+
+/// The container of an instance; `None` while there is none.
+fn find_container(docker: &Docker, platform: &Platform, name: &str) -> Option<Value> {
+    let id = platform.instance(name)?["id"].as_str()?.to_owned();
+    docker.get(&format!("/containers/berth-{id}/json"))
+}
+
+#[track_caller]
+fn container(docker: &Docker, platform: &Platform, name: &str) -> Value {
+    find_container(docker, platform, name).expect("its container")
+}
+
+/// Waits until an instance runs in another container than `before`.
+#[track_caller]
+fn another_container(docker: &Docker, platform: &Platform, name: &str, before: &Value) -> Value {
+    let found = wait::until("another container", || {
+        find_container(docker, platform, name)
+            .filter(|now| now["Id"] != before["Id"] && now["State"]["Running"] == true)
+    });
+    platform.wait_for(name, "running");
+    found
+}
+
+#[track_caller]
+fn init_of(container: &Value) -> u32 {
+    container["State"]["Pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id")
+}
+
+#[track_caller]
+fn answers(platform: &Platform, name: &str) {
+    let answer = platform.ok(&["call", name, "test_simple_text"]);
+    assert!(answer.contains("simple text response"), "{answer}");
+}
+
+#[track_caller]
+fn remove(platform: &Platform, name: &str) {
+    platform.ok(&["remove", name, "--yes"]);
+    wait::until("its end", || platform.instance(name).is_none().then_some(()));
+}
+
+#[test]
+fn an_image_answers_and_survives_its_dtma_and_its_shim() {
+    let docker = engine();
+    docker.image("stdio:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#, "USER 65534"]);
+    let platform = platform(docker);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio", "--secret", "TOKEN=hush-hush", "--wait"]);
+    answers(&platform, "stdio");
+
+    let found = container(docker, &platform, "stdio");
+    let shown = found.to_string();
+    assert!(!shown.contains("hush-hush"), "a secret is shown: {shown}");
+    assert_eq!(platform.json(&["status", "stdio"])["digest"], found["Image"]);
+    let host = &found["HostConfig"];
+    assert_eq!(host["CapDrop"], json!(["ALL"]));
+    assert_eq!(host["SecurityOpt"], json!(["no-new-privileges:true"]));
+    assert_eq!((&host["ReadonlyRootfs"], &host["PidsLimit"]), (&json!(true), &json!(512)));
+    assert_eq!(host["Memory"], 1_u64 << 30);
+    assert_eq!(found["NetworkSettings"]["Ports"], json!({}), "nothing is published");
+
+    // A new DTMA takes the container as it is.
+    let dtma = platform.own("dtma");
+    processes::kill(dtma);
+    wait::until("another DTMA", || (platform.own("dtma") != dtma).then_some(()));
+    platform.wait_for("stdio", "running");
+    answers(&platform, "stdio");
+    let adopted = container(docker, &platform, "stdio");
+    assert_eq!(
+        (&adopted["Id"], init_of(&adopted)),
+        (&found["Id"], init_of(&found)),
+        "adopted, not restarted"
+    );
+
+    // The end of its first process is the end of the container; another takes its place.
+    processes::kill(init_of(&found));
+    let second = another_container(docker, &platform, "stdio", &found);
+    answers(&platform, "stdio");
+
+    // So it is when somebody removes it.
+    docker.delete(&format!("/containers/{}?force=1", second["Id"].as_str().expect("an id")));
+    let third = another_container(docker, &platform, "stdio", &second);
+    answers(&platform, "stdio");
+
+    // And when the engine is killed, which takes its containers along when it comes back.
+    docker.crash();
+    another_container(docker, &platform, "stdio", &third);
+    platform.wait_for("welcome", "running");
+    answers(&platform, "stdio");
+
+    remove(&platform, "stdio");
+    let left: Vec<String> = docker.containers().iter().map(|found| found["Names"].to_string()).collect();
+    assert_eq!(left.len(), 1, "only `welcome` is left: {left:?}");
+}
+
+#[test]
+fn images_over_http_serve_on_the_port_they_are_told_or_on_their_own() {
+    let docker = engine();
+    let entry = r#"ENTRYPOINT ["/fixture"]"#;
+    let own = r#"CMD ["--transport","http","--listen","0.0.0.0:8000"]"#;
+    docker.image("http:1", &[("/fixture", &fixture())], &[entry]);
+    // A server that does not look at `PORT`, which a shell would hide from it too.
+    docker.image("fixed:1", &[("/fixture", &fixture())], &[entry, own]);
+    let platform = platform(docker);
+    platform.ok(&[
+        "deploy",
+        "oci:http:1",
+        "--name",
+        "told",
+        "--transport",
+        "http",
+        "--wait",
+        "--arg=--transport",
+        "--arg=http",
+        "--arg=--listen",
+        "--arg=127.0.0.1:{port}",
+    ]);
+    answers(&platform, "told");
+    let deploy =
+        ["deploy", "oci:fixed:1", "--name", "own", "--transport", "http", "--port", "8000", "--wait"];
+    platform.ok(&deploy);
+    answers(&platform, "own");
+    for name in ["told", "own"] {
+        let found = container(docker, &platform, name);
+        assert_eq!(found["NetworkSettings"]["Ports"], json!({}), "{name}: nothing is published");
+    }
+}
+
+#[test]
+fn packages_files_and_what_is_built_in_run_in_containers_too() {
+    let docker = engine();
+    let platform = platform(docker);
+    let file = format!("file:{}", fixture().display());
+    platform.ok(&["deploy", &file, "--name", "file", "--wait"]);
+    platform.ok(&["deploy", "npm:@modelcontextprotocol/server-everything", "--name", "everything", "--wait"]);
+    platform.ok(&["deploy", "pypi:mcp-server-time", "--name", "clock", "--wait"]);
+    answers(&platform, "file");
+    assert!(platform.ok(&["call", "welcome", "echo", r#"{"message":"hi"}"#]).contains("hi"));
+    assert!(platform.ok(&["call", "everything", "echo", r#"{"message":"hi"}"#]).contains("hi"));
+    let time = platform.ok(&["call", "clock", "get_current_time", r#"{"timezone":"Europe/Paris"}"#]);
+    assert!(time.contains("Paris"), "{time}");
+    for name in ["welcome", "file", "everything", "clock"] {
+        let found = container(docker, &platform, name);
+        assert_eq!(found["State"]["Running"], true, "{name}");
+        // What it may write is its own; of the data directory it sees no more than that and its package.
+        let mounts = found["Mounts"].as_array().expect("an array");
+        let data = platform.data();
+        for mount in mounts.iter().filter(|mount| mount["RW"] == true) {
+            let source = Path::new(mount["Source"].as_str().expect("a path"));
+            let id = platform.instance(name).expect("it is there")["id"].as_str().expect("an id").to_owned();
+            assert!(source.starts_with(&data) && source.to_string_lossy().contains(&id), "{name}: {mount}");
+        }
+    }
+    platform.ok(&["restart", "everything"]);
+    platform.wait_for("everything", "running");
+    assert!(platform.ok(&["call", "everything", "echo", r#"{"message":"hi"}"#]).contains("hi"));
+    for name in ["file", "everything", "clock", "welcome"] {
+        remove(&platform, name);
+    }
+    assert_eq!(docker.containers(), Vec::<Value>::new());
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let docker = engine();
+    docker.image("stdio:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#]);
+    let platform = platform(docker);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio", "--wait"]);
+    let found = container(docker, &platform, "stdio");
+    // Somebody's own container, with every label of ours.
+    let forged = json!({"Image": "stdio:1", "Entrypoint": ["/fixture"], "OpenStdin": true, "Labels": found["Config"]["Labels"]});
+    let forged = docker.post("/containers/create?name=forged", &forged);
+    docker.post(&format!("/containers/{}/start", forged["Id"].as_str().expect("an id")), &Value::Null);
+
+    platform.ok(&["stop", "stdio"]);
+    platform.wait_for("stdio", "stopped");
+    // Somebody's own container, under the name of ours.
+    let name = found["Name"].as_str().expect("a name").trim_start_matches('/');
+    let squatter = json!({"Image": "stdio:1", "Entrypoint": ["/fixture"]});
+    let squatter = docker.post(&format!("/containers/create?name={name}"), &squatter);
+    platform.ok(&["start", "stdio"]);
+    let seen = platform.wait_for("stdio", "error_runtime");
+    let words = seen["message"].as_str().expect("a message");
+    assert!(words.contains(name) && words.contains("docker rename"), "{words}");
+    docker.post(
+        &format!("/containers/{}/rename?name=squatter", squatter["Id"].as_str().expect("an id")),
+        &Value::Null,
+    );
+    platform.wait_for("stdio", "running");
+    answers(&platform, "stdio");
+
+    remove(&platform, "stdio");
+    remove(&platform, "welcome");
+    let mut left: Vec<String> = docker.containers().iter().map(|found| found["Names"].to_string()).collect();
+    left.sort();
+    assert_eq!(left, [r#"["/forged"]"#, r#"["/squatter"]"#]);
+    let forged = docker.get("/containers/forged/json").expect("it is there");
+    assert_eq!(forged["State"]["Running"], true);
+}
+
+#[test]
+fn a_hanging_engine_is_told_and_outlasted() {
+    let docker = engine();
+    docker.image("stdio:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#]);
+    let platform = platform(docker);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "running", "--wait"]);
+    docker.freeze(true);
+    // What runs goes on, and the DTMA answers.
+    answers(&platform, "running");
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "waiting"]);
+    let seen = wait::until("its words", || {
+        platform.instance("waiting").filter(|seen| seen["status"] == "error_runtime")
+    });
+    let words = seen["message"].as_str().expect("a message");
+    assert!(words.contains("hangs") && words.contains("restart docker"), "{words}");
+    answers(&platform, "running");
+    docker.freeze(false);
+    platform.wait_for("waiting", "running");
+    answers(&platform, "waiting");
+}
+
+#[test]
+fn images_that_cannot_run_say_why() {
+    let docker = engine();
+    docker.image("silent:1", &[("/fixture", &fixture())], &[]);
+    docker.image("broken:1", &[], &[r#"ENTRYPOINT ["/nothing"]"#]);
+    let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", &docker.host())]);
+    let check = |server: &str, further: &[&str], status: &str, words: &str| {
+        platform.ok(&[&["deploy", server, "--name", "wrong"], further].concat());
+        let seen = platform.wait_for("wrong", status);
+        let message = seen["message"].as_str().unwrap_or_default();
+        assert!(message.contains(words), "{server}: {message}");
+        remove(&platform, "wrong");
+    };
+    check("oci:silent:1", &[], "error_install", "neither entry point nor command");
+    check("oci:broken:1", &[], "error_runtime", "/nothing");
+    // A name without a registry that can be reached.
+    check("oci:nothing.invalid/no/such:1", &[], "error_install", "nothing.invalid cannot be reached");
+    // Arguments take the place of what the image does not say.
+    platform.ok(&["deploy", "oci:silent:1", "--name", "said", "--arg=/fixture", "--wait"]);
+    answers(&platform, "said");
+    // By default only images run in containers.
+    assert_eq!(docker.containers().len(), 1);
+    remove(&platform, "said");
+    assert_eq!(docker.containers(), Vec::<Value>::new(), "nothing is left of any of them");
+}

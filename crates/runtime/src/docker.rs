@@ -1,0 +1,149 @@
+//! The `docker` runtime: instances in containers of a Docker engine on this host.
+//!
+//! The shim is the container's first process: Berth's own binary, mounted read-only, with the image's entry point and
+//! command behind it. So every container looks alike from outside, needs no port and may have no network. What the shim
+//! must know, its key and secrets among it, comes over a socket ([`handover`]) and is in nobody's listing.
+//!
+//! Images run as they are. Packages, files and built-in servers run in an empty image with the host's own files mounted
+//! read-only, the same that the `process` runtime shows them: they are installed by it, once, and no image is fetched for
+//! them. What runs elsewhere has no container; its shim is a process.
+
+mod binary;
+mod body;
+mod credentials;
+mod engine;
+mod handover;
+mod images;
+mod leftovers;
+mod mark;
+mod network;
+mod start;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::ids::InstanceId;
+use domain::package::Package;
+use domain::spec::InstanceSpec;
+use domain::status::Protection;
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::error::RuntimeError;
+use crate::layout::Layout;
+use crate::process::ProcessRuntime;
+use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim};
+use engine::Engine;
+
+/// Which instances run in containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All but those that have no process here.
+    Everything,
+    /// What comes as an image; everything else is a process.
+    Images,
+}
+
+/// Runs instances in containers.
+#[derive(Debug)]
+pub struct DockerRuntime {
+    process: ProcessRuntime,
+    scope: Scope,
+    engine: Arc<Engine>,
+    layout: Layout,
+    berth: PathBuf,
+    /// Which of the engine's objects are this runtime's.
+    identity: String,
+    /// Where the binary lies for containers; copied at the first start of one.
+    binary: OnceCell<PathBuf>,
+    cores: OnceCell<u16>,
+    /// One network is made, not two of one name.
+    network: Mutex<()>,
+}
+
+impl DockerRuntime {
+    /// Opens no connection yet: an engine that is away is told when it is needed, and may come back. `berth` is the binary
+    /// that is mounted into containers; it must be static.
+    ///
+    /// # Errors
+    /// As [`ProcessRuntime::new`].
+    pub fn new(layout: Layout, berth: &Path, scope: Scope) -> Result<Self, RuntimeError> {
+        let process = ProcessRuntime::new(layout.clone(), berth)?;
+        let engine = Arc::new(Engine::of_environment());
+        let identity = mark::identity(&layout)?;
+        let berth = process.berth().to_owned();
+        Ok(Self {
+            process,
+            scope,
+            engine,
+            layout,
+            berth,
+            identity,
+            binary: OnceCell::new(),
+            cores: OnceCell::new(),
+            network: Mutex::default(),
+        })
+    }
+
+    fn is_contained(&self, package: &Package) -> bool {
+        match package {
+            Package::Oci { .. } => true,
+            Package::Remote { .. } => false,
+            _ => self.scope == Scope::Everything,
+        }
+    }
+
+    async fn prepare_instance(
+        &self,
+        spec: &InstanceSpec,
+        progress: OnProgress<'_>,
+    ) -> Result<Prepared, RuntimeError> {
+        if !self.is_contained(&spec.package) {
+            return self.process.prepare(spec, progress).await;
+        }
+        if !rustix::process::geteuid().is_root() {
+            return Err(RuntimeError::NeedsRoot);
+        }
+        body::check(spec)?;
+        if let Package::Oci { image } = &spec.package {
+            return self.prepare_image(image, spec, progress).await;
+        }
+        let mut prepared = self.process.prepare(spec, progress).await?;
+        prepared.image = Some(self.empty_image().await?);
+        Ok(prepared)
+    }
+
+    async fn kill(&self, instance: InstanceId) -> Result<(), RuntimeError> {
+        self.process.kill_leftovers(instance).await?;
+        self.remove_container(instance).await
+    }
+}
+
+impl Runtime for DockerRuntime {
+    fn prepare<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
+        Box::pin(self.prepare_instance(spec, progress))
+    }
+
+    fn spawn_shim<'a>(
+        &'a self,
+        spec: &'a InstanceSpec,
+        prepared: &'a Prepared,
+    ) -> BoxFuture<'a, Result<Shim, RuntimeError>> {
+        match &prepared.image {
+            Some(image) => Box::pin(self.start(spec, prepared, image)),
+            None => self.process.spawn_shim(spec, prepared),
+        }
+    }
+
+    fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(self.kill(instance))
+    }
+
+    fn protections(&self) -> Vec<Protection> {
+        self.process.protections()
+    }
+}

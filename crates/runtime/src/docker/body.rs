@@ -1,0 +1,169 @@
+//! What the engine is asked to make: one container, from an instance's spec. Pure.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+use domain::container::{Egress, Profile};
+use domain::spec::{InstanceSpec, Limits};
+
+use super::handover;
+use crate::config::{OPEN_FILES, PROCESSES};
+use crate::error::RuntimeError;
+use crate::process::text;
+
+/// Where the binary is in a container.
+const BINARY: &str = "/berth/berth";
+/// Where the socket directory is.
+pub(super) const SOCKETS: &str = "/berth/socket";
+/// Where the shim's state is.
+pub(super) const STATE: &str = "/berth/state";
+/// Where the instance's own writable directory is.
+pub(super) const WORK: &str = "/berth/work";
+
+/// MiB of memory, when nobody says how much.
+const MEMORY_MIB: u64 = 1024;
+/// Less is not enough for the shim and any server; the engine itself refuses less than 6.
+const LEAST_MEMORY_MIB: u64 = 16;
+/// Fewer processes are not enough for the shim and any server.
+const FEWEST_PROCESSES: u64 = 8;
+/// Of all cores together, in billionths of one.
+const NANO_CPUS: i64 = 2_000_000_000;
+/// What is written to `/tmp` counts as memory.
+const TMP: &str = "rw,nosuid,nodev,mode=1777,size=256m";
+/// What the shim itself writes is little.
+const LOG_SIZE: &str = "1m";
+
+/// Refuses what cannot be kept, and limits under which nothing can run, before anything is made.
+pub(super) fn check(spec: &InstanceSpec) -> Result<(), RuntimeError> {
+    let least = [
+        ("memory_mib", spec.limits.memory_mib, LEAST_MEMORY_MIB),
+        ("processes", spec.limits.processes, FEWEST_PROCESSES),
+    ];
+    for (limit, given, least) in least {
+        if let Some(given) = given.filter(|given| *given < least) {
+            return Err(RuntimeError::LimitTooLow { limit, given, least });
+        }
+    }
+    match spec.launch.egress {
+        // Nothing enforces a list yet, and what cannot be kept is not promised.
+        Some(Egress::AllowList { .. }) => Err(RuntimeError::NoAllowList),
+        _ => Ok(()),
+    }
+}
+
+/// How much an instance may do.
+pub(super) fn profile(spec: &InstanceSpec) -> Profile {
+    let otherwise = if spec.launch.container.is_some() { Profile::Standard } else { Profile::Strict };
+    spec.launch.profile.unwrap_or(otherwise)
+}
+
+/// What a container is made of, beside its instance's spec.
+pub(super) struct Parts<'a> {
+    pub(super) image: &'a str,
+    /// `UID:GID`; absent: the image's own.
+    pub(super) user: Option<String>,
+    /// Absent: the image's own.
+    pub(super) workdir: Option<&'a str>,
+    pub(super) labels: HashMap<String, String>,
+    pub(super) network: String,
+    pub(super) binary: &'a Path,
+    pub(super) sockets: &'a Path,
+    pub(super) state: &'a Path,
+    pub(super) work: &'a Path,
+    /// Files of the host that are shown at their own place, read-only.
+    pub(super) host: Vec<String>,
+    /// Cores that the engine has.
+    pub(super) cores: u16,
+}
+
+/// The body of the engine's `create`.
+pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody {
+    let command = [BINARY, "shim", "--config-socket", &format!("{SOCKETS}/{}", handover::SOCKET)];
+    let mut env = vec![
+        // Without these glibc keeps what a large message once needed.
+        "MALLOC_MMAP_THRESHOLD_=131072".to_owned(),
+        "MALLOC_TRIM_THRESHOLD_=131072".to_owned(),
+    ];
+    let passed_on = ["RUST_LOG", "RUST_BACKTRACE"];
+    env.extend(
+        passed_on.into_iter().filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?))),
+    );
+    let mut mounts = vec![
+        mount(&text(parts.binary), BINARY, true),
+        mount(&text(parts.sockets), SOCKETS, false),
+        mount(&text(parts.state), STATE, false),
+        mount(&text(parts.work), WORK, false),
+    ];
+    mounts.extend(parts.host.iter().map(|path| mount(path, path, true)));
+    ContainerCreateBody {
+        image: Some(parts.image.to_owned()),
+        user: parts.user,
+        working_dir: parts.workdir.map(str::to_owned),
+        entrypoint: Some(command.map(str::to_owned).to_vec()),
+        cmd: Some(Vec::new()),
+        env: Some(env),
+        labels: Some(parts.labels),
+        // The shim's word for stopping, whatever the image's server would like.
+        stop_signal: Some("SIGTERM".to_owned()),
+        // The shim knows better how the server is.
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
+        host_config: Some(host_config(spec, mounts, parts.network, parts.cores)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: String, cores: u16) -> HostConfig {
+    let Limits { memory_mib, processes, open_files, .. } = spec.limits;
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let memory = signed(memory_mib.unwrap_or(MEMORY_MIB).saturating_mul(1 << 20));
+    let files = signed(open_files.unwrap_or(OPEN_FILES));
+    let limit = |name: &str, value| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(value),
+        hard: Some(value),
+    };
+    let log_options = [("max-size", LOG_SIZE), ("max-file", "1")];
+    let mut config = HostConfig {
+        mounts: Some(mounts),
+        network_mode: Some(network),
+        // The engine's promises to start things again do not hold after it was killed; the DTMA's do.
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            ..RestartPolicy::default()
+        }),
+        // The shim reaps; with another in front it would not be the first process.
+        init: Some(false),
+        memory: Some(memory),
+        memory_swap: Some(memory),
+        pids_limit: Some(signed(processes.unwrap_or(PROCESSES))),
+        // More than there are is refused by the engine.
+        nano_cpus: Some(NANO_CPUS.min(i64::from(cores) * 1_000_000_000)),
+        ulimits: Some(vec![limit("nofile", files), limit("core", 0)]),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(log_options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+        }),
+        ..HostConfig::default()
+    };
+    if profile(spec) == Profile::Strict {
+        config.cap_drop = Some(vec!["ALL".to_owned()]);
+        config.security_opt = Some(vec!["no-new-privileges:true".to_owned()]);
+        config.readonly_rootfs = Some(true);
+        config.tmpfs = Some([("/tmp".to_owned(), TMP.to_owned())].into());
+    }
+    config
+}
+
+fn mount(source: &str, target: &str, read_only: bool) -> Mount {
+    Mount {
+        source: Some(source.to_owned()),
+        target: Some(target.to_owned()),
+        typ: Some(MountType::BIND),
+        read_only: Some(read_only),
+        ..Mount::default()
+    }
+}

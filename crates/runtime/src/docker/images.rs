@@ -1,0 +1,347 @@
+//! Images: found or pulled, and looked at before anything is made of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::models::{CreateImageInfo, ImageInspect};
+use bollard::query_parameters::CreateImageOptions;
+use bytes::Bytes;
+use domain::spec::InstanceSpec;
+use domain::status::Progress;
+use futures_util::StreamExt as _;
+
+use super::engine::{LOOK, WORK, is_full};
+use super::{DockerRuntime, credentials};
+use crate::error::RuntimeError;
+use crate::{Image, OnProgress, Prepared};
+
+/// A pull that says nothing new for so long is given up.
+const NO_PROGRESS: Duration = Duration::from_mins(2);
+/// Where an image that says nothing has its programs: what the engine itself takes.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The image that holds nothing.
+const EMPTY: (&str, &str) = ("berth-empty", "1");
+/// What it is made of: the two blocks that end an archive.
+const EMPTY_ARCHIVE: Bytes = Bytes::from_static(&[0; 1024]);
+
+impl DockerRuntime {
+    /// The image, pulled when the engine has none of this name.
+    pub(super) async fn prepare_image(
+        &self,
+        image: &str,
+        spec: &InstanceSpec,
+        progress: OnProgress<'_>,
+    ) -> Result<Prepared, RuntimeError> {
+        let mut found = self.inspect(image).await?;
+        if found.is_none() {
+            self.pull(image, progress).await?;
+            found = self.inspect(image).await?;
+        }
+        let found = found.ok_or_else(|| RuntimeError::UnknownImage {
+            image: image.to_owned(),
+            detail: "it was pulled and is gone again".to_owned(),
+        })?;
+        self.check_platform(image, &found).await?;
+        prepared(image, spec, found)
+    }
+
+    /// The image that holds nothing, for what brings its own files.
+    pub(super) async fn empty_image(&self) -> Result<Image, RuntimeError> {
+        let (name, tag) = EMPTY;
+        let full = format!("{name}:{tag}");
+        if self.inspect(&full).await?.is_none() {
+            let options = CreateImageOptions {
+                from_src: Some("-".to_owned()),
+                repo: Some(name.to_owned()),
+                tag: Some(tag.to_owned()),
+                changes: vec!["LABEL berth.managed=1".to_owned()],
+                ..CreateImageOptions::default()
+            };
+            self.engine
+                .ask("make an empty image", WORK, |docker| async move {
+                    let archive = bollard::body_full(EMPTY_ARCHIVE);
+                    let mut steps = docker.create_image(Some(options), Some(archive), None);
+                    while let Some(step) = steps.next().await {
+                        step?;
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        let id = self.inspect(&full).await?.and_then(|image| image.id);
+        let id = id.ok_or_else(|| RuntimeError::UnknownImage {
+            image: full,
+            detail: "it was made and is gone again".to_owned(),
+        })?;
+        Ok(Image { id, workdir: PathBuf::from(super::body::WORK) })
+    }
+
+    async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, RuntimeError> {
+        self.engine
+            .find("look at the image", LOOK, |docker| async move { docker.inspect_image(image).await })
+            .await
+    }
+
+    async fn pull(&self, image: &str, progress: OnProgress<'_>) -> Result<(), RuntimeError> {
+        const ACTION: &str = "pull the image";
+        progress(Progress { step: format!("pulling {image}"), percent: None });
+        let (name, tag) = split(image);
+        let options = CreateImageOptions {
+            from_image: Some(name.to_owned()),
+            tag: Some(tag.to_owned()),
+            ..CreateImageOptions::default()
+        };
+        let login = credentials::of(credentials::registry(image));
+        let has_login = login.is_some();
+        let mut steps =
+            self.engine
+                .ask(ACTION, LOOK, |docker| async move {
+                    Ok(docker.create_image(Some(options), None, login).boxed())
+                })
+                .await?;
+        let mut layers = Layers::default();
+        loop {
+            let step = match tokio::time::timeout(NO_PROGRESS, steps.next()).await {
+                Ok(step) => step,
+                Err(_elapsed) => return Err(self.engine.hangs(ACTION, NO_PROGRESS)),
+            };
+            match step {
+                None => return Ok(()),
+                Some(Ok(step)) => {
+                    if let Some(percent) = layers.take(&step) {
+                        progress(Progress { step: format!("pulling {image}"), percent: Some(percent) });
+                    }
+                }
+                Some(Err(error)) => {
+                    let error = match error {
+                        bollard::errors::Error::DockerStreamError { error } => {
+                            refusal(image, has_login, &error)
+                        }
+                        error => match self.engine.error(ACTION, NO_PROGRESS, error) {
+                            RuntimeError::Engine { detail, .. } => refusal(image, has_login, &detail),
+                            error => error,
+                        },
+                    };
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// An image of another kind of machine would start and fail with `exec format error`, or by emulation crawl.
+    async fn check_platform(&self, image: &str, found: &ImageInspect) -> Result<(), RuntimeError> {
+        let engine =
+            self.engine.ask("say what it is", LOOK, |docker| async move { docker.version().await }).await?;
+        let is = |mine: &Option<String>, other: &Option<String>| match (mine, other) {
+            (Some(mine), Some(other)) => mine == other || mine.is_empty() || other.is_empty(),
+            _ => true,
+        };
+        if is(&found.os, &engine.os) && is(&found.architecture, &engine.arch) {
+            return Ok(());
+        }
+        let text = |os: Option<String>, arch: Option<String>| {
+            format!("{}/{}", os.unwrap_or_default(), arch.unwrap_or_default())
+        };
+        Err(RuntimeError::WrongPlatform {
+            image: image.to_owned(),
+            platform: format!("is for {}", text(found.os.clone(), found.architecture.clone())),
+            host: text(engine.os, engine.arch),
+        })
+    }
+}
+
+/// How an image is started: as `docker run` would. Arguments of ours take the place of its command, unless it has no entry
+/// point that would take them.
+fn prepared(image: &str, spec: &InstanceSpec, found: ImageInspect) -> Result<Prepared, RuntimeError> {
+    let config = found.config.unwrap_or_default();
+    let mut command = config.entrypoint.unwrap_or_default();
+    if command.is_empty() || spec.launch.args.is_empty() {
+        command.extend(config.cmd.unwrap_or_default());
+    }
+    if command.is_empty() && spec.launch.args.is_empty() {
+        return Err(RuntimeError::NoCommand { image: image.to_owned() });
+    }
+    let id = found.id.unwrap_or_default();
+    // An image that came from a registry is known by what the registry calls it, a local one by what the engine does.
+    let of_registry = found.repo_digests.unwrap_or_default().into_iter().next();
+    let digest = of_registry.and_then(|name| Some(name.split_once('@')?.1.to_owned()));
+    let mut env: BTreeMap<String, String> = [("PATH".to_owned(), PATH.to_owned())].into();
+    env.extend(config.env.unwrap_or_default().iter().map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (name.to_owned(), value.to_owned())
+    }));
+    let workdir = config.working_dir.filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
+    Ok(Prepared {
+        version: None,
+        digest: Some(digest.unwrap_or_else(|| id.clone())),
+        command,
+        read: Vec::new(),
+        env,
+        image: Some(Image { id, workdir: workdir.into() }),
+    })
+}
+
+/// Name and tag, or digest, as the engine takes them: without a tag it would pull all there are.
+fn split(image: &str) -> (&str, &str) {
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    // A colon before the last slash is a port's.
+    let colon = name.rfind(':').filter(|&colon| name.rfind('/').is_none_or(|slash| slash < colon));
+    let (name, tag) = colon.map_or((name, "latest"), |colon| (&name[..colon], &name[colon + 1..]));
+    (name, digest.unwrap_or(tag))
+}
+
+/// What is known of the layers of a pull, in bytes.
+#[derive(Debug, Default)]
+struct Layers {
+    known: HashMap<String, (i64, i64)>,
+    last: u8,
+}
+
+impl Layers {
+    /// The percentage, when it has grown. Layers become known as they are begun, so it would fall otherwise.
+    fn take(&mut self, step: &CreateImageInfo) -> Option<u8> {
+        let id = step.id.clone()?;
+        match (step.status.as_deref(), &step.progress_detail) {
+            (Some("Downloading"), Some(detail)) => {
+                let (current, total) = (detail.current?, detail.total?);
+                self.known.insert(id, (current.min(total), total));
+            }
+            (Some("Download complete" | "Pull complete"), _) => {
+                let (current, total) = self.known.get_mut(&id)?;
+                *current = *total;
+            }
+            _ => return None,
+        }
+        let sum = |part: fn(&(i64, i64)) -> i64| self.known.values().map(part).sum::<i64>();
+        let (current, total) = (sum(|layer| layer.0), sum(|layer| layer.1));
+        let percent = u8::try_from(current.saturating_mul(100) / total.max(1)).unwrap_or(100).min(100);
+        (self.last < percent).then(|| {
+            self.last = percent;
+            percent
+        })
+    }
+}
+
+/// What the engine's words about a pull mean to the one who asked for it. They are no protocol, so what is not known passes
+/// as it is.
+fn refusal(image: &str, has_login: bool, words: &str) -> RuntimeError {
+    let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
+    let (image, detail) = (image.to_owned(), words.trim().to_owned());
+    let registry = credentials::registry(&image).to_owned();
+    if is_full(words) {
+        return RuntimeError::NoSpace { path: "Docker's data directory (`docker info` names it)".into() };
+    }
+    if says(&["no matching manifest for"]) {
+        return RuntimeError::WrongPlatform {
+            image,
+            platform: "is not made for this host".to_owned(),
+            host: std::env::consts::ARCH.to_owned(),
+        };
+    }
+    if says(&[
+        "unauthorized",
+        "no basic auth credentials",
+        "incorrect username or password",
+        "authentication required",
+    ]) {
+        return RuntimeError::CredentialsRefused {
+            given: if has_login { "refused the credentials" } else { "wants credentials" },
+            registry,
+            image,
+        };
+    }
+    if says(&[
+        "manifest unknown",
+        "not found",
+        "pull access denied",
+        "repository does not exist",
+        "name unknown",
+    ]) {
+        return RuntimeError::UnknownImage { image, detail };
+    }
+    let network = [
+        "no such host",
+        "connection refused",
+        "i/o timeout",
+        "network is unreachable",
+        "no route to host",
+        "TLS handshake",
+        "x509:",
+        "server gave HTTP response to HTTPS client",
+        "Client.Timeout",
+        "deadline exceeded",
+        "connection reset",
+        "EOF",
+    ];
+    if says(&network) {
+        return RuntimeError::RegistryAway { registry, detail };
+    }
+    RuntimeError::Install { package: image, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::ProgressDetail;
+
+    use super::*;
+
+    #[test]
+    fn names_and_tags() {
+        for (image, expected) in [
+            ("nginx", ("nginx", "latest")),
+            ("nginx:1", ("nginx", "1")),
+            ("localhost:5000/a/b", ("localhost:5000/a/b", "latest")),
+            ("localhost:5000/a/b:2", ("localhost:5000/a/b", "2")),
+            ("a/b:2@sha256:00", ("a/b", "sha256:00")),
+            ("a/b@sha256:00", ("a/b", "sha256:00")),
+        ] {
+            assert_eq!(split(image), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_pull_only_grows() {
+        let step = |id: &str, status: &str, current, total| CreateImageInfo {
+            id: Some(id.to_owned()),
+            status: Some(status.to_owned()),
+            progress_detail: Some(ProgressDetail { current, total }),
+            ..CreateImageInfo::default()
+        };
+        let mut layers = Layers::default();
+        let mut shown = vec![];
+        for step in [
+            step("a", "Pulling fs layer", None, None),
+            step("a", "Downloading", Some(50), Some(100)),
+            step("b", "Downloading", Some(0), Some(100)),
+            step("a", "Download complete", None, None),
+            step("b", "Downloading", Some(60), Some(100)),
+            step("b", "Extracting", Some(1), Some(100)),
+            step("b", "Pull complete", None, None),
+        ] {
+            shown.extend(layers.take(&step));
+        }
+        assert_eq!(shown, [50, 80, 100]);
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let check = |words: &str, expected: &str| {
+            let text = refusal("r.example/a:1", true, words).to_string();
+            assert!(text.contains(expected), "{words}: {text}");
+        };
+        check("manifest for r.example/a:1 not found: manifest unknown: manifest unknown", "check its name");
+        check("Head \"https://r.example/v2/\": no basic auth credentials", "docker login r.example");
+        check(
+            "Head \"https://r.example/v2/\": unauthorized: authentication required",
+            "refused the credentials",
+        );
+        check("Get \"https://r.example/v2/\": dial tcp: lookup r.example: no such host", "cannot be reached");
+        check(
+            "no matching manifest for linux/arm64/v8 in the manifest list entries",
+            "not made for this host",
+        );
+        check("write /var/lib/docker/tmp/x: no space left on device", "no space");
+        check("something new", "something new");
+    }
+}

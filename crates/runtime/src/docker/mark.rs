@@ -1,0 +1,153 @@
+//! How this DTMA's objects are known on an engine that others use too: by label, by name, and by what is on our own disk.
+//! An object for which the three do not agree is somebody else's, whatever its labels say.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use domain::ids::InstanceId;
+use domain::spec::InstanceSpec;
+
+use crate::error::RuntimeError;
+use crate::layout::Layout;
+use crate::process::private_directory;
+
+/// On everything that Berth makes.
+const MANAGED: &str = "berth.managed";
+/// Which DTMA made it.
+const DTMA: &str = "berth.dtma";
+/// Which instance a container is of.
+const INSTANCE: &str = "berth.instance";
+/// The generation of the spec that it was made for.
+const GENERATION: &str = "berth.generation";
+/// The text that was noted on our disk before this container was made.
+const RECORD: &str = "berth.record";
+
+/// The name of an instance's container.
+pub(super) fn name(instance: InstanceId) -> String {
+    format!("berth-{instance}")
+}
+
+/// This data directory's identity on engines; made at the first use.
+pub(super) fn identity(layout: &Layout) -> Result<String, RuntimeError> {
+    private_directory(&layout.data)?;
+    let path = layout.identity();
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() == 32 => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(RuntimeError::io("read", path)(error));
+        }
+        _ => {}
+    }
+    let identity = random()?;
+    write(&path, &identity)?;
+    Ok(identity)
+}
+
+/// The labels of what belongs to no single instance.
+pub(super) fn shared_labels(identity: &str) -> HashMap<String, String> {
+    [(MANAGED, "1"), (DTMA, identity)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Notes that a container is about to be made, and gives its labels.
+pub(super) fn record(
+    layout: &Layout,
+    identity: &str,
+    spec: &InstanceSpec,
+) -> Result<HashMap<String, String>, RuntimeError> {
+    let record = random()?;
+    write(&layout.container_record(spec.id), &record)?;
+    let mut labels = shared_labels(identity);
+    labels.insert(INSTANCE.to_owned(), spec.id.to_string());
+    labels.insert(GENERATION.to_owned(), spec.generation.to_string());
+    labels.insert(RECORD.to_owned(), record);
+    Ok(labels)
+}
+
+/// What is noted of an instance's container; `None` when there can be none.
+pub(super) fn recorded(layout: &Layout, instance: InstanceId) -> Result<Option<String>, RuntimeError> {
+    let path = layout.container_record(instance);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(RuntimeError::io("read", path)(error)),
+    }
+}
+
+/// Forgets the container, which is gone.
+pub(super) fn forget(layout: &Layout, instance: InstanceId) -> Result<(), RuntimeError> {
+    let path = layout.container_record(instance);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RuntimeError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the container of this name with these labels is the one that was noted.
+pub(super) fn is_ours(
+    instance: InstanceId,
+    identity: &str,
+    record: &str,
+    found_name: &str,
+    labels: &HashMap<String, String>,
+) -> bool {
+    let has = |label: &str, value: &str| labels.get(label).is_some_and(|found| found == value);
+    found_name.strip_prefix('/').unwrap_or(found_name) == name(instance)
+        && has(MANAGED, "1")
+        && has(DTMA, identity)
+        && has(INSTANCE, &instance.to_string())
+        && has(RECORD, record)
+}
+
+/// On disk before the engine is asked: what is made must be found again by a DTMA that knows nothing else.
+fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(RuntimeError::io("write", path))
+}
+
+/// 128 bits of chance in hexadecimal.
+fn random() -> Result<String, RuntimeError> {
+    let mut bytes = [0_u8; 16];
+    let source = Path::new("/dev/urandom");
+    fs::File::open(source)
+        .and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(RuntimeError::io("read", source))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_ours_when_name_labels_and_disk_agree() {
+        let id = InstanceId::generate();
+        let labels: HashMap<String, String> = [
+            (MANAGED, "1".to_owned()),
+            (DTMA, "me".to_owned()),
+            (INSTANCE, id.to_string()),
+            (RECORD, "noted".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let name = format!("/{}", name(id));
+        assert!(is_ours(id, "me", "noted", &name, &labels));
+        assert!(!is_ours(id, "another", "noted", &name, &labels), "of another DTMA");
+        assert!(!is_ours(id, "me", "later", &name, &labels), "made by hand, or before");
+        assert!(!is_ours(id, "me", "noted", "/postgres", &labels), "labels copied to another");
+        assert!(!is_ours(InstanceId::generate(), "me", "noted", &name, &labels), "of another instance");
+        for missing in [MANAGED, DTMA, INSTANCE, RECORD] {
+            let mut labels = labels.clone();
+            labels.remove(missing);
+            assert!(!is_ours(id, "me", "noted", &name, &labels), "without {missing}");
+        }
+    }
+}

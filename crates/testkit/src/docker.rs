@@ -1,0 +1,273 @@
+//! A Docker engine for tests: a private dockerd for each test process, with a network, containers and images that nobody
+//! else sees, and images made of single files, without a registry.
+//!
+//! It lives in network and mount namespaces of its own, so that neither its bridges and packet filters nor its containerd
+//! meet another engine's. It ends with the test process, however that ends, and takes its containers along.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{processes, wait};
+
+/// How long an engine may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Runs dockerd, again when it was killed, until the standard input ends. That is a pipe whose other end only the test
+/// process has. What dockerd leaves behind when it was killed is found by its directory and by its control group.
+const KEEPER: &str = r#"
+home=$1
+group=${home##*/}
+ip link set lo up
+mkdir -p /run/containerd
+mount -t tmpfs tmpfs /run/containerd
+(
+    while [ ! -e "$home/stop" ]; do
+        dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/docker.pid" \
+            --host "unix://$home/docker.sock" --cgroup-parent "/$group" --shutdown-timeout 5 --log-level warn </dev/null
+        sleep 0.1
+    done
+) &
+loop=$!
+cat >/dev/null
+touch "$home/stop"
+engine=$(cat "$home/docker.pid")
+kill "$engine"
+# A test may have stopped it where it was, and failed.
+kill -CONT "$engine"
+tries=0
+while kill -0 "$engine" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+kill -9 "$engine"
+wait $loop
+groups="/sys/fs/cgroup/$group /sys/fs/cgroup/*/$group"
+cat $(find $groups -name cgroup.procs) </dev/null | sort -u | while read -r pid; do kill -9 "$pid"; done
+for process in /proc/[0-9]*; do
+    tr '\0' ' ' <"$process/cmdline" | grep -q "^[a-z/0-9-]*containerd.*$home" && kill -9 "${process##*/}"
+done
+# What was killed lets go of its files in a moment.
+tries=0
+while [ -e "$home" ] && [ $tries -lt 50 ]; do
+    umount -R "$home"/data/*/*/merged "$home"/exec/netns/*
+    rm -rf "$home"
+    sleep 0.1
+    tries=$((tries + 1))
+done
+find $groups -depth -type d -exec rmdir {} ';'
+"#;
+
+/// The test process's engine; started at the first call.
+///
+/// # Panics
+/// When none can be started; the message says what to install.
+pub fn engine() -> &'static Docker {
+    static ENGINE: OnceLock<Docker> = OnceLock::new();
+    ENGINE.get_or_init(|| match Docker::start() {
+        Ok(docker) => docker,
+        Err(error) => panic!("{error:#}"),
+    })
+}
+
+/// A running engine. It ends when this is dropped, and when the process ends in whatever way.
+#[derive(Debug)]
+pub struct Docker {
+    home: PathBuf,
+    keeper: Child,
+}
+
+impl Docker {
+    /// Starts a dockerd and waits until it answers.
+    ///
+    /// # Errors
+    /// When Docker is not installed or does not start; the message has its last words.
+    pub fn start() -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "a private Docker engine needs root: run the tests as root"
+        );
+        ensure!(
+            ["/usr/bin/dockerd", "/usr/sbin/dockerd"].iter().any(|path| Path::new(path).exists()),
+            "Docker is not installed: run `apt-get install docker.io`"
+        );
+        let home = tempfile::Builder::new().prefix("berth-docker-").tempdir()?.keep();
+        let mut log = tempfile::tempfile()?;
+        let keeper = Command::new("unshare")
+            .args(["--net", "--mount", "/bin/sh", "-c", KEEPER, "sh"])
+            .arg(&home)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log.try_clone()?)
+            .current_dir(&home)
+            .process_group(0)
+            .spawn()
+            .context("`unshare` cannot be started")?;
+        let mut docker = Self { home, keeper };
+        let deadline = Instant::now() + PATIENCE;
+        while docker.request("GET", "/_ping", &[]).is_err() {
+            if docker.keeper.try_wait()?.is_some() || deadline < Instant::now() {
+                let mut said = String::new();
+                log.rewind()?;
+                log.read_to_string(&mut said)?;
+                bail!("dockerd does not answer:\n{said}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(docker)
+    }
+
+    /// The value of `DOCKER_HOST`.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.home.join("docker.sock").display())
+    }
+
+    /// Makes an image of files (path in the image, path here; all executable) with the changes of a Dockerfile, such as
+    /// `ENTRYPOINT ["/server"]`.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub fn image(&self, name: &str, files: &[(&str, &Path)], changes: &[&str]) {
+        let (repo, tag) = name.split_once(':').expect("a name with a tag");
+        let mut path = format!("/images/create?fromSrc=-&repo={repo}&tag={tag}");
+        for change in changes {
+            path = format!("{path}&changes={}", percent_encoded(change));
+        }
+        let mut archive = Vec::new();
+        for (target, source) in files {
+            let content = fs::read(source).expect("a file for the image");
+            archive.extend(tar_header(target, content.len()));
+            archive.extend_from_slice(&content);
+            archive.resize(archive.len().next_multiple_of(512), 0);
+        }
+        archive.resize(archive.len() + 1024, 0);
+        let (status, answer) = self.request("POST", &path, &archive).expect("the engine answers");
+        assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
+    }
+
+    /// Every container, running or not, as `GET /containers/json` has it.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub fn containers(&self) -> Vec<Value> {
+        let list = self.get("/containers/json?all=1").expect("the list of containers");
+        list.as_array().expect("an array").clone()
+    }
+
+    /// An object of the engine by its path; `None` when there is none.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        let (status, text) = self.request("GET", path, &[]).expect("the engine answers");
+        (status == 200).then(|| serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// Asks with a JSON body; the answer must be a success.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, text) =
+            self.request("POST", path, body.to_string().as_bytes()).expect("the engine answers");
+        assert!((200..300).contains(&status), "{path}: {status}: {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Removes something; it must be there.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn delete(&self, path: &str) {
+        let (status, text) = self.request("DELETE", path, &[]).expect("the engine answers");
+        assert!((200..300).contains(&status), "{path}: {status}: {text}");
+    }
+
+    /// The process id of dockerd.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    pub fn pid(&self) -> u32 {
+        wait::until("dockerd", || {
+            let pid = fs::read_to_string(self.home.join("docker.pid")).ok()?.trim().parse().ok()?;
+            processes::is_alive(pid).then_some(pid)
+        })
+    }
+
+    /// `kill -9` of dockerd; another one is started. Waits until that answers.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn crash(&self) {
+        let pid = self.pid();
+        processes::kill(pid);
+        wait::until("another dockerd", || (self.pid() != pid).then_some(()));
+        wait::until("its answer", || self.request("GET", "/_ping", &[]).ok());
+    }
+
+    /// Stops dockerd where it is (SIGSTOP), or lets it go on (SIGCONT).
+    pub fn freeze(&self, frozen: bool) {
+        processes::signal(self.pid(), if frozen { Signal::STOP } else { Signal::CONT });
+    }
+
+    /// HTTP/1.0, so that an answer ends with its connection and is in one piece.
+    fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<(u16, String)> {
+        let mut stream = UnixStream::connect(self.home.join("docker.sock"))?;
+        let kind = if path.starts_with("/images/create") { "application/x-tar" } else { "application/json" };
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        )?;
+        stream.write_all(body)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
+        let status = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((status, body.to_owned()))
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // The keeper ends once the engine has; there is nothing to do about one that does not.
+        let _ = self.keeper.wait();
+    }
+}
+
+/// The header of a file that everybody may execute, as POSIX has it (ustar).
+fn tar_header(path: &str, length: usize) -> [u8; 512] {
+    let mut header = [0; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, path.trim_start_matches('/'));
+    put(100, "0000755\0");
+    put(108, "0000000\0");
+    put(116, "0000000\0");
+    put(124, &format!("{length:011o}\0"));
+    put(136, "00000000000\0");
+    // The sum is made with spaces in its own place.
+    put(148, "        ");
+    put(156, "0");
+    put(257, "ustar\x0000");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded + &char::from(byte).to_string()
+        } else {
+            format!("{encoded}%{byte:02X}")
+        }
+    })
+}
