@@ -47,7 +47,9 @@ impl Listener {
     /// The port, of one that has one.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Tcp(listener) | Self::Both(listener) => listener.local_addr().ok().map(|address| address.port()),
+            Self::Tcp(listener) | Self::Both(listener) => {
+                listener.local_addr().ok().map(|address| address.port())
+            }
             Self::Unix(_) => None,
         }
     }
