@@ -56,7 +56,7 @@ done
 # What was killed lets go of its files in a moment.
 tries=0
 while [ -e "$home" ] && [ $tries -lt 50 ]; do
-    umount -R "$home"/data/*/*/merged "$home"/exec/netns/*
+    umount -R "$home/data" "$home"/exec/netns/*
     rm -rf "$home"
     sleep 0.1
     tries=$((tries + 1))
