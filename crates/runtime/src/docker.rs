@@ -26,7 +26,7 @@ use std::sync::Arc;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::spec::InstanceSpec;
-use domain::status::Protection;
+use domain::status::{Confinement, Protection};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::RuntimeError;
@@ -141,6 +141,14 @@ impl Runtime for DockerRuntime {
 
     fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
         Box::pin(self.kill(instance))
+    }
+
+    fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement> {
+        if self.is_contained(&spec.package) {
+            Some(body::confinement(spec))
+        } else {
+            self.process.confinement(spec)
+        }
     }
 
     fn protections(&self) -> Vec<Protection> {

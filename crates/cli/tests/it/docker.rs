@@ -65,7 +65,14 @@ fn an_image_answers_and_survives_its_dtma_and_its_shim() {
     let found = container(docker, &platform, "stdio");
     let shown = found.to_string();
     assert!(!shown.contains("hush-hush"), "a secret is shown: {shown}");
-    assert_eq!(platform.json(&["status", "stdio"])["digest"], found["Image"]);
+    let status = platform.json(&["status", "stdio"]);
+    assert_eq!(status["digest"], found["Image"]);
+    assert_eq!(
+        (&status["confinement"]["runtime"], &status["confinement"]["profile"]),
+        (&json!("docker"), &json!("strict"))
+    );
+    let status = platform.ok(&["status", "stdio"]);
+    assert!(status.contains("1024 MiB of memory, 2 cores, 512 processes, 4096 open files"), "{status}");
     let host = &found["HostConfig"];
     assert_eq!(host["CapDrop"], json!(["ALL"]));
     assert_eq!(host["SecurityOpt"], json!(["no-new-privileges:true"]));
