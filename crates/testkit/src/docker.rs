@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -169,6 +170,20 @@ impl Docker {
         (status == 200).then(|| serde_json::from_str(&text).expect("JSON"))
     }
 
+    /// Pushes an image; `None` when its registry does not take it.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub fn push(&self, name: &str, tag: &str, (user, password): (&str, &str)) -> Option<()> {
+        let login = serde_json::json!({"username": user, "password": password}).to_string();
+        let login = base64::engine::general_purpose::URL_SAFE.encode(login);
+        let path = format!("/images/{name}/push?tag={tag}");
+        let (status, text) = self
+            .request_with("POST", &path, &format!("X-Registry-Auth: {login}\r\n"), &[])
+            .expect("the engine answers");
+        (status == 200 && !text.contains("errorDetail")).then_some(())
+    }
+
     /// Asks with a JSON body; the answer must be a success.
     ///
     /// # Panics
@@ -218,12 +233,16 @@ impl Docker {
 
     /// HTTP/1.0, so that an answer ends with its connection and is in one piece.
     fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<(u16, String)> {
+        self.request_with(method, path, "", body)
+    }
+
+    fn request_with(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(u16, String)> {
         let mut stream = UnixStream::connect(self.home.join("docker.sock"))?;
         let kind = if path.starts_with("/images/create") { "application/x-tar" } else { "application/json" };
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{headers}\r\n"
         )?;
         stream.write_all(body)?;
         let mut answer = Vec::new();

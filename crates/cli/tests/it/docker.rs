@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testkit::docker::{Docker, engine};
 use testkit::platform::Platform;
+use testkit::registry::Registry;
 use testkit::{processes, wait};
 
 use crate::BERTH;
@@ -264,4 +265,45 @@ fn images_that_cannot_run_say_why() {
     assert_eq!(docker.containers().len(), 1);
     remove(&platform, "said");
     assert_eq!(docker.containers(), Vec::<Value>::new(), "nothing is left of any of them");
+}
+
+#[test]
+fn images_are_pulled_with_and_without_credentials() {
+    let docker = engine();
+    let (open, closed) = (Registry::start(docker, 5000, false), Registry::start(docker, 5001, true));
+    let entry = r#"ENTRYPOINT ["/fixture"]"#;
+    docker.image("pulled:1", &[("/fixture", &fixture())], &[entry]);
+    let (public, private) = (open.take(docker, "pulled:1"), closed.take(docker, "pulled:1"));
+    docker.delete("/images/pulled:1");
+    // Where `docker login` keeps what it was told.
+    let home = tempfile::tempdir().unwrap();
+    let environment = [("DOCKER_HOST", docker.host()), ("DOCKER_CONFIG", home.path().display().to_string())];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let platform = Platform::start_in(BERTH, &[], &environment);
+    let refused = |server: &str, words: &str| {
+        platform.ok(&["deploy", server, "--name", "refused"]);
+        let seen = platform.wait_for("refused", "error_install");
+        let message = seen["message"].as_str().unwrap_or_default();
+        assert!(message.contains(words), "{server}: {message}");
+        remove(&platform, "refused");
+    };
+    let log_in = |login: &str| {
+        let file = json!({"auths": {"127.0.0.1:5001": {"auth": login}}});
+        std::fs::write(home.path().join("config.json"), file.to_string()).unwrap();
+    };
+
+    platform.ok(&["deploy", &format!("oci:{public}"), "--name", "public", "--wait"]);
+    answers(&platform, "public");
+    let image = docker.get(&format!("/images/{public}/json")).expect("it was pulled");
+    let digest = platform.json(&["status", "public"])["digest"].as_str().expect("a digest").to_owned();
+    assert_eq!(image["RepoDigests"], json!([format!("127.0.0.1:5000/pulled@{digest}")]));
+    refused("oci:127.0.0.1:5000/pulled:2", "check its name");
+
+    let private = format!("oci:{private}");
+    refused(&private, "wants credentials");
+    log_in("bWU6d3Jvbmc=");
+    refused(&private, "refused the credentials");
+    log_in("bWU6cmlnaHQ=");
+    platform.ok(&["deploy", &private, "--name", "private", "--wait"]);
+    answers(&platform, "private");
 }
