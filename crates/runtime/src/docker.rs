@@ -56,7 +56,9 @@ pub struct DockerRuntime {
     identity: String,
     /// Where the binary lies for containers; copied at the first start of one.
     binary: OnceCell<PathBuf>,
+    /// What the engine's host is; it does not change.
     cores: OnceCell<u16>,
+    platform: OnceCell<images::Platform>,
     /// One network is made, not two of one name.
     network: Mutex<()>,
 }
@@ -81,6 +83,7 @@ impl DockerRuntime {
             identity,
             binary: OnceCell::new(),
             cores: OnceCell::new(),
+            platform: OnceCell::new(),
             network: Mutex::default(),
         })
     }

@@ -140,15 +140,26 @@ impl Docker {
         for change in changes {
             path = format!("{path}&changes={}", percent_encoded(change));
         }
-        let mut archive = Vec::new();
-        for (target, source) in files {
-            let content = fs::read(source).expect("a file for the image");
-            archive.extend(tar_header(target, content.len()));
-            archive.extend_from_slice(&content);
-            archive.resize(archive.len().next_multiple_of(512), 0);
-        }
-        archive.resize(archive.len() + 1024, 0);
+        let files =
+            files.iter().map(|(target, source)| (*target, fs::read(source).expect("a file for the image")));
+        let archive = tar(files);
         let (status, answer) = self.request("POST", &path, &archive).expect("the engine answers");
+        assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
+    }
+
+    /// Loads an empty image for another kind of machine, such as `riscv64`.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub fn foreign_image(&self, name: &str, architecture: &str) {
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": []},
+            "config": {"Entrypoint": ["/server"]},
+        });
+        let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [name], "Layers": []}]);
+        let files = [("config.json", config), ("manifest.json", manifest)];
+        let archive = tar(files.map(|(path, content)| (path, content.to_string().into_bytes())));
+        let (status, answer) = self.request("POST", "/images/load", &archive).expect("the engine answers");
         assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
     }
 
@@ -238,7 +249,11 @@ impl Docker {
 
     fn request_with(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(u16, String)> {
         let mut stream = UnixStream::connect(self.home.join("docker.sock"))?;
-        let kind = if path.starts_with("/images/create") { "application/x-tar" } else { "application/json" };
+        let kind = if ["/images/create", "/images/load"].iter().any(|tar| path.starts_with(tar)) {
+            "application/x-tar"
+        } else {
+            "application/json"
+        };
         let length = body.len();
         write!(
             stream,
@@ -260,6 +275,17 @@ impl Drop for Docker {
         // The keeper ends once the engine has; there is nothing to do about one that does not.
         let _ = self.keeper.wait();
     }
+}
+
+fn tar<'a>(files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (path, content) in files {
+        archive.extend(tar_header(path, content.len()));
+        archive.extend(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
 }
 
 /// The header of a file that everybody may execute, as POSIX has it (ustar).

@@ -245,6 +245,7 @@ fn a_hanging_engine_is_told_and_outlasted() {
 fn images_that_cannot_run_say_why() {
     let docker = engine();
     docker.image("silent:1", &[("/fixture", &fixture())], &[]);
+    docker.foreign_image("foreign:1", "riscv64");
     docker.image("broken:1", &[], &[r#"ENTRYPOINT ["/nothing"]"#]);
     let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", &docker.host())]);
     let check = |server: &str, further: &[&str], status: &str, words: &str| {
@@ -255,6 +256,7 @@ fn images_that_cannot_run_say_why() {
         remove(&platform, "wrong");
     };
     check("oci:silent:1", &[], "error_install", "neither entry point nor command");
+    check("oci:foreign:1", &[], "error_install", "is for linux/riscv64, this host is linux/");
     check("oci:broken:1", &[], "error_runtime", "/nothing");
     // A name without a registry that can be reached.
     check("oci:nothing.invalid/no/such:1", &[], "error_install", "nothing.invalid cannot be reached");
@@ -306,4 +308,53 @@ fn images_are_pulled_with_and_without_credentials() {
     log_in("bWU6cmlnaHQ=");
     platform.ok(&["deploy", &private, "--name", "private", "--wait"]);
     answers(&platform, "private");
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_told_and_awaited() {
+    let docker = engine();
+    docker.image("stdio:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#]);
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("docker.sock");
+    let host = format!("unix://{}", socket.display());
+    let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", &host)]);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio"]);
+    let seen = platform.wait_for("stdio", "error_runtime");
+    let words = seen["message"].as_str().expect("a message");
+    assert!(
+        words.contains("no Docker engine answers") && words.contains("systemctl start docker"),
+        "{words}"
+    );
+    let own = docker.host();
+    std::os::unix::fs::symlink(own.strip_prefix("unix://").expect("a socket"), &socket).unwrap();
+    platform.wait_for("stdio", "running");
+    answers(&platform, "stdio");
+
+    // Another machine's engine would mount what lies there.
+    let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", "tcp://10.0.0.1:2375")]);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio"]);
+    let seen = platform.wait_for("stdio", "error_install");
+    assert!(seen["message"].as_str().expect("a message").contains("`tcp://10.0.0.1:2375`"), "{seen}");
+}
+
+#[test]
+fn orphans_in_a_container_are_reaped() {
+    let docker = engine();
+    let dir = tempfile::tempdir().unwrap();
+    let server = dir.path().join("orphans");
+    std::fs::create_dir(&server).unwrap();
+    std::fs::copy(fixture(), server.join("fixture")).unwrap();
+    let script = "#!/bin/sh\nfor i in 1 2 3 4 5; do (true &); done\nexec \"${0%/*}/fixture\"\n";
+    std::fs::write(server.join("orphans"), script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(server.join("orphans"), executable).unwrap();
+    let platform = platform(docker);
+    let server = format!("file:{}", server.display());
+    platform.ok(&["deploy", &server, "--name", "orphans", "--mode", "shared", "--wait"]);
+    answers(&platform, "orphans");
+    let init = init_of(&container(docker, &platform, "orphans"));
+    wait::until("the server alone", || {
+        let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
+        (children.split_whitespace().count() == 1).then_some(())
+    });
 }
