@@ -7,7 +7,7 @@ use domain::ids::{CatalogEntryId, InstanceId};
 use domain::names::{EnvironmentName, InstanceName};
 use domain::secret::{self, Secrets};
 use domain::spec::{DesiredState, Limits};
-use domain::status::{InstanceMetrics, InstanceStatus, Progress};
+use domain::status::{Confinement, InstanceMetrics, InstanceStatus, Progress};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,9 @@ pub struct Instance {
     /// The MCP revision the server speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
+    /// In what it runs on its host, as its DTMA said; absent for a server that runs elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<Box<Confinement>>,
     /// Times the server was started again after it ended by itself.
     pub restarts: u64,
     /// The settings it was deployed with, secrets not among them.

@@ -84,6 +84,15 @@ pub enum Profile {
     Standard,
 }
 
+impl std::fmt::Display for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Strict => "strict",
+            Self::Standard => "standard",
+        })
+    }
+}
+
 /// What an instance may reach on the network.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "egress", rename_all = "kebab-case", deny_unknown_fields)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::Profile;
 use crate::ids::{EnvironmentId, InstanceId};
 use crate::spec::InstanceSpec;
 use crate::time::Timestamp;
@@ -78,6 +79,26 @@ pub struct Progress {
     pub percent: Option<u8>,
 }
 
+/// In what an instance runs on its host, and what it may use there at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Confinement {
+    /// `docker`, a container; `process`, a sandboxed process.
+    pub runtime: String,
+    /// How much a container may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// Memory: of a container in all, of a sandbox for each process. Absent: as much as there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Open files of each process.
+    pub open_files: u64,
+    /// Cores. Absent: all there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u16>,
+}
+
 /// What one instance is, as its DTMA sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct InstanceReport {
@@ -105,6 +126,9 @@ pub struct InstanceReport {
     /// The MCP revision that the server speaks, as it told the probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
+    /// In what it runs; absent for a server that runs elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<Confinement>,
     /// How often the server was started again after it ended by itself.
     #[serde(default)]
     pub restarts: u64,

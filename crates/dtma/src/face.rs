@@ -83,6 +83,7 @@ impl Face {
             digest: None,
             server_name: None,
             protocol_version: None,
+            confinement: None,
             restarts: 0,
             since: crate::instance::now(),
             metrics: None,

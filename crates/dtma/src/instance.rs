@@ -478,6 +478,7 @@ impl Instance {
                 report.server_name = Some(name.clone());
                 report.protocol_version = Some(revision.clone());
             }
+            report.confinement = self.shared.runtime.confinement(spec);
             if let Some(installed) = &self.record.installed {
                 report.version.clone_from(&installed.version);
                 report.digest.clone_from(&installed.digest);

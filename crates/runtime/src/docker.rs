@@ -27,7 +27,7 @@ use std::sync::Arc;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::spec::InstanceSpec;
-use domain::status::Protection;
+use domain::status::{Confinement, Protection};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::RuntimeError;
@@ -57,7 +57,9 @@ pub struct DockerRuntime {
     identity: String,
     /// Where the binary lies for containers; copied at the first start of one.
     binary: OnceCell<PathBuf>,
+    /// What the engine's host is; it does not change.
     cores: OnceCell<u16>,
+    platform: OnceCell<images::Platform>,
     /// One network is made, not two of one name.
     network: Mutex<()>,
 }
@@ -82,6 +84,7 @@ impl DockerRuntime {
             identity,
             binary: OnceCell::new(),
             cores: OnceCell::new(),
+            platform: OnceCell::new(),
             network: Mutex::default(),
         })
     }
@@ -142,6 +145,14 @@ impl Runtime for DockerRuntime {
 
     fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
         Box::pin(self.kill(instance))
+    }
+
+    fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement> {
+        if self.is_contained(&spec.package) {
+            Some(body::confinement(spec))
+        } else {
+            self.process.confinement(spec)
+        }
     }
 
     fn protections(&self) -> Vec<Protection> {

@@ -84,7 +84,7 @@ pub enum RuntimeError {
     },
     /// A container image on a host whose runtime starts processes.
     #[error(
-        "`{image}` is a container image, and this host runs no containers: start its DTMA with `--runtime docker`"
+        "`{image}` is a container image, and this host's DTMA runs with `--runtime process`: start it with `--runtime auto`"
     )]
     NeedsDocker {
         /// The image.

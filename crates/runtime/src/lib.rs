@@ -24,7 +24,7 @@ use std::pin::Pin;
 
 use domain::ids::InstanceId;
 use domain::spec::InstanceSpec;
-use domain::status::{Progress, Protection};
+use domain::status::{Confinement, Progress, Protection};
 use tokio::sync::oneshot;
 
 use crate::error::RuntimeError;
@@ -58,6 +58,9 @@ pub trait Runtime: Debug + Send + Sync {
     /// Kills the instance's shim, if it lives, and every process that a dead one left behind; returns when they
     /// are gone. Does nothing when there is nothing, and never touches a process of anybody else.
     fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>>;
+
+    /// In what an instance runs here; `None` for a server that runs elsewhere.
+    fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement>;
 
     /// What servers are protected with on this host, tried for real once.
     fn protections(&self) -> Vec<Protection>;

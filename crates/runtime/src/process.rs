@@ -12,7 +12,7 @@ use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{Link, ShimConfig};
 use domain::spec::InstanceSpec;
-use domain::status::Protection;
+use domain::status::{Confinement, Protection};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::sync::{Mutex, oneshot};
@@ -266,6 +266,20 @@ impl Runtime for ProcessRuntime {
             tokio::task::spawn_blocking(move || leftovers::kill(&layout, instance))
                 .await
                 .map_err(|e| RuntimeError::io("clear away what is left in", path)(e.into()))?
+        })
+    }
+
+    fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement> {
+        if let Package::Remote { .. } = &spec.package {
+            return None;
+        }
+        Some(Confinement {
+            runtime: "process".to_owned(),
+            profile: None,
+            memory_mib: spec.limits.memory_mib,
+            processes: spec.limits.processes.unwrap_or(PROCESSES),
+            open_files: spec.limits.open_files.unwrap_or(OPEN_FILES),
+            cores: None,
         })
     }
 

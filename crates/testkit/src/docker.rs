@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -56,7 +57,7 @@ done
 # What was killed lets go of its files in a moment.
 tries=0
 while [ -e "$home" ] && [ $tries -lt 50 ]; do
-    umount -R "$home"/data/*/*/merged "$home"/exec/netns/*
+    umount -R "$home/data" "$home"/exec/netns/*
     rm -rf "$home"
     sleep 0.1
     tries=$((tries + 1))
@@ -139,15 +140,26 @@ impl Docker {
         for change in changes {
             path = format!("{path}&changes={}", percent_encoded(change));
         }
-        let mut archive = Vec::new();
-        for (target, source) in files {
-            let content = fs::read(source).expect("a file for the image");
-            archive.extend(tar_header(target, content.len()));
-            archive.extend_from_slice(&content);
-            archive.resize(archive.len().next_multiple_of(512), 0);
-        }
-        archive.resize(archive.len() + 1024, 0);
+        let files =
+            files.iter().map(|(target, source)| (*target, fs::read(source).expect("a file for the image")));
+        let archive = tar(files);
         let (status, answer) = self.request("POST", &path, &archive).expect("the engine answers");
+        assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
+    }
+
+    /// Loads an empty image for another kind of machine, such as `riscv64`.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub fn foreign_image(&self, name: &str, architecture: &str) {
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": []},
+            "config": {"Entrypoint": ["/server"]},
+        });
+        let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [name], "Layers": []}]);
+        let files = [("config.json", config), ("manifest.json", manifest)];
+        let archive = tar(files.map(|(path, content)| (path, content.to_string().into_bytes())));
+        let (status, answer) = self.request("POST", "/images/load", &archive).expect("the engine answers");
         assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
     }
 
@@ -167,6 +179,20 @@ impl Docker {
     pub fn get(&self, path: &str) -> Option<Value> {
         let (status, text) = self.request("GET", path, &[]).expect("the engine answers");
         (status == 200).then(|| serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// Pushes an image; `None` when its registry does not take it.
+    ///
+    /// # Panics
+    /// When the engine does not answer.
+    pub fn push(&self, name: &str, tag: &str, (user, password): (&str, &str)) -> Option<()> {
+        let login = serde_json::json!({"username": user, "password": password}).to_string();
+        let login = base64::engine::general_purpose::URL_SAFE.encode(login);
+        let path = format!("/images/{name}/push?tag={tag}");
+        let (status, text) = self
+            .request_with("POST", &path, &format!("X-Registry-Auth: {login}\r\n"), &[])
+            .expect("the engine answers");
+        (status == 200 && !text.contains("errorDetail")).then_some(())
     }
 
     /// Asks with a JSON body; the answer must be a success.
@@ -218,12 +244,20 @@ impl Docker {
 
     /// HTTP/1.0, so that an answer ends with its connection and is in one piece.
     fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<(u16, String)> {
+        self.request_with(method, path, "", body)
+    }
+
+    fn request_with(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(u16, String)> {
         let mut stream = UnixStream::connect(self.home.join("docker.sock"))?;
-        let kind = if path.starts_with("/images/create") { "application/x-tar" } else { "application/json" };
+        let kind = if ["/images/create", "/images/load"].iter().any(|tar| path.starts_with(tar)) {
+            "application/x-tar"
+        } else {
+            "application/json"
+        };
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{headers}\r\n"
         )?;
         stream.write_all(body)?;
         let mut answer = Vec::new();
@@ -241,6 +275,17 @@ impl Drop for Docker {
         // The keeper ends once the engine has; there is nothing to do about one that does not.
         let _ = self.keeper.wait();
     }
+}
+
+fn tar<'a>(files: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (path, content) in files {
+        archive.extend(tar_header(path, content.len()));
+        archive.extend(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
 }
 
 /// The header of a file that everybody may execute, as POSIX has it (ustar).

@@ -13,4 +13,5 @@ pub mod mcp;
 pub mod platform;
 pub mod postgres;
 pub mod processes;
+pub mod registry;
 pub mod wait;

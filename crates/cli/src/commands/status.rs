@@ -2,7 +2,7 @@
 
 use api::instances::Instance;
 use domain::spec::DesiredState;
-use domain::status::{InstanceMetrics, InstanceStatus};
+use domain::status::{Confinement, InstanceMetrics, InstanceStatus};
 
 use super::instances::to_the_second;
 use crate::client::Client;
@@ -50,6 +50,13 @@ fn facts(instance: &Instance) -> String {
         ("protocol", &instance.protocol_version),
     ];
     lines.extend(optional.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key, value))));
+    if let Some(confinement) = &instance.confinement {
+        lines.push(("runtime", confinement.runtime.clone()));
+        if let Some(profile) = confinement.profile {
+            lines.push(("profile", profile.to_string()));
+        }
+        lines.push(("limits", limits(confinement)));
+    }
     lines.push(("restarts", instance.restarts.to_string()));
     if let Some(metrics) = &instance.metrics {
         lines.extend(usage(metrics));
@@ -93,6 +100,15 @@ fn bytes(count: u64) -> String {
     };
     let tenths = (u128::from(count) * 10) >> shift;
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+fn limits(confinement: &Confinement) -> String {
+    let mut words = vec![];
+    words.extend(confinement.memory_mib.map(|mib| format!("{mib} MiB of memory")));
+    words.extend(confinement.cores.map(|cores| format!("{cores} cores")));
+    words.push(format!("{} processes", confinement.processes));
+    words.push(format!("{} open files", confinement.open_files));
+    words.join(", ")
 }
 
 /// What its owner may want to do next; nothing while it changes by itself.

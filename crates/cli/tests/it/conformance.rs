@@ -29,15 +29,21 @@ pub(crate) fn fixture() -> PathBuf {
 /// `way` is how the fixture is reached, `era` what it speaks. Calls go through gateway, DTMA and shim, as to another host.
 #[track_caller]
 fn check(way: &str, era: &str, wires: &[Wire]) {
+    check_in(way, era, wires, &format!("file:{}", fixture().display()), &[]);
+}
+
+/// As [`check`], for what is named `server`, with further variables in the platform's environment.
+#[track_caller]
+fn check_in(way: &str, era: &str, wires: &[Wire], server: &str, environment: &[(&str, &str)]) {
     let mut loopback = Loopback::listen();
     // What the suite sends as its origin is the address that it knows.
-    let platform = Platform::start_with(BERTH, &["--reach", "dtma", "--allow-origin", &loopback.url()]);
+    let arguments = ["--reach", "dtma", "--allow-origin", &loopback.url()];
+    let platform = Platform::start_in(BERTH, &arguments, environment);
     let address = platform.url().strip_prefix("http://").expect("plain HTTP on loopback");
     loopback.lead(address.parse().expect("an address"), platform.token());
-    let server = format!("file:{}", fixture().display());
     let mut deploy = vec![
         "deploy",
-        &server,
+        server,
         "--name",
         "fixture",
         "--wait",
@@ -88,4 +94,11 @@ fn a_legacy_server_over_http_conforms() {
 #[test]
 fn a_modern_server_over_http_conforms() {
     check("http", "modern", &WIRES);
+}
+
+#[test]
+fn a_server_in_a_container_conforms() {
+    let docker = testkit::docker::engine();
+    docker.image("conformance:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#, "USER 65534"]);
+    check_in("stdio", "dual", &WIRES, "oci:conformance:1", &[("DOCKER_HOST", &docker.host())]);
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testkit::docker::{Docker, engine};
 use testkit::platform::Platform;
+use testkit::registry::Registry;
 use testkit::{processes, wait};
 
 use crate::BERTH;
@@ -65,7 +66,14 @@ fn an_image_answers_and_survives_its_dtma_and_its_shim() {
     let found = container(docker, &platform, "stdio");
     let shown = found.to_string();
     assert!(!shown.contains("hush-hush"), "a secret is shown: {shown}");
-    assert_eq!(platform.json(&["status", "stdio"])["digest"], found["Image"]);
+    let status = platform.json(&["status", "stdio"]);
+    assert_eq!(status["digest"], found["Image"]);
+    assert_eq!(
+        (&status["confinement"]["runtime"], &status["confinement"]["profile"]),
+        (&json!("docker"), &json!("strict"))
+    );
+    let status = platform.ok(&["status", "stdio"]);
+    assert!(status.contains("1024 MiB of memory, 2 cores, 512 processes, 4096 open files"), "{status}");
     let host = &found["HostConfig"];
     assert_eq!(host["CapDrop"], json!(["ALL"]));
     assert_eq!(host["SecurityOpt"], json!(["no-new-privileges:true"]));
@@ -237,6 +245,7 @@ fn a_hanging_engine_is_told_and_outlasted() {
 fn images_that_cannot_run_say_why() {
     let docker = engine();
     docker.image("silent:1", &[("/fixture", &fixture())], &[]);
+    docker.foreign_image("foreign:1", "riscv64");
     docker.image("broken:1", &[], &[r#"ENTRYPOINT ["/nothing"]"#]);
     let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", &docker.host())]);
     let check = |server: &str, further: &[&str], status: &str, words: &str| {
@@ -247,6 +256,7 @@ fn images_that_cannot_run_say_why() {
         remove(&platform, "wrong");
     };
     check("oci:silent:1", &[], "error_install", "neither entry point nor command");
+    check("oci:foreign:1", &[], "error_install", "is for linux/riscv64, this host is linux/");
     check("oci:broken:1", &[], "error_runtime", "/nothing");
     // A name without a registry that can be reached.
     check("oci:nothing.invalid/no/such:1", &[], "error_install", "nothing.invalid cannot be reached");
@@ -257,4 +267,94 @@ fn images_that_cannot_run_say_why() {
     assert_eq!(docker.containers().len(), 1);
     remove(&platform, "said");
     assert_eq!(docker.containers(), Vec::<Value>::new(), "nothing is left of any of them");
+}
+
+#[test]
+fn images_are_pulled_with_and_without_credentials() {
+    let docker = engine();
+    let (open, closed) = (Registry::start(docker, 5000, false), Registry::start(docker, 5001, true));
+    let entry = r#"ENTRYPOINT ["/fixture"]"#;
+    docker.image("pulled:1", &[("/fixture", &fixture())], &[entry]);
+    let (public, private) = (open.take(docker, "pulled:1"), closed.take(docker, "pulled:1"));
+    docker.delete("/images/pulled:1");
+    // Where `docker login` keeps what it was told.
+    let home = tempfile::tempdir().unwrap();
+    let environment = [("DOCKER_HOST", docker.host()), ("DOCKER_CONFIG", home.path().display().to_string())];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let platform = Platform::start_in(BERTH, &[], &environment);
+    let refused = |server: &str, words: &str| {
+        platform.ok(&["deploy", server, "--name", "refused"]);
+        let seen = platform.wait_for("refused", "error_install");
+        let message = seen["message"].as_str().unwrap_or_default();
+        assert!(message.contains(words), "{server}: {message}");
+        remove(&platform, "refused");
+    };
+    let log_in = |login: &str| {
+        let file = json!({"auths": {"127.0.0.1:5001": {"auth": login}}});
+        std::fs::write(home.path().join("config.json"), file.to_string()).unwrap();
+    };
+
+    platform.ok(&["deploy", &format!("oci:{public}"), "--name", "public", "--wait"]);
+    answers(&platform, "public");
+    let image = docker.get(&format!("/images/{public}/json")).expect("it was pulled");
+    let digest = platform.json(&["status", "public"])["digest"].as_str().expect("a digest").to_owned();
+    assert_eq!(image["RepoDigests"], json!([format!("127.0.0.1:5000/pulled@{digest}")]));
+    refused("oci:127.0.0.1:5000/pulled:2", "check its name");
+
+    let private = format!("oci:{private}");
+    refused(&private, "wants credentials");
+    log_in("bWU6d3Jvbmc=");
+    refused(&private, "refused the credentials");
+    log_in("bWU6cmlnaHQ=");
+    platform.ok(&["deploy", &private, "--name", "private", "--wait"]);
+    answers(&platform, "private");
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_told_and_awaited() {
+    let docker = engine();
+    docker.image("stdio:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#]);
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("docker.sock");
+    let host = format!("unix://{}", socket.display());
+    let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", &host)]);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio"]);
+    let seen = platform.wait_for("stdio", "error_runtime");
+    let words = seen["message"].as_str().expect("a message");
+    assert!(
+        words.contains("no Docker engine answers") && words.contains("systemctl start docker"),
+        "{words}"
+    );
+    let own = docker.host();
+    std::os::unix::fs::symlink(own.strip_prefix("unix://").expect("a socket"), &socket).unwrap();
+    platform.wait_for("stdio", "running");
+    answers(&platform, "stdio");
+
+    // Another machine's engine would mount what lies there.
+    let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", "tcp://10.0.0.1:2375")]);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio"]);
+    let seen = platform.wait_for("stdio", "error_install");
+    assert!(seen["message"].as_str().expect("a message").contains("`tcp://10.0.0.1:2375`"), "{seen}");
+}
+
+#[test]
+fn orphans_in_a_container_are_reaped() {
+    let docker = engine();
+    let dir = tempfile::tempdir().unwrap();
+    let server = dir.path().join("orphans");
+    std::fs::create_dir(&server).unwrap();
+    std::fs::copy(fixture(), server.join("fixture")).unwrap();
+    let script = "#!/bin/sh\nfor i in 1 2 3 4 5; do (true &); done\nexec \"${0%/*}/fixture\"\n";
+    std::fs::write(server.join("orphans"), script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(server.join("orphans"), executable).unwrap();
+    let platform = platform(docker);
+    let server = format!("file:{}", server.display());
+    platform.ok(&["deploy", &server, "--name", "orphans", "--mode", "shared", "--wait"]);
+    answers(&platform, "orphans");
+    let init = init_of(&container(docker, &platform, "orphans"));
+    wait::until("the server alone", || {
+        let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
+        (children.split_whitespace().count() == 1).then_some(())
+    });
 }

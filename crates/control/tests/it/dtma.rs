@@ -108,6 +108,7 @@ pub(crate) fn report_of(
         digest: None,
         server_name: None,
         protocol_version: None,
+        confinement: None,
         restarts: 0,
         since: SystemTime::now().into(),
         metrics: None,

@@ -15,7 +15,7 @@ use domain::ids::InstanceId;
 use domain::secret::Secrets;
 use domain::shim::{KEY_HEADER, MCP_PATH, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
-use domain::status::{Progress, Protection};
+use domain::status::{Confinement, Progress, Protection};
 use domain::time::Timestamp;
 use futures_util::StreamExt as _;
 use http::StatusCode;
@@ -215,6 +215,10 @@ impl Runtime for Machine {
             self.kill_shim(instance).await;
             Ok(())
         })
+    }
+
+    fn confinement(&self, _spec: &InstanceSpec) -> Option<Confinement> {
+        None
     }
 
     fn protections(&self) -> Vec<Protection> {

@@ -8,7 +8,8 @@ use bollard::models::{
     RestartPolicy, RestartPolicyNameEnum,
 };
 use domain::container::{Egress, Profile};
-use domain::spec::{InstanceSpec, Limits};
+use domain::spec::InstanceSpec;
+use domain::status::Confinement;
 
 use super::handover;
 use crate::config::{OPEN_FILES, PROCESSES};
@@ -30,8 +31,10 @@ const MEMORY_MIB: u64 = 1024;
 const LEAST_MEMORY_MIB: u64 = 16;
 /// Fewer processes are not enough for the shim and any server.
 const FEWEST_PROCESSES: u64 = 8;
-/// Of all cores together, in billionths of one.
-const NANO_CPUS: i64 = 2_000_000_000;
+/// Cores, as far as there are so many.
+const CORES: u16 = 2;
+/// What the engine counts cores in.
+const NANO: i64 = 1_000_000_000;
 /// What is written to `/tmp` counts as memory.
 const TMP: &str = "rw,nosuid,nodev,mode=1777,size=256m";
 /// What the shim itself writes is little.
@@ -59,6 +62,19 @@ pub(super) fn check(spec: &InstanceSpec) -> Result<(), RuntimeError> {
 pub(super) fn profile(spec: &InstanceSpec) -> Profile {
     let otherwise = if spec.launch.container.is_some() { Profile::Standard } else { Profile::Strict };
     spec.launch.profile.unwrap_or(otherwise)
+}
+
+/// What the body enforces, for people.
+pub(super) fn confinement(spec: &InstanceSpec) -> Confinement {
+    let limits = &spec.limits;
+    Confinement {
+        runtime: "docker".to_owned(),
+        profile: Some(profile(spec)),
+        memory_mib: Some(limits.memory_mib.unwrap_or(MEMORY_MIB)),
+        processes: limits.processes.unwrap_or(PROCESSES),
+        open_files: limits.open_files.unwrap_or(OPEN_FILES),
+        cores: Some(CORES),
+    }
 }
 
 /// What a container is made of, beside its instance's spec.
@@ -110,10 +126,10 @@ pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody
 }
 
 fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: String, cores: u16) -> HostConfig {
-    let Limits { memory_mib, processes, open_files, .. } = spec.limits;
+    let Confinement { memory_mib, processes, open_files, .. } = confinement(spec);
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let memory = signed(memory_mib.unwrap_or(MEMORY_MIB).saturating_mul(1 << 20));
-    let files = signed(open_files.unwrap_or(OPEN_FILES));
+    let files = signed(open_files);
     let limit = |name: &str, value| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(value),
@@ -132,9 +148,9 @@ fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: String, cores: 
         init: Some(false),
         memory: Some(memory),
         memory_swap: Some(memory),
-        pids_limit: Some(signed(processes.unwrap_or(PROCESSES))),
+        pids_limit: Some(signed(processes)),
         // More than there are is refused by the engine.
-        nano_cpus: Some(NANO_CPUS.min(i64::from(cores) * 1_000_000_000)),
+        nano_cpus: Some(i64::from(CORES.min(cores)) * NANO),
         ulimits: Some(vec![limit("nofile", files), limit("core", 0)]),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),

@@ -131,24 +131,35 @@ impl DockerRuntime {
 
     /// An image of another kind of machine would start and fail with `exec format error`, or by emulation crawl.
     async fn check_platform(&self, image: &str, found: &ImageInspect) -> Result<(), RuntimeError> {
-        let engine =
-            self.engine.ask("say what it is", LOOK, |docker| async move { docker.version().await }).await?;
+        let asked = async || {
+            let version =
+                self.engine.ask("say what it is", LOOK, |docker| async move { docker.version().await });
+            version.await.map(|version| Platform { os: version.os, architecture: version.arch })
+        };
+        let engine = self.platform.get_or_try_init(asked).await?;
         let is = |mine: &Option<String>, other: &Option<String>| match (mine, other) {
             (Some(mine), Some(other)) => mine == other || mine.is_empty() || other.is_empty(),
             _ => true,
         };
-        if is(&found.os, &engine.os) && is(&found.architecture, &engine.arch) {
+        if is(&found.os, &engine.os) && is(&found.architecture, &engine.architecture) {
             return Ok(());
         }
-        let text = |os: Option<String>, arch: Option<String>| {
-            format!("{}/{}", os.unwrap_or_default(), arch.unwrap_or_default())
+        let text = |os: &Option<String>, architecture: &Option<String>| {
+            format!("{}/{}", os.as_deref().unwrap_or_default(), architecture.as_deref().unwrap_or_default())
         };
         Err(RuntimeError::WrongPlatform {
             image: image.to_owned(),
-            platform: format!("is for {}", text(found.os.clone(), found.architecture.clone())),
-            host: text(engine.os, engine.arch),
+            platform: format!("is for {}", text(&found.os, &found.architecture)),
+            host: text(&engine.os, &engine.architecture),
         })
     }
+}
+
+/// What programs an engine's host runs, in the engine's words.
+#[derive(Debug)]
+pub(super) struct Platform {
+    os: Option<String>,
+    architecture: Option<String>,
 }
 
 /// How an image is started: as `docker run` would. Arguments of ours take the place of its command, unless it has no entry

@@ -61,6 +61,7 @@ fn report(row: &InstanceRow, generation: u64, status: InstanceStatus) -> Instanc
         digest: None,
         server_name: None,
         protocol_version: None,
+        confinement: None,
         restarts: 0,
         since: NOW,
         metrics: None,
