@@ -44,7 +44,7 @@ fn usage() {
     check(&["lst"], 2, &["'list'"]);
     check(&["status"], 2, &["<NAME>"]);
     check(&["up", "--listen", "8420"], 2, &["--listen", "invalid socket address"]);
-    check(&["up", "--runtime", "docker"], 2, &["--runtime", "auto", "process"]);
+    check(&["up", "--runtime", "podman"], 2, &["--runtime", "auto", "docker", "process"]);
     check(&["deploy", "x", "--set", "novalue"], 2, &["--set", "KEY=VALUE"]);
     check(&["deploy", "x", "--secret", "=x"], 2, &["--secret", "KEY=@FILE"]);
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);
