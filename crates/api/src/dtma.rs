@@ -2,7 +2,7 @@
 
 use domain::ids::EnvironmentId;
 pub use domain::spec::InstanceSpec;
-pub use domain::status::{Heartbeat, InstanceReport, Protection, SystemMetrics};
+pub use domain::status::{Adoption, Heartbeat, InstanceMetrics, InstanceReport, Protection, SystemMetrics};
 use serde::{Deserialize, Serialize};
 
 /// Where a DTMA reports to, on the control plane: `POST`, Bearer the environment's token, [`Heartbeat`] → 204.

@@ -2,6 +2,7 @@
 
 use domain::ids::EnvironmentId;
 use domain::names::EnvironmentName;
+use domain::secret::{self, Secret};
 use domain::status::{EnvironmentStatus, Protection, SystemMetrics};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,4 +30,16 @@ pub struct Environment {
     pub protections: Vec<Protection>,
     /// Instances in it.
     pub instances: u64,
+}
+
+/// `POST …/{name}/token`: the token between an environment's DTMA and the control plane. Every time it is shown is a line
+/// of the audit.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EnvironmentToken {
+    /// Whose.
+    pub environment: EnvironmentName,
+    /// What the DTMA's callers show, and what the DTMA shows.
+    #[serde(serialize_with = "secret::expose")]
+    #[schema(value_type = String)]
+    pub token: Secret,
 }

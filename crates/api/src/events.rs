@@ -10,7 +10,7 @@ use crate::instances::Instance;
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 pub enum Event {
     /// An instance was made or changed.
-    Instance(Instance),
+    Instance(Box<Instance>),
     /// An instance is gone; the data has its name.
     InstanceRemoved {
         /// Its name.

@@ -7,7 +7,7 @@ use domain::ids::{CatalogEntryId, InstanceId};
 use domain::names::{EnvironmentName, InstanceName};
 use domain::secret::{self, Secrets};
 use domain::spec::{DesiredState, Limits};
-use domain::status::{Confinement, InstanceStatus, Progress};
+use domain::status::{Confinement, InstanceMetrics, InstanceStatus, Progress};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,9 @@ pub struct Instance {
     /// Since when it is in this state, as its DTMA said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// What it used at the last heartbeat; absent when its host did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<InstanceMetrics>,
 }
 
 /// `GET …/logs?tail=&follow=`: lines as `text/plain`, oldest first. Both the control plane and the DTMA take it.

@@ -31,6 +31,7 @@ const PIPES: &str = "the server over pipes";
 const DIRECT: &str = "the server itself";
 const BERTH: &str = "Berth, three hops";
 const TWO_HOPS: &str = "Berth, two hops";
+const HTTP2: &str = "Berth, three hops, the inner over HTTP/2";
 const MODERN: &str = "Berth, modern client and server";
 const TO_LEGACY: &str = "Berth, modern client, legacy server";
 const TO_MODERN: &str = "Berth, legacy client, modern server";
@@ -96,6 +97,7 @@ async fn parts() -> anyhow::Result<Vec<Part>> {
                 (link, TO_MODERN, legacy, modern),
             ],
         )?);
+        all.extend(parts::berth("http2", &[(link, HTTP2, legacy, legacy)])?);
         all.extend(parts::berth("socket", &[(link, TWO_HOPS, legacy, legacy)])?);
     }
     let direct = parts::direct("nginx, one hop", DIRECT, Era::Legacy)?;
@@ -161,7 +163,7 @@ type Of<'a> = dyn Fn(Link, &str) -> Option<Figures> + 'a;
 /// What is said of a cell, in words, and how it is found.
 type Ratio = (&'static str, fn(&Of<'_>) -> Option<f64>);
 
-const RATIOS: [Ratio; 9] = [
+const RATIOS: [Ratio; 10] = [
     ("calls/s of three hops ÷ crate mcp-proxy, stdio (goal ≥ 0.8)", |of| {
         Some(of(Link::Stdio, BERTH)?.per_second / of(Link::Stdio, PEER)?.per_second)
     }),
@@ -179,6 +181,9 @@ const RATIOS: [Ratio; 9] = [
     }),
     ("two hops, HTTP (goal ≤ 110 at 1)", |of| {
         Some(of(Link::Http, TWO_HOPS)?.p50_us - of(Link::Http, DIRECT)?.p50_us)
+    }),
+    ("µs that an inner hop over HTTP/2 adds to p50, pipes", |of| {
+        Some(of(Link::Stdio, HTTP2)?.p50_us - of(Link::Stdio, BERTH)?.p50_us)
     }),
     ("CPU of a call to a legacy server: modern client ÷ legacy client (goal ≤ 1.5)", |of| {
         Some(of(Link::Stdio, TO_LEGACY)?.cpu_us / of(Link::Stdio, BERTH)?.cpu_us)

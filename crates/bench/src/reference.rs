@@ -28,7 +28,9 @@ pub(crate) fn address(text: &str) -> anyhow::Result<Address> {
 async fn listener(text: &str) -> anyhow::Result<Listener> {
     Ok(match address(text)? {
         Address::Unix { dir, file } => Listener::Unix(bind_unix(&dir, &file)?),
-        Address::Tcp(address) => Listener::Tcp(tokio::net::TcpListener::bind(address).await?),
+        Address::Tcp(address) | Address::Http2(address) => {
+            Listener::Both(tokio::net::TcpListener::bind(address).await?)
+        }
     })
 }
 

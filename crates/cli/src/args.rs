@@ -94,6 +94,9 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after the machines that run instances
+    #[command(subcommand)]
+    Env(EnvCommand),
     /// Show whom the token speaks for
     Whoami,
 }
@@ -153,6 +156,13 @@ pub(crate) struct DtmaArgs {
     /// Address of the control plane that it reports to; without it the DTMA works alone
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
+    /// File with the key that older backends share among all hosts: it opens the older paths beside the token, for as
+    /// long as you migrate
+    #[arg(long, value_name = "FILE", conflicts_with = "backend_key_from_env")]
+    pub(crate) backend_key_file: Option<PathBuf>,
+    /// The same key from the environment variable `BACKEND_TO_DTMA_API_KEY`, which is ignored without this
+    #[arg(long)]
+    pub(crate) backend_key_from_env: bool,
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
@@ -198,6 +208,8 @@ pub(crate) enum ReachChoice {
     Socket,
     /// Through the DTMA's HTTP API, as it would another machine's
     Dtma,
+    /// The same over HTTP/2, as through a tunnel
+    Http2,
 }
 
 /// `berth deploy`.
@@ -389,6 +401,16 @@ pub(crate) enum TokenCommand {
         /// Its id, its prefix or its name, as `berth token list` shows them
         #[arg(value_name = "TOKEN")]
         which: String,
+    },
+}
+
+/// `berth env …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// Print the token of a machine's host agent, for an admin; each time is noted in the audit
+    Token {
+        /// Name of the environment
+        name: String,
     },
 }
 

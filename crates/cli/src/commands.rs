@@ -6,6 +6,7 @@ mod child;
 mod connect;
 mod deploy;
 mod dtma;
+mod env;
 mod instances;
 mod logs;
 pub(crate) mod sandbox;
@@ -56,6 +57,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Whoami => whoami::run(&client, output).await,
     }
 }

@@ -41,4 +41,6 @@ pub enum LocalWay {
     Socket,
     /// Through the DTMA, as to any other host: three hops.
     Dtma,
+    /// As that, over HTTP/2.
+    DtmaHttp2,
 }

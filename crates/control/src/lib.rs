@@ -21,7 +21,7 @@ mod tasks;
 
 pub use app::Problem;
 pub use config::{Config, LocalEnvironment, LocalWay};
-pub use http::openapi;
+pub use http::{older_paths, openapi};
 pub use secrets::{MASTER_KEY_FILE, SecretsError};
 pub use serve::run;
 pub use setup::{LocalSetup, Setup, StartError, new_api_token, setup};

@@ -38,6 +38,8 @@ pub(crate) struct Host {
     pub(crate) dtma: Address,
     /// `Bearer …` for its DTMA.
     pub(crate) bearer: HeaderValue,
+    /// Where calls go: to the same.
+    calls: Address,
     /// The directory of the shims' sockets, where this process may open them itself.
     pub(crate) sockets: Option<PathBuf>,
 }
@@ -91,10 +93,15 @@ pub(crate) fn reach(
         HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| ReachError::Shape)?;
     bearer.set_sensitive(true);
     Ok(match way {
-        Way::Local { sockets, dtma } => {
-            Host { dtma: Address::Tcp(dtma), bearer, sockets: (local == LocalWay::Socket).then_some(sockets) }
+        Way::Local { sockets, dtma } => Host {
+            dtma: Address::Tcp(dtma),
+            bearer,
+            calls: if local == LocalWay::DtmaHttp2 { Address::Http2(dtma) } else { Address::Tcp(dtma) },
+            sockets: (local == LocalWay::Socket).then_some(sockets),
+        },
+        Way::Direct { dtma } => {
+            Host { dtma: Address::Tcp(dtma), bearer, calls: Address::Tcp(dtma), sockets: None }
         }
-        Way::Direct { dtma } => Host { dtma: Address::Tcp(dtma), bearer, sockets: None },
     })
 }
 
@@ -111,7 +118,7 @@ impl Host {
                 bearer: None,
             },
             None => McpAddress {
-                address: self.dtma.clone(),
+                address: self.calls.clone(),
                 uri: format!("/v1/instances/{instance}/mcp").parse().map_err(|_| ReachError::Shape)?,
                 bearer: Some(self.bearer.clone()),
             },

@@ -69,6 +69,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         metrics: Metrics::default(),
         public_url: config.public_url.trim_end_matches('/').to_owned(),
         local: config.local_way,
+        refused: crate::app::adoption::RefusedOnce::default(),
         deploy: Notify::new(),
         statuses: Statuses::default(),
         stop,

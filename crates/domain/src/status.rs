@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::Profile;
 use crate::ids::{EnvironmentId, InstanceId};
+use crate::spec::InstanceSpec;
 use crate::time::Timestamp;
 
 macro_rules! words {
@@ -133,6 +134,25 @@ pub struct InstanceReport {
     pub restarts: u64,
     /// Since when it is in this state.
     pub since: Timestamp,
+    /// What it uses; absent where its runtime does not say, and while nothing runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<InstanceMetrics>,
+}
+
+/// What one instance uses, its shim included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InstanceMetrics {
+    /// Thousandths of one core, the mean since the measurement before; absent at the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millicores: Option<u64>,
+    /// Resident memory.
+    pub memory_bytes: u64,
+    /// Received since its start; absent where it shares the host's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_bytes: Option<u64>,
+    /// Sent since its start; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_bytes: Option<u64>,
 }
 
 /// Load and room of a host. Bytes and percent.
@@ -140,13 +160,15 @@ pub struct InstanceReport {
 pub struct SystemMetrics {
     /// Of all cores together, 0 to 100.
     pub cpu_load_percent: f64,
-    /// Cores.
+    /// Cores; 0 when its DTMA, an older one, does not say.
+    #[serde(default)]
     pub cores: u32,
     /// Memory of the host.
     pub memory: MemoryMetrics,
     /// The disk that holds the data directory; absent when it could not be read.
     pub disk: Option<DiskMetrics>,
-    /// Seconds since the host started.
+    /// Seconds since the host started; 0 likewise.
+    #[serde(default)]
     pub uptime_seconds: u64,
 }
 
@@ -204,4 +226,19 @@ pub struct Heartbeat {
     pub system: SystemMetrics,
     /// What the runtime protects servers with.
     pub protections: Vec<Protection>,
+    /// Instances that older callers deployed on the host and that the control plane does not keep yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopt: Vec<Adoption>,
+    /// Instances that older callers removed on the host since the last heartbeat that was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<InstanceId>,
+}
+
+/// An instance that an older caller deployed on a host, for the control plane to keep from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Adoption {
+    /// What it is. Its generation is 0, which is below every one that the control plane gives; its key is the host's own.
+    pub spec: InstanceSpec,
+    /// The name that the older caller gave it.
+    pub name_on_toolbox: String,
 }

@@ -8,6 +8,8 @@ use domain::status::{InstanceReport, InstanceStatus};
 use hop::address::Address;
 use tokio::sync::{Notify, watch};
 
+use crate::note::Note;
+
 /// What is wanted of an instance.
 #[derive(Debug, Clone)]
 pub(crate) enum Order {
@@ -61,11 +63,13 @@ pub(crate) struct Face {
     pub(crate) nudge: Notify,
     /// Where its shim listens, made once for all calls.
     pub(crate) address: Address,
+    /// What the older caller that deployed it said.
+    pub(crate) note: Option<Note>,
 }
 
 impl Face {
     /// The face of an instance of which nothing is known yet.
-    pub(crate) fn new(id: InstanceId, order: Order, address: Address) -> Self {
+    pub(crate) fn new(id: InstanceId, order: Order, address: Address, note: Option<Note>) -> Self {
         let report = InstanceReport {
             id,
             generation: order.spec().map_or(0, |spec| spec.generation),
@@ -82,6 +86,7 @@ impl Face {
             confinement: None,
             restarts: 0,
             since: crate::instance::now(),
+            metrics: None,
         };
         Self {
             order: watch::Sender::new(order),
@@ -90,6 +95,15 @@ impl Face {
             ended: watch::Sender::new(false),
             nudge: Notify::new(),
             address,
+            note,
+        }
+    }
+
+    /// Its name on this host: what its older caller says, else its own. `None` when its spec cannot be read.
+    pub(crate) fn name(&self) -> Option<String> {
+        match &self.note {
+            Some(note) => Some(note.name.clone()),
+            None => self.order.borrow().spec().map(|spec| spec.name.to_string()),
         }
     }
 

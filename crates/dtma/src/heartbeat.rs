@@ -16,6 +16,7 @@ use crate::instance::{chain, now};
 use crate::instances::Instances;
 use crate::metrics::{HeartbeatLabels, Truth};
 use crate::system::Meter;
+use crate::usage::Gauge;
 
 /// The longest time between two heartbeats.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -41,6 +42,8 @@ pub(crate) struct Reporter {
     pub(crate) protections: Vec<Protection>,
     /// Measures this host.
     pub(crate) meter: Meter,
+    /// Measures the instances.
+    pub(crate) gauge: Gauge,
 }
 
 /// The heartbeat address of a control plane.
@@ -114,14 +117,18 @@ async fn send(
     started_at: Timestamp,
     sequence: u64,
 ) -> Result<(), String> {
+    let mut reports = instances.reports();
+    reporter.gauge.fill(&mut reports).await;
     let heartbeat = Heartbeat {
         environment: reporter.environment,
         dtma_version: env!("CARGO_PKG_VERSION").to_owned(),
         sequence,
         started_at,
-        instances: instances.reports(),
+        instances: reports,
         system: reporter.meter.measure(),
         protections: reporter.protections.clone(),
+        adopt: instances.adoptions(),
+        removed: instances.shared().removed.list(),
     };
     let response = client
         .post(reporter.url.clone())
@@ -130,7 +137,11 @@ async fn send(
         .send()
         .await
         .map_err(|error| chain(&error.without_url()))?;
-    if response.status().is_success() { Ok(()) } else { Err(format!("it answered {}", response.status())) }
+    if !response.status().is_success() {
+        return Err(format!("it answered {}", response.status()));
+    }
+    instances.shared().removed.forget(&heartbeat.removed);
+    Ok(())
 }
 
 /// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::face::{Changes, Face, Order};
 use crate::life::Life;
 use crate::metrics::{InstallLabels, Metrics, Truth};
+use crate::note::Removed;
 use crate::plan::{self, FailedInstall, Install, Installed, Mark, Observed, Record, Shim, Step};
 use crate::shim_client::{self, Answer};
 use crate::specs::Specs;
@@ -49,6 +50,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Told of every change of a report.
     pub(crate) changes: Changes,
+    /// What older callers removed and the control plane must be told of.
+    pub(crate) removed: Removed,
+    /// The port that this DTMA listens on, which no instance can have.
+    pub(crate) own_port: Option<u16>,
     /// Installs at a time: they are heavy, and a host that starts with twenty instances has few cores.
     pub(crate) installs: Semaphore,
 }

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use domain::ids::InstanceId;
 use domain::spec::{DesiredState, InstanceSpec};
-use domain::status::{InstanceReport, InstanceStatus};
+use domain::status::{Adoption, InstanceReport, InstanceStatus};
 use futures_util::FutureExt as _;
 use tokio::task::AbortHandle;
 
 use crate::face::{Face, Order};
 use crate::instance::{self, End, Shared};
+use crate::note::Note;
 use crate::plan::Record;
+use crate::ports::{self, PortError};
 use crate::specs::{Found, Stored, WriteError};
 
 /// A removal that takes longer goes on, and the caller is told so.
@@ -70,6 +72,23 @@ pub(crate) enum ChangeError {
     /// The DTMA ends.
     #[error("this DTMA is ending")]
     Halting,
+    /// An older caller removed it here, and the control plane, which asks for it, is not told yet.
+    #[error("the instance was removed on this host by a caller of the older contract")]
+    RemovedHere,
+    /// An instance of this host is called so.
+    #[error("Instance with name '{0}' already exists.")]
+    NameTaken(String),
+    /// The id is that of an instance of this host.
+    #[error("the id {id} belongs to the instance '{name}' of this host")]
+    IdTaken {
+        /// The id.
+        id: InstanceId,
+        /// Its name.
+        name: String,
+    },
+    /// A port cannot be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// It takes too long; it goes on.
     #[error("the instance is still being removed after {} s", REMOVE_LIMIT.as_secs())]
     Slow,
@@ -100,7 +119,7 @@ impl Instances {
             halting: AtomicBool::new(false),
         };
         let instances = Self { inner: Arc::new(inner) };
-        for Found { id, spec, record } in found {
+        for Found { id, spec, record, note } in found {
             let order = match spec {
                 Stored::Spec(spec) => Order::Keep(Arc::from(spec)),
                 Stored::Corrupt(reason) => {
@@ -109,7 +128,7 @@ impl Instances {
                 }
                 Stored::Removing(spec) => Order::Remove(spec.map(Arc::from)),
             };
-            instances.spawn(id, order, record);
+            instances.spawn(id, order, record, note);
         }
         instances
     }
@@ -139,13 +158,71 @@ impl Instances {
         self.map().get(&id).map(|handle| Arc::clone(&handle.face)).ok_or(ChangeError::Unknown(id))
     }
 
+    /// Every instance's face, in the order of the ids.
+    pub(crate) fn faces(&self) -> Vec<(InstanceId, Arc<Face>)> {
+        self.map().iter().map(|(id, handle)| (*id, Arc::clone(&handle.face))).collect()
+    }
+
+    /// What older callers deployed and the control plane has not sent a spec of its own for.
+    pub(crate) fn adoptions(&self) -> Vec<Adoption> {
+        let adoption = |face: &Face| {
+            let Order::Keep(spec) = face.order.borrow().clone() else { return None };
+            let note = face.note.as_ref().filter(|_| spec.generation == 0)?;
+            Some(Adoption { spec: InstanceSpec::clone(&spec), name_on_toolbox: note.name.clone() })
+        };
+        self.faces().iter().filter_map(|(_, face)| adoption(face)).collect()
+    }
+
+    /// Takes what an older caller deploys: a spec of generation 0 of an instance that is not here yet, under a name that
+    /// is free.
+    pub(crate) async fn make(&self, spec: InstanceSpec, note: Note) -> Result<Arc<Face>, ChangeError> {
+        let _changing = self.changing().await?;
+        let id = spec.id;
+        for (other, face) in self.faces() {
+            let name = face.name().unwrap_or_default();
+            if name == note.name {
+                return Err(ChangeError::NameTaken(name));
+            }
+            if other == id {
+                return Err(ChangeError::IdTaken { id, name });
+            }
+        }
+        self.check_ports(&spec)?;
+        let (shared, written) = (Arc::clone(&self.inner.shared), note.clone());
+        blocking(move || shared.specs.write_note(id, &written)).await?;
+        let spec = match self.write(spec).await {
+            Ok(spec) => spec,
+            Err(error) => {
+                let shared = Arc::clone(&self.inner.shared);
+                // The first error is the one that matters; what is left is taken for removed at the next start.
+                if let Err(error) = blocking(move || shared.specs.remove(id)).await {
+                    tracing::warn!(instance = %id, error = instance::chain(&error), "its first file is left behind");
+                }
+                return Err(error);
+            }
+        };
+        Ok(self.spawn(id, Order::Keep(spec), Record::default(), Some(note)))
+    }
+
+    /// As [`Self::remove`], for an older caller: the control plane is told, so that it does not deploy it again.
+    pub(crate) async fn remove_for_good(&self, id: InstanceId) -> Result<(), ChangeError> {
+        self.face(id)?;
+        let shared = Arc::clone(&self.inner.shared);
+        blocking(move || shared.removed.add(id)).await?;
+        self.remove(id).await
+    }
+
     /// Takes a spec. One of the same generation changes nothing.
     pub(crate) async fn put(&self, spec: InstanceSpec) -> Result<InstanceReport, ChangeError> {
         let _changing = self.changing().await?;
         let id = spec.id;
+        if self.inner.shared.removed.contains(id) {
+            return Err(ChangeError::RemovedHere);
+        }
         let Ok(face) = self.face(id) else {
+            self.check_ports(&spec)?;
             let spec = self.write(spec).await?;
-            return Ok(self.spawn(id, Order::Keep(spec), Record::default()).report.borrow().clone());
+            return Ok(self.spawn(id, Order::Keep(spec), Record::default(), None).report.borrow().clone());
         };
         let order = face.order.borrow().clone();
         match order {
@@ -153,7 +230,10 @@ impl Instances {
                 Err(ChangeError::Older { given: spec.generation, known: known.generation })
             }
             Order::Keep(known) if spec.generation == known.generation => Ok(face.report.borrow().clone()),
-            Order::Keep(_) | Order::Unreadable(_) => self.keep(&face, spec).await,
+            Order::Keep(_) | Order::Unreadable(_) => {
+                self.check_ports(&spec)?;
+                self.keep(&face, spec).await
+            }
             Order::Remove(_) => Err(ChangeError::Removing),
             Order::Halt(_) => Err(ChangeError::Halting),
         }
@@ -241,6 +321,23 @@ impl Instances {
         if self.inner.halting.load(Ordering::Relaxed) { Err(ChangeError::Halting) } else { Ok(changing) }
     }
 
+    /// Whether the ports that a spec publishes can be had, before anything is created.
+    fn check_ports(&self, spec: &InstanceSpec) -> Result<(), ChangeError> {
+        let faces = self.faces();
+        let specs: Vec<(InstanceId, String, Arc<InstanceSpec>)> = faces
+            .iter()
+            .filter_map(|(id, face)| {
+                let spec = face.order.borrow().spec().map(Arc::clone)?;
+                Some((*id, face.name().unwrap_or_default(), spec))
+            })
+            .collect();
+        let before =
+            specs.iter().find(|(id, ..)| *id == spec.id).map_or(&[][..], |(.., spec)| ports::of(spec));
+        let others = specs.iter().filter(|(id, ..)| *id != spec.id);
+        let others = others.map(|(_, name, spec)| (name.clone(), spec.as_ref()));
+        Ok(ports::check(spec, self.inner.shared.own_port, others, before)?)
+    }
+
     /// Writes a spec and tells its instance; the report is of the new generation from here on.
     async fn keep(&self, face: &Face, spec: InstanceSpec) -> Result<InstanceReport, ChangeError> {
         let spec = self.write(spec).await?;
@@ -266,8 +363,8 @@ impl Instances {
         Ok(spec)
     }
 
-    fn spawn(&self, id: InstanceId, order: Order, record: Record) -> Arc<Face> {
-        let face = Arc::new(Face::new(id, order, self.inner.shared.address(id)));
+    fn spawn(&self, id: InstanceId, order: Order, record: Record, note: Option<Note>) -> Arc<Face> {
+        let face = Arc::new(Face::new(id, order, self.inner.shared.address(id), note));
         let (inner, told) = (Arc::downgrade(&self.inner), Arc::clone(&face));
         let running = keep(Arc::clone(&self.inner.shared), Arc::clone(&face), id, record);
         // The map is locked until the handle is in it, so that a task that ends at once finds it there.

@@ -14,11 +14,14 @@ mod life;
 mod lock;
 mod logs;
 mod metrics;
+mod note;
 mod plan;
+mod ports;
 mod seal;
 mod shim_client;
 mod specs;
 mod system;
+mod usage;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -34,9 +37,11 @@ pub use config::{Config, Enrolment, enrol};
 use crate::instances::Instances;
 use crate::lock::LockError;
 use crate::metrics::Metrics;
+use crate::note::Removed;
 use crate::seal::{KeyError, Seal};
 use crate::specs::{Specs, WriteError};
 use crate::system::Meter;
+use crate::usage::Gauge;
 
 /// Installs at a time.
 const INSTALLS: usize = 2;
@@ -72,6 +77,11 @@ pub enum DtmaError {
     /// The data directory cannot be read.
     #[error("the instances in the data directory cannot be read")]
     Load(#[source] std::io::Error),
+}
+
+/// Method and path of what is served for callers of the older DTMA, which the description does not have.
+pub fn older_paths() -> &'static [(&'static str, &'static str)] {
+    http::older_paths()
 }
 
 /// The API's OpenAPI description.
@@ -110,8 +120,15 @@ pub async fn run(
             "a protection of this host"
         );
     }
+    let removed = Removed::open(heartbeat_url.is_some().then(|| layout.data.join("removed")))?;
     let found = specs.load().map_err(DtmaError::Load)?;
     tracing::info!(environment = %config.environment, instances = found.len(), "the DTMA starts");
+
+    if config.backend_key.is_some() {
+        tracing::warn!(
+            "a backend's shared key opens the older paths of this host: switch it off after the migration"
+        );
+    }
 
     let shared = Arc::new(instance::Shared {
         runtime,
@@ -120,8 +137,11 @@ pub async fn run(
         sockets: layout.sockets(),
         metrics: Metrics::default(),
         changes: face::Changes::default(),
+        removed,
+        own_port: listener.port(),
         installs: Semaphore::new(INSTALLS),
     });
+    let gauge = Gauge::new(Arc::clone(&shared.runtime));
     let instances = Instances::start(shared, found);
     let asked = CancellationToken::new();
     let app = http::App {
@@ -130,13 +150,16 @@ pub async fn run(
         protections: protections.clone().into(),
         meter: Arc::new(Mutex::new(Meter::new(layout.data.clone()))),
         token: http::hash(&config.token),
+        backend_key: config.backend_key.as_ref().map(http::hash),
+        reports: heartbeat_url.is_some(),
+        gauge: gauge.clone(),
         stop: asked.clone(),
     };
     let heartbeats = async {
         if let Some(url) = heartbeat_url {
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
-            let reporter = heartbeat::Reporter { url, environment, token, protections, meter };
+            let reporter = heartbeat::Reporter { url, environment, token, protections, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");

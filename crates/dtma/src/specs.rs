@@ -15,11 +15,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::note::Note;
 use crate::plan::Record;
 use crate::seal::Seal;
 
 const SPEC: &str = "spec.json";
 const RECORD: &str = "record.json";
+const NOTE: &str = "older.json";
 /// What the spec is called once the instance is being removed, so that a DTMA that starts in the middle of it goes on.
 const REMOVING: &str = "removing";
 
@@ -39,6 +41,8 @@ pub(crate) struct Found {
     pub(crate) spec: Stored,
     /// What was done for it.
     pub(crate) record: Record,
+    /// What the older caller that deployed it said.
+    pub(crate) note: Option<Note>,
 }
 
 /// A spec as the disk has it.
@@ -125,6 +129,15 @@ impl Specs {
         written
     }
 
+    /// Writes what an older caller said of an instance that is about to get its first spec. Until that is there, the
+    /// directory is one of a removed instance.
+    pub(crate) fn write_note(&self, id: InstanceId, note: &Note) -> Result<(), WriteError> {
+        let path = self.instance_dir(id).join(NOTE);
+        make_dir(&self.instance_dir(id))?;
+        let text = serde_json::to_vec(note).map_err(|error| failed(&path, error.into()))?;
+        replace(&path, &text)
+    }
+
     /// Replaces the record of an instance.
     pub(crate) fn write_record(&self, id: InstanceId, record: &Record) -> Result<(), WriteError> {
         let path = self.instance_dir(id).join(RECORD);
@@ -176,7 +189,11 @@ impl Specs {
             }
             Err(reason) => Stored::Corrupt(reason),
         };
-        Found { id, spec, record: self.record(id) }
+        let note = read_json(&dir.join(NOTE)).unwrap_or_else(|error| {
+            tracing::warn!(instance = %id, error, "what its older caller said is unreadable; it keeps the name of its spec");
+            None
+        });
+        Found { id, spec, record: self.record(id), note }
     }
 
     fn load_spec(&self, id: InstanceId, path: &Path) -> Result<Option<InstanceSpec>, String> {
@@ -271,7 +288,7 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> WriteError {
+pub(crate) fn failed(path: &Path, source: io::Error) -> WriteError {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => WriteError::NoSpace(path.to_owned()),
         _ => WriteError::Io { path: path.to_owned(), source },

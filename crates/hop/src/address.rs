@@ -25,6 +25,8 @@ pub enum Address {
     },
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A TCP address where HTTP/2 is spoken from the first byte (RFC 9113 §3.3).
+    Http2(SocketAddr),
 }
 
 /// Byte by byte: a path compares component by component, which would be paid for by every call. Two spellings of one
@@ -35,7 +37,9 @@ impl PartialEq for Address {
             (Self::Unix { dir, file }, Self::Unix { dir: other_dir, file: other_file }) => {
                 dir.as_os_str() == other_dir.as_os_str() && file == other_file
             }
-            (Self::Tcp(address), Self::Tcp(other)) => address == other,
+            (Self::Tcp(address), Self::Tcp(other)) | (Self::Http2(address), Self::Http2(other)) => {
+                address == other
+            }
             _ => false,
         }
     }
@@ -48,7 +52,8 @@ impl Hash for Address {
                 dir.as_os_str().hash(state);
                 file.hash(state);
             }
-            Self::Tcp(address) => address.hash(state),
+            // The two kinds are not told apart by their hash: nobody has both of one address.
+            Self::Tcp(address) | Self::Http2(address) => address.hash(state),
         }
     }
 }
@@ -57,7 +62,7 @@ impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix { dir, file } => write!(f, "unix:{}", dir.join(file).display()),
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(address) | Self::Http2(address) => address.fmt(f),
         }
     }
 }

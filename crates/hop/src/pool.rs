@@ -1,4 +1,4 @@
-//! Pooled HTTP/1.1 connections, one list per address.
+//! Connections, of HTTP/1.1 a list per address, of HTTP/2 ([`crate::multiplexed`]) one.
 //!
 //! A connection is lent to one exchange at a time. It comes back when the answer's body has been read to its end, and
 //! is closed when the body is dropped before: that is how a caller who leaves is noticed by the next party.
@@ -17,6 +17,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
 use crate::address::{self, Address};
+use crate::multiplexed::Multiplexed;
 
 /// Idle connections kept for one address; those above are closed.
 const MAX_IDLE: usize = 256;
@@ -54,9 +55,12 @@ struct Shared<B> {
     places: Mutex<HashMap<Address, Arc<Place<B>>>>,
 }
 
-/// The connections to one address that nobody uses.
+/// The connections to one address.
 struct Place<B> {
+    /// Those of HTTP/1.1 that nobody uses.
     idle: Mutex<Vec<SendRequest<B>>>,
+    /// The one of HTTP/2.
+    multiplexed: Multiplexed<B>,
 }
 
 /// An answer's body. Read to its end it gives the connection back; dropped before, it closes it.
@@ -95,6 +99,10 @@ where
             request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
         }
         let place = self.shared.place(address);
+        if let Address::Http2(tcp) = address {
+            let response = place.multiplexed.send(*tcp, request).await?;
+            return Ok(response.map(|incoming| PooledBody { incoming, lease: None }));
+        }
         while let Some(mut sender) = place.take() {
             if sender.ready().await.is_err() {
                 continue;
@@ -138,7 +146,7 @@ impl<B> Shared<B> {
         if let Some(place) = places.get(address) {
             return Arc::clone(place);
         }
-        let place = Arc::new(Place { idle: Mutex::new(Vec::new()) });
+        let place = Arc::new(Place { idle: Mutex::new(Vec::new()), multiplexed: Multiplexed::default() });
         places.insert(address.clone(), Arc::clone(&place));
         place
     }
@@ -212,7 +220,7 @@ where
 {
     match address {
         Address::Unix { dir, file } => start(address::connect_unix(dir, file).await?).await,
-        Address::Tcp(tcp) => start(address::connect_tcp(*tcp).await?).await,
+        Address::Tcp(tcp) | Address::Http2(tcp) => start(address::connect_tcp(*tcp).await?).await,
     }
 }
 
@@ -223,7 +231,11 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(crate::BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
     tokio::spawn(async move {
         // Whoever waits for the answer is told of the failure; here is nothing left to say.
         if let Err(error) = connection.await {

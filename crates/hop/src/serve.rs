@@ -9,12 +9,14 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+use crate::multiplexed::WINDOW;
 
 /// A client that has not sent a whole head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,13 +25,34 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// After a failed accept (no more descriptors, say) the next try waits, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a connection of HTTP/2 begins with; as many bytes of it as no request of HTTP/1.1 has.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+/// Between two looks at a beginning that came in pieces.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
+/// Exchanges at a time on one connection of HTTP/2: streams of sessions stay open.
+const STREAMS: u32 = 4096;
+
 /// What is listened on.
 #[derive(Debug)]
 pub enum Listener {
     /// TCP; every connection gets `TCP_NODELAY`.
     Tcp(TcpListener),
+    /// TCP whose callers speak HTTP/1.1 or, from the first byte, HTTP/2: other parts of Berth.
+    Both(TcpListener),
     /// A unix socket.
     Unix(UnixListener),
+}
+
+impl Listener {
+    /// The port, of one that has one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(listener) | Self::Both(listener) => {
+                listener.local_addr().ok().map(|address| address.port())
+            }
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 /// Serves until `stop` is done, then stops accepting, gives what is under way five seconds, and returns.
@@ -43,14 +66,19 @@ where
 {
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
+    // Every head that is waited for is a timer. The runtime wakes itself with a system call for one that is due before all
+    // others, which it never is while this one stands.
+    let mut sooner = tokio::time::interval(HEAD_TIMEOUT / 3);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
+            _ = sooner.tick() => continue,
             accepted = accept(&listener) => accepted,
         };
         match accepted {
             Ok(Stream::Tcp(stream)) => connection(TokioIo::new(stream), service.clone(), &graceful),
             Ok(Stream::Unix(stream)) => connection(TokioIo::new(stream), service.clone(), &graceful),
+            Ok(Stream::Either(stream)) => either(stream, service.clone(), graceful.watcher()),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -80,6 +108,7 @@ where
 
 enum Stream {
     Tcp(tokio::net::TcpStream),
+    Either(tokio::net::TcpStream),
     Unix(tokio::net::UnixStream),
 }
 
@@ -89,6 +118,11 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
+        }
+        Listener::Both(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Either(stream))
         }
         Listener::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
     }
@@ -103,14 +137,68 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(io, service);
-    let connection = graceful.watch(connection);
+    let connection = graceful.watch(http1_builder().serve_connection(io, service));
+    tokio::spawn(async move { ended(connection.await) });
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(crate::BUFFER);
+    builder
+}
+
+/// A connection of either version, told by its first bytes (RFC 9113 §3.4). They are looked at and left where they are, so that
+/// reading afterwards costs nothing more.
+fn either<S, B>(stream: TcpStream, service: S, watcher: Watcher)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
+        let is_http2 = match tokio::time::timeout(HEAD_TIMEOUT, begins_as_http2(&stream)).await {
+            Ok(Ok(is_http2)) => is_http2,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection ended before it began");
+                return;
+            }
+            Err(_) => return,
+        };
+        let io = TokioIo::new(stream);
+        if is_http2 {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW * 16)
+                .max_concurrent_streams(STREAMS)
+                .serve_connection(io, service);
+            ended(watcher.watch(connection).await);
+        } else {
+            ended(watcher.watch(http1_builder().serve_connection(io, service)).await);
         }
     });
+}
+
+async fn begins_as_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    let mut seen = 0;
+    loop {
+        stream.readable().await?;
+        match stream.peek(&mut first).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length if first[..length] != PREFACE[..length] => return Ok(false),
+            length if length == PREFACE.len() => return Ok(true),
+            // Some of it: what is seen already makes the socket readable, so its growth has to be waited for.
+            length if length == seen => tokio::time::sleep(PREFACE_PAUSE).await,
+            length => seen = length,
+        }
+    }
+}
+
+fn ended(result: Result<(), hyper::Error>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }

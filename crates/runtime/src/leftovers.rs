@@ -48,6 +48,12 @@ pub(crate) fn kill(layout: &Layout, instance: InstanceId) -> Result<(), RuntimeE
     }
 }
 
+/// The process id of the instance's shim, when it lives.
+pub(crate) fn living_shim(layout: &Layout, instance: InstanceId) -> Option<u32> {
+    let (pid, started) = recorded(&layout.shim_record(instance))?;
+    (start_time(pid) == Some(started)).then_some(pid)
+}
+
 fn recorded(record: &Path) -> Option<(u32, u64)> {
     let text = fs::read_to_string(record).ok()?;
     let (pid, started) = text.trim().split_once(' ')?;
@@ -83,7 +89,7 @@ fn is_helper(pid: u32, work: &Path) -> bool {
     policy.is_some_and(|policy| policy.cwd == work)
 }
 
-fn processes() -> impl Iterator<Item = u32> {
+pub(crate) fn processes() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

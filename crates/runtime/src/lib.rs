@@ -14,6 +14,7 @@ mod leftovers;
 pub mod process;
 pub mod sandbox;
 mod store;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -26,6 +27,7 @@ use domain::status::{Confinement, Progress, Protection};
 use tokio::sync::oneshot;
 
 use crate::error::RuntimeError;
+pub use usage::{Traffic, Usage};
 
 /// A boxed future, so that `dyn Runtime` works.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -61,6 +63,11 @@ pub trait Runtime: Debug + Send + Sync {
 
     /// What servers are protected with on this host, tried for real once.
     fn protections(&self) -> Vec<Protection>;
+
+    /// What each of these instances uses; one of which nothing is known, or nothing runs, is not in the answer.
+    fn usage<'a>(&'a self, _instances: &'a [InstanceId]) -> BoxFuture<'a, BTreeMap<InstanceId, Usage>> {
+        Box::pin(std::future::ready(BTreeMap::new()))
+    }
 }
 
 /// An installed package, ready to start.

@@ -23,7 +23,7 @@ use crate::layout::Layout;
 use crate::sandbox::policy::{Policy, ResourceLimits, system_paths};
 use crate::sandbox::probe::{self, Probe};
 use crate::store::Store;
-use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, identity, interpreter, leftovers};
+use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Usage, identity, interpreter, leftovers, usage};
 
 /// Runs instances as sandboxed processes.
 #[derive(Debug)]
@@ -287,6 +287,17 @@ impl Runtime for ProcessRuntime {
 
     fn protections(&self) -> Vec<Protection> {
         self.probe.protections.clone()
+    }
+
+    fn usage<'a>(&'a self, instances: &'a [InstanceId]) -> BoxFuture<'a, BTreeMap<InstanceId, Usage>> {
+        let (layout, instances) = (self.layout.clone(), instances.to_vec());
+        Box::pin(async move {
+            let walk = tokio::task::spawn_blocking(move || usage::of_trees(&layout, &instances));
+            walk.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "what instances use could not be measured");
+                BTreeMap::new()
+            })
+        })
     }
 }
 

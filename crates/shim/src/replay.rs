@@ -18,7 +18,7 @@ use crate::body::Guard;
 use crate::mailbox::Letter;
 
 /// A stream that nobody reads is kept for so long.
-const KEPT_FOR: Duration = Duration::from_mins(5);
+const KEPT_FOR: Duration = Duration::from_mins(2);
 /// Events of a stream that are kept, in bytes; a larger one is not kept.
 const KEPT_BYTES: usize = 256 << 10;
 /// Streams that are kept, all sessions together.

@@ -112,8 +112,12 @@ pub async fn insert(tx: &mut Tx, row: &InstanceRow) -> Result<(), StoreError> {
             tool_catalog_id, name, instance_name_on_toolbox, desired_state, generation, restarts_asked,
             status_on_toolbox, instance_error_message, spec_json, config_values, secret_names_json, secrets_sealed,
             mcp_server_type, mcp_endpoint_path, mcp_transport_type, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'mcp_server', '/mcp', 'stdio',
-            $16, $17)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+    // Readers of the older schema tell servers from tools by these three.
+    let (server_type, endpoint, transport) = match row.spec.launch.container {
+        None => ("mcp_server", Some("/mcp"), Some("stdio")),
+        Some(_) => ("standard_tool", None, None),
+    };
     let on_toolbox = text("instance_name_on_toolbox", &row.instance_name_on_toolbox)?;
     let message = optional_text("instance_error_message", row.message.as_deref())?;
     let sealed = optional_text("secrets_sealed", row.secrets_sealed.as_deref())?;
@@ -148,6 +152,9 @@ pub async fn insert(tx: &mut Tx, row: &InstanceRow) -> Result<(), StoreError> {
         .bind(settings)
         .bind(secret_names)
         .bind(sealed)
+        .bind(server_type)
+        .bind(endpoint)
+        .bind(transport)
         .bind(row.created_at.0)
         .bind(row.updated_at.0)
         .execute(db).await.map(drop))
@@ -337,6 +344,25 @@ pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<(), StoreError> {
         on_pool!(tx.connection(), db => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_optional(db).await)
             .map_err(StoreError::from_driver)?;
     gone.map(drop).ok_or(StoreError::NotFound { what: "instance that is being deleted" })
+}
+
+/// Removes the row of an instance that is gone from its host, the one of `environment`, and gives it back; `None` when
+/// that environment has none of this id.
+pub async fn delete_gone(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+    id: InstanceId,
+) -> Result<Option<InstanceRow>, StoreError> {
+    const SQL: &str = concat!(
+        "DELETE FROM account_tool_instances WHERE id = $1 AND account_tool_environment_id = $2 RETURNING ",
+        columns!()
+    );
+    let found: Option<InstanceRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
+        .bind(id.to_string())
+        .bind(environment.to_string())
+        .fetch_optional(db).await)
+    .map_err(StoreError::from_driver)?;
+    found.map(TryInto::try_into).transpose()
 }
 
 /// Notes what the DTMA of `environment` reports, and gives back the row; `None` when the report does not count: another

@@ -34,14 +34,16 @@ impl Registry {
         assert!(program.exists(), "the registry is not installed: run `apt-get install docker-registry`");
         let home = tempfile::tempdir().expect("a temporary directory");
         let dir = home.path().display();
-        let mut config = format!(
-            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {dir}/data}}}}\n\
-             http: {{addr: '127.0.0.1:{port}'}}\n"
-        );
-        if with_password {
+        let users = if with_password {
             fs::write(home.path().join("users"), HASHED).expect("the file of users");
-            config += &format!("auth: {{htpasswd: {{realm: test, path: {dir}/users}}}}\n");
-        }
+            format!("auth: {{htpasswd: {{realm: test, path: {dir}/users}}}}\n")
+        } else {
+            String::new()
+        };
+        let config = format!(
+            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {dir}/data}}}}\n\
+             http: {{addr: '127.0.0.1:{port}'}}\n{users}"
+        );
         let file = home.path().join("config.yml");
         fs::write(&file, config).expect("the configuration");
         let keeper = Command::new("nsenter")

@@ -185,7 +185,7 @@ fn about(name: &str, event: &str, data: &str) -> Told {
     let data = serde_json::from_str::<serde_json::Value>(data).unwrap_or_default();
     let tagged = serde_json::json!({ "event": event, "data": data });
     match serde_json::from_value(tagged) {
-        Ok(Event::Instance(instance)) if instance.name.as_str() == name => Told::Instance(Box::new(instance)),
+        Ok(Event::Instance(instance)) if instance.name.as_str() == name => Told::Instance(instance),
         Ok(Event::InstanceRemoved { name: removed }) if removed == name => Told::Removed,
         Ok(Event::Lagged) => Told::Ask,
         _ => Told::Nothing,

@@ -1,5 +1,6 @@
 //! `berth dtma`: the host agent.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use domain::secret::Secret;
@@ -15,6 +16,11 @@ use crate::args::{Connection, DtmaArgs, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 
+/// The environment variable in which older hosts have the key of their backend.
+const BACKEND_KEY: &str = "BACKEND_TO_DTMA_API_KEY";
+/// A shorter key could be guessed.
+const LEAST_KEY: usize = 16;
+
 /// Serves until it is told to stop; shims and servers go on then.
 pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), CliError> {
     child::end_with_parent(&args.child)?;
@@ -23,9 +29,10 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     // Nothing is made here: without the enrolment that `berth up` writes there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
     let listener = child::listener(&args.child, args.listen, "--listen")?;
-    let config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     let runtime = runtime(args.runtime, &data)?;
-    dtma::run(config, runtime, Listener::Tcp(listener), stop.cancelled_owned()).await.map_err(failure)
+    dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
 }
 
 fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
@@ -45,6 +52,27 @@ fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, Cl
     let runtime = DockerRuntime::new(layout, &berth, scope)
         .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
     Ok(Arc::new(runtime))
+}
+
+/// The key that older backends share, when it is switched on.
+fn backend_key(file: Option<&Path>, from_env: bool) -> Result<Option<Secret>, CliError> {
+    let (text, what) = match file {
+        Some(path) => {
+            let what = format!("`{}`", path.display());
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| CliError::because(format!("cannot read {what}"), error))?;
+            (text, what)
+        }
+        None if from_env => (std::env::var(BACKEND_KEY).unwrap_or_default(), format!("`{BACKEND_KEY}`")),
+        None => return Ok(None),
+    };
+    let key = text.trim();
+    if key.len() < LEAST_KEY || key.contains(|c: char| !c.is_ascii_graphic()) {
+        return Err(CliError::usage(format!(
+            "{what} holds no key: at least {LEAST_KEY} visible ASCII characters are needed"
+        )));
+    }
+    Ok(Some(Secret::new(key)))
 }
 
 /// Makes this machine an environment's.

@@ -50,6 +50,7 @@ pub(crate) fn config(
         local_way: match reach {
             None | Some(ReachChoice::Socket) => LocalWay::Socket,
             Some(ReachChoice::Dtma) => LocalWay::Dtma,
+            Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use api::instances::Instance;
 use domain::spec::DesiredState;
-use domain::status::{Confinement, InstanceStatus};
+use domain::status::{Confinement, InstanceMetrics, InstanceStatus};
 
 use super::instances::to_the_second;
 use crate::client::Client;
@@ -58,6 +58,9 @@ fn facts(instance: &Instance) -> String {
         lines.push(("limits", limits(confinement)));
     }
     lines.push(("restarts", instance.restarts.to_string()));
+    if let Some(metrics) = &instance.metrics {
+        lines.extend(usage(metrics));
+    }
     for (key, value) in &instance.settings {
         lines.push(("setting", format!("{key}={value}")));
     }
@@ -83,6 +86,31 @@ fn limits(confinement: &Confinement) -> String {
     words.join(", ")
 }
 
+/// What it used when its host last said so.
+fn usage(metrics: &InstanceMetrics) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(millicores) = metrics.cpu_millicores {
+        lines.push(("cpu", format!("{}.{} % of a core", millicores / 10, millicores % 10)));
+    }
+    lines.push(("memory", bytes(metrics.memory_bytes)));
+    if let (Some(received), Some(sent)) = (metrics.received_bytes, metrics.sent_bytes) {
+        lines.push(("network", format!("{} in, {} out", bytes(received), bytes(sent))));
+    }
+    lines
+}
+
+/// Bytes with one decimal of the largest unit that fits.
+fn bytes(count: u64) -> String {
+    let (unit, shift) = match count {
+        ..0x400 => return format!("{count} B"),
+        0x400..0x10_0000 => ("KiB", 10),
+        0x10_0000..0x4000_0000 => ("MiB", 20),
+        _ => ("GiB", 30),
+    };
+    let tenths = (u128::from(count) * 10) >> shift;
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
 /// What its owner may want to do next; nothing while it changes by itself.
 pub(crate) fn next_step(instance: &Instance) -> Option<String> {
     let name = &instance.name;
@@ -96,5 +124,23 @@ pub(crate) fn next_step(instance: &Instance) -> Option<String> {
             Some(format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client"))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (5 << 20, "5.0 MiB"),
+            (u64::MAX, "17179869183.9 GiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
     }
 }

@@ -161,6 +161,7 @@ fn workers(
         let word = match reach {
             ReachChoice::Socket => "socket",
             ReachChoice::Dtma => "dtma",
+            ReachChoice::Http2 => "http2",
         };
         server.extend(["--reach", word].map(OsString::from));
     }

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use api::dtma::Heartbeat;
-use api::environments::Environment;
+use api::environments::{Environment, EnvironmentToken};
 use api::errors::ErrorCode;
 use api::events::Event;
+use api::users::Role;
 use domain::ids::InstanceId;
 use domain::names::EnvironmentName;
 use domain::status::{EnvironmentStatus, InstanceStatus};
@@ -14,8 +15,9 @@ use domain::time::Timestamp;
 use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 
+use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem};
+use crate::app::{App, Outcome, Problem, adoption};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 
@@ -45,10 +47,14 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
 /// # Errors
 /// 404 with the nearest name.
 pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Environment> {
+    rendered(app, find(app, caller, name).await?).await
+}
+
+async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
     if let Ok(name) = name.parse::<EnvironmentName>()
         && let Some(row) = store::environments::by_name(&app.store, caller.account, &name).await?
     {
-        return rendered(app, row).await;
+        return Ok(row);
     }
     let rows = store::environments::list(&app.store, caller.account).await?;
     let problem = Problem::not_found("environment", name);
@@ -79,9 +85,17 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
             .field("environment")
             .hint("start this DTMA with the data directory that it was enrolled with"));
     }
-    if MAX_REPORTS < heartbeat.instances.len() {
-        return Err(Problem::invalid("instances", format!("at most {MAX_REPORTS} are taken")));
+    for (field, count) in [
+        ("instances", heartbeat.instances.len()),
+        ("adopt", heartbeat.adopt.len()),
+        ("removed", heartbeat.removed.len()),
+    ] {
+        if MAX_REPORTS < count {
+            return Err(Problem::invalid(field, format!("at most {MAX_REPORTS} are taken")));
+        }
     }
+    adoption::forget(app, environment, &heartbeat.removed).await?;
+    adoption::adopt_all(app, environment, &heartbeat.adopt).await?;
     let before: HashMap<InstanceId, InstanceRow> =
         store::instances::list_by_environment(&app.store, environment.id)
             .await?
@@ -101,7 +115,9 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
         changed
             .extend(after.filter(|after| before.get(&after.id).is_none_or(|before| is_news(before, after))));
     }
-    let reported: HashSet<InstanceId> = heartbeat.instances.iter().map(|report| report.id).collect();
+    let adopted = heartbeat.adopt.iter().map(|adoption| adoption.spec.id);
+    let reported: HashSet<InstanceId> =
+        heartbeat.instances.iter().map(|report| report.id).chain(adopted).collect();
     for lost in before.values().filter(|row| is_lost(row, &reported)) {
         let why = "its host did not have it any more; it is deployed again";
         let after = store::instances::set_status(
@@ -135,9 +151,18 @@ pub(crate) async fn tell(app: &App, row: EnvironmentRow) -> Outcome<()> {
     Ok(())
 }
 
-/// Whether listeners and the gateway must hear of a report.
-fn is_news(before: &InstanceRow, after: &InstanceRow) -> bool {
-    before.status != after.status || before.message != after.message || before.report != after.report
+/// Whether listeners and the gateway must hear of a report. What an instance uses changes all the time and is none.
+pub(crate) fn is_news(before: &InstanceRow, after: &InstanceRow) -> bool {
+    let unmeasured = |row: &InstanceRow| {
+        let mut report = row.report.clone();
+        if let Some(report) = &mut report {
+            report.metrics = None;
+        }
+        report
+    };
+    before.status != after.status
+        || before.message != after.message
+        || unmeasured(before) != unmeasured(after)
 }
 
 /// Whether a DTMA that had an instance has it no more: its disk was replaced, or its data directory.
@@ -162,6 +187,32 @@ fn row_of(heartbeat: &Heartbeat, at: Timestamp) -> HeartbeatRow {
 /// The instant that lies `span` before `at`.
 pub(crate) fn before(at: Timestamp, span: Duration) -> Timestamp {
     Timestamp(at.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+}
+
+/// The token between an environment's DTMA and the control plane, for an admin who moves a host or an older caller. It is
+/// kept sealed, not only as a hash, because the control plane shows it to the DTMA; so it can be shown again, and each
+/// time is a line of the audit.
+///
+/// # Errors
+/// 403, 404 with the nearest name, 409 when it has none yet.
+pub(crate) async fn token(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentToken> {
+    caller.require(Role::Admin)?;
+    let environment = find(app, caller, name).await?;
+    let sealed = environment.dtma_token_sealed.as_deref().ok_or_else(|| {
+        Problem::refused(ErrorCode::Conflict, format!("environment `{}` has no token yet", environment.name))
+    })?;
+    let token = app.keys.unseal(environment.id.0, sealed)?;
+    let act = Act {
+        action: "environment.token",
+        kind: "environment",
+        id: environment.id.to_string(),
+        name: environment.name.as_str(),
+        detail: serde_json::json!({}),
+    };
+    let mut tx = app.store.begin().await?;
+    audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
+    tx.commit().await?;
+    Ok(EnvironmentToken { environment: environment.name, token })
 }
 
 async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {

@@ -156,6 +156,21 @@ pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Inst
     rendered(app, &find(app, caller, name).await?)
 }
 
+/// One instance by its id, for callers that know no names.
+///
+/// # Errors
+/// 400 for what is no id, 404.
+pub(crate) async fn by_id(app: &App, caller: &Caller, id: &str) -> Outcome<Instance> {
+    let parsed: InstanceId = id.parse().map_err(|_| {
+        Problem::refused(ErrorCode::BadRequest, format!("`{id}` is not the UUID of a server")).field("id")
+    })?;
+    let row = store::instances::by_id(&app.store, parsed).await?;
+    match row.filter(|row| row.account == caller.account) {
+        Some(row) => rendered(app, &row),
+        None => Err(Problem::not_found("server", id)),
+    }
+}
+
 /// What an owner does with an instance that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -297,6 +312,7 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
         generation: row.generation,
         created_at: row.created_at,
         since: report.map(|report| report.since),
+        metrics: report.and_then(|report| report.metrics.clone()),
     })
 }
 

@@ -1,10 +1,12 @@
 //! What the control plane does: one file per resource, one function per act. It knows no HTTP.
 
+pub(crate) mod adoption;
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
 pub(crate) mod environments;
 pub(crate) mod instances;
+pub(crate) mod older;
 pub(crate) mod problem;
 pub(crate) mod tokens;
 
@@ -38,6 +40,8 @@ pub(crate) struct App {
     /// Without a slash at its end.
     pub(crate) public_url: String,
     pub(crate) local: LocalWay,
+    /// Ids that hosts wanted adopted and that are others', so that each is told once.
+    pub(crate) refused: adoption::RefusedOnce,
     /// Wakes the deploy reconciler.
     pub(crate) deploy: Notify,
     /// What the reconcilers last did.
@@ -63,7 +67,7 @@ impl App {
         let picture = self.directory.picture();
         for row in rows {
             if let Some(instance) = instances::render(row, &picture, &self.public_url) {
-                self.events.publish(row.account, Event::Instance(instance));
+                self.events.publish(row.account, Event::Instance(Box::new(instance)));
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use api::environments::Environment;
+use api::environments::{Environment, EnvironmentToken};
 use api::errors::ErrorBody;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::{HeaderName, header};
 
 use crate::app::{App, environments};
 use crate::http::extract::By;
@@ -35,4 +36,22 @@ pub(crate) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Environment>, Refused> {
     Ok(Json(environments::show(&app, &caller, &name).await?))
+}
+
+/// The token of an environment's DTMA, for an admin. Each time is a line of the audit.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{name}/token", tag = "environments", security(("token" = [])),
+    params(("name" = String, Path, description = "The environment's name")),
+    responses(
+        (status = 200, body = EnvironmentToken), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)
+    )
+)]
+pub(crate) async fn token(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    Path(name): Path<String>,
+) -> Result<([(HeaderName, &'static str); 1], Json<EnvironmentToken>), Refused> {
+    let token = environments::token(&app, &caller, &name).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(token)))
 }

@@ -80,7 +80,7 @@ where
     }
 }
 
-fn explain(rejection: &JsonRejection) -> Problem {
+pub(crate) fn explain(rejection: &JsonRejection) -> Problem {
     let text = rejection.body_text();
     match rejection {
         JsonRejection::JsonDataError(_) => {

@@ -6,6 +6,7 @@ mod environments;
 mod events;
 mod extract;
 mod instances;
+mod older;
 mod plain;
 mod refused;
 mod tokens;
@@ -61,11 +62,17 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().split_for_parts().1
 }
 
+/// Method and path of what is served for older callers, which the document does not have.
+pub fn older_paths() -> &'static [(&'static str, &'static str)] {
+    older::served()
+}
+
 /// Everything that is not an MCP address.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .merge(plain::router())
+        .merge(older::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), count))
@@ -84,6 +91,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::logs))
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
+        .routes(routes!(environments::token))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(tokens::list, tokens::create))

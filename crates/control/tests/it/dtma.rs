@@ -111,6 +111,7 @@ pub(crate) fn report_of(
         confinement: None,
         restarts: 0,
         since: SystemTime::now().into(),
+        metrics: None,
     }
 }
 

@@ -91,6 +91,13 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/instances/{name}/logs", "welcome", None, [401, 401, 401, 401, 404, 503, 503, 503]),
         row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
+        row(
+            &post,
+            "/api/v1/environments/{name}/token",
+            "local",
+            None,
+            [401, 401, 401, 401, 404, 403, 403, 200],
+        ),
         row(&get, "/api/v1/catalog", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/catalog/{name}", "time", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/tokens", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),

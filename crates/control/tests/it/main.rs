@@ -8,6 +8,7 @@ mod endpoints;
 mod events;
 mod gateway_path;
 mod heartbeats;
+mod older;
 mod openapi;
 mod platform;
 mod reconciler;

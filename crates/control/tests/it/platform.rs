@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use api::users::Role;
 use bytes::Bytes;
 use control::{Config, LocalEnvironment, LocalSetup, LocalWay};
-use domain::ids::{AccountId, TokenId, UserId};
+use domain::ids::{AccountId, EnvironmentId, TokenId, UserId};
+use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
 use hop::address::Address;
 use hop::pool::Pool;
@@ -17,6 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use store::accounts::{AccountRow, UserRow};
+use store::environments::{Droplet, EnvironmentRow};
 use store::tokens::TokenRow;
 use store::{Database, Store};
 use tempfile::TempDir;
@@ -162,6 +164,54 @@ impl Platform {
         let address = Address::Tcp(self.address);
         let sent = self.pool.send(&address, request);
         tokio::time::timeout(PATIENCE, sent).await.unwrap().unwrap()
+    }
+
+    /// `POST` of a text that is declared as JSON, as the owner.
+    pub(crate) async fn send_raw(&self, path: &str, text: &'static str) -> Answer {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("authorization", format!("Bearer {}", self.owner))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from_static(text.as_bytes())))
+            .unwrap();
+        let response = self.pool.send(&Address::Tcp(self.address), request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    /// A further environment of the account `default`, whose host shows this token and is not there.
+    pub(crate) async fn environment(&self, name: &str, token: &str) -> EnvironmentRow {
+        let at: Timestamp = SystemTime::now().into();
+        let account =
+            store::accounts::account_by_name(&self.store, &"default".parse().unwrap()).await.unwrap();
+        let row = EnvironmentRow {
+            id: EnvironmentId::generate(),
+            account: account.unwrap().id,
+            user: None,
+            name: name.parse().unwrap(),
+            description: None,
+            status: EnvironmentStatus::AwaitingHeartbeat,
+            droplet: Droplet::default(),
+            public_ip_address: None,
+            reach: serde_json::json!({"by": "direct", "dtma": nobody().to_string()}),
+            dtma_token_sealed: None,
+            dtma_version: None,
+            health: None,
+            last_heartbeat_at: None,
+            provisioning_error_message: None,
+            created_at: at,
+            updated_at: at,
+        };
+        let hash: Vec<String> = Sha256::digest(token.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        let mut tx = self.store.begin().await.unwrap();
+        store::environments::insert(&mut tx, &row, Some(&hash.concat())).await.unwrap();
+        tx.commit().await.unwrap();
+        row
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -11,7 +11,11 @@ use serde::de::DeserializeOwned;
 
 use crate::instance::chain;
 use crate::instances::ChangeError;
+use crate::ports::PortError;
 use crate::specs::WriteError;
+
+/// The field of a port that cannot be had.
+const PORTS: &str = "launch.container.ports";
 
 /// A JSON body; what is wrong with one is said in an [`ErrorBody`].
 pub(crate) struct Body<T>(pub(crate) T);
@@ -120,6 +124,16 @@ impl From<ChangeError> for Refusal {
             }
             ChangeError::Unreadable => {
                 Self::new(ErrorCode::Conflict, message).hint("send its whole spec again with `PUT`")
+            }
+            ChangeError::RemovedHere => Self::new(ErrorCode::Conflict, message)
+                .hint("the next heartbeat tells the control plane, which then forgets it"),
+            ChangeError::NameTaken(_) => Self::new(ErrorCode::Conflict, message).field("name"),
+            ChangeError::IdTaken { .. } => Self::new(ErrorCode::Conflict, message).field("id"),
+            ChangeError::Port(PortError::Own(_) | PortError::Shape(_) | PortError::Address(_)) => {
+                Self::new(ErrorCode::Invalid, message).field(PORTS).hint("choose another port of the host")
+            }
+            ChangeError::Port(PortError::Taken { .. } | PortError::InUse(_)) => {
+                Self::new(ErrorCode::Conflict, message).field(PORTS).hint("choose another port of the host")
             }
             ChangeError::Halting => Self::unavailable(message).hint("try again when it is back"),
             ChangeError::Slow => Self::unavailable(message).hint("it goes on: ask again"),

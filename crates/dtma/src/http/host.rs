@@ -21,7 +21,7 @@ pub(crate) const HEALTH_PATH: &str = "/health";
     responses((status = 200, description = "It answers", content_type = "text/plain", body = String))
 )]
 pub(crate) async fn health() -> &'static str {
-    "ok\n"
+    "OK"
 }
 
 /// What this DTMA is.

@@ -21,7 +21,9 @@ type Reported = Result<Json<InstanceReport>, Refusal>;
     responses((status = 200, body = Vec<InstanceReport>), (status = 401, body = ErrorBody))
 )]
 pub(crate) async fn list(State(app): State<App>) -> Json<Vec<InstanceReport>> {
-    Json(app.instances.reports())
+    let mut reports = app.instances.reports();
+    app.gauge.fill(&mut reports).await;
+    Json(reports)
 }
 
 /// Takes what is wanted of an instance. The same generation again changes nothing; an older one is refused.

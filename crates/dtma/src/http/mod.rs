@@ -7,6 +7,7 @@ mod forward;
 mod host;
 mod instances;
 mod logs;
+mod older;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -33,6 +34,7 @@ use utoipa_axum::routes;
 
 use crate::instances::Instances;
 use crate::system::Meter;
+use crate::usage::Gauge;
 use errors::Refusal;
 
 /// The largest JSON body, in bytes. What passes through to a shim has the shim's own limit.
@@ -47,6 +49,12 @@ pub(crate) struct App {
     pub(crate) meter: Arc<Mutex<Meter>>,
     /// The token's hash: of what is compared, the length says nothing.
     pub(crate) token: [u8; 32],
+    /// The hash of the key that older backends share, when it is switched on. It opens the older paths alone.
+    pub(crate) backend_key: Option<[u8; 32]>,
+    /// Whether heartbeats go anywhere.
+    pub(crate) reports: bool,
+    /// What instances use.
+    pub(crate) gauge: Gauge,
     /// Ends the DTMA, and with it the answers that have no end of their own.
     pub(crate) stop: CancellationToken,
 }
@@ -91,6 +99,7 @@ fn router(app: App) -> Router {
     let (router, _) = described().split_for_parts();
     let guarded = middleware::from_fn_with_state(app.clone(), guard);
     router
+        .merge(older::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_JSON))
@@ -113,6 +122,11 @@ pub(crate) fn openapi() -> OpenApi {
     openapi
 }
 
+/// Method and path of everything that is served for older callers and not described.
+pub(crate) fn older_paths() -> &'static [(&'static str, &'static str)] {
+    older::served()
+}
+
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(host::health))
@@ -133,7 +147,9 @@ fn described() -> OpenApiRouter<App> {
 /// Who may ask: anybody for [`host::HEALTH_PATH`], the holder of the token for all else, paths that do not exist
 /// included, so that nothing can be learnt without it.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    if request.uri().path() == host::HEALTH_PATH || is_allowed(&app, &request) {
+    let path = request.uri().path();
+    let older = older::is_path(path);
+    if path == host::HEALTH_PATH || is_allowed(&app, &request) || (older && has_backend_key(&app, &request)) {
         return next.run(request).await;
     }
     let given = request.headers().contains_key(AUTHORIZATION);
@@ -142,27 +158,52 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     } else {
         ("a token is needed", r#"Bearer realm="berth-dtma""#)
     };
-    let refusal = Refusal::unauthorized(message);
-    let mut response = refusal.into_response();
+    let mut response = if older {
+        older::refusal(bearer(&request).is_some())
+    } else {
+        Refusal::unauthorized(message).into_response()
+    };
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     response
 }
 
 fn is_allowed(app: &App, request: &Request) -> bool {
-    let Some(given) = request.headers().get(AUTHORIZATION) else { return false };
-    // RFC 9110 §11.1: the scheme's name is case-insensitive.
-    match given.as_bytes().split_at_checked(7) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
-            bool::from(<[u8; 32]>::from(Sha256::digest(token)).ct_eq(&app.token))
-        }
+    bearer(request).is_some_and(|token| is(token, &app.token))
+}
+
+/// Older backends share one key among all hosts: only where that is switched on, and only for what they call.
+fn has_backend_key(app: &App, request: &Request) -> bool {
+    match (bearer(request), &app.backend_key) {
+        (Some(token), Some(key)) => is(token, key),
         _ => false,
     }
 }
 
-async fn unknown_path(request: Request) -> Refusal {
-    Refusal::not_found(format!("no such path: `{}`", request.uri().path()))
+fn is(token: &[u8], known: &[u8; 32]) -> bool {
+    bool::from(<[u8; 32]>::from(Sha256::digest(token)).ct_eq(known))
 }
 
-async fn wrong_method(request: Request) -> Refusal {
-    Refusal::wrong_method(format!("`{}` does not take {}", request.uri().path(), request.method()))
+fn bearer(request: &Request) -> Option<&[u8]> {
+    let given = request.headers().get(AUTHORIZATION)?;
+    // RFC 9110 §11.1: the scheme's name is case-insensitive.
+    match given.as_bytes().split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => Some(token),
+        _ => None,
+    }
+}
+
+async fn unknown_path(request: Request) -> Response {
+    let path = request.uri().path();
+    if older::is_path(path) {
+        return older::not_found(&request);
+    }
+    Refusal::not_found(format!("no such path: `{path}`")).into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let path = request.uri().path();
+    if older::is_path(path) {
+        return older::not_found(&request);
+    }
+    Refusal::wrong_method(format!("`{path}` does not take {}", request.method())).into_response()
 }

@@ -29,6 +29,7 @@ pub(crate) struct Host {
     pub(crate) layout: Layout,
     pub(crate) environment: EnvironmentId,
     pub(crate) control_url: Option<String>,
+    pub(crate) backend_key: Option<Secret>,
     client: reqwest::Client,
     dtma: Option<Dtma>,
     _dir: TempDir,
@@ -57,6 +58,7 @@ impl Host {
             layout,
             environment: EnvironmentId::generate(),
             control_url: None,
+            backend_key: None,
             client: reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap(),
             dtma: None,
             _dir: dir,
@@ -69,6 +71,7 @@ impl Host {
             environment: self.environment,
             token: Secret::new(TOKEN),
             control_url: self.control_url.clone(),
+            backend_key: self.backend_key.clone(),
         }
     }
 
@@ -78,7 +81,7 @@ impl Host {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let machine: Arc<Machine> = Arc::clone(&self.machine);
-        let run = dtma::run(self.config(), machine, Listener::Tcp(listener), stop.clone().cancelled_owned());
+        let run = dtma::run(self.config(), machine, Listener::Both(listener), stop.clone().cancelled_owned());
         self.dtma = Some(Dtma { address, stop, task: tokio::spawn(run) });
     }
 
@@ -97,6 +100,11 @@ impl Host {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.dtma.as_ref().expect("it runs").address)
+    }
+
+    /// The port of the DTMA.
+    pub(crate) fn port(&self) -> u16 {
+        self.dtma.as_ref().expect("it runs").address.port()
     }
 
     /// A request with the token.

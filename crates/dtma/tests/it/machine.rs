@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,7 +21,7 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use runtime::error::RuntimeError;
 use runtime::layout::Layout;
-use runtime::{BoxFuture, OnProgress, Prepared, Runtime, Shim};
+use runtime::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Traffic, Usage};
 use tokio::process::Command;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -222,6 +223,13 @@ impl Runtime for Machine {
 
     fn protections(&self) -> Vec<Protection> {
         vec![Protection { name: "fake".to_owned(), granted: false, detail: "a test".to_owned() }]
+    }
+
+    fn usage<'a>(&'a self, instances: &'a [InstanceId]) -> BoxFuture<'a, BTreeMap<InstanceId, Usage>> {
+        let living = instances.iter().filter(|id| self.pid(**id).is_some());
+        let network = Some(Traffic { received_bytes: 11, sent_bytes: 12 });
+        let usage = Usage { cpu: Duration::from_secs(1), memory_bytes: 1 << 20, network };
+        Box::pin(std::future::ready(living.map(|id| (*id, usage)).collect()))
     }
 }
 

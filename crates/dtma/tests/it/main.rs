@@ -10,6 +10,7 @@ mod heartbeat;
 mod host;
 mod logs;
 mod machine;
+mod older;
 mod openapi;
 mod reconciler;
 mod recovery;

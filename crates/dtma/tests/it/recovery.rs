@@ -143,7 +143,7 @@ async fn one_dtma_per_data_directory() {
     host.deploy().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let machine = Arc::new(Machine::new(host.layout.clone()));
-    let second = dtma::run(host.config(), machine, Listener::Tcp(listener), std::future::pending());
+    let second = dtma::run(host.config(), machine, Listener::Both(listener), std::future::pending());
     let error = second.await.unwrap_err();
     assert!(matches!(error, DtmaError::Lock(_)), "{error:?}");
     let pid = std::process::id().to_string();

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod http2;
+
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,8 +94,11 @@ async fn a_pooled_connection_that_ended_is_replaced() {
 #[tokio::test]
 async fn a_caller_who_leaves_is_noticed() {
     let root = tempfile::tempdir().unwrap();
+    leaves(Listener::Unix(bind_unix(root.path(), "a.sock").unwrap()), &unix(root.path())).await;
+}
+
+async fn leaves(listener: Listener, address: &Address) {
     let gone = Arc::new(Notify::new());
-    let listener = bind_unix(root.path(), "a.sock").unwrap();
     let service = {
         let gone = Arc::clone(&gone);
         service_fn(move |_: Request<Incoming>| {
@@ -111,8 +116,10 @@ async fn a_caller_who_leaves_is_noticed() {
             }
         })
     };
-    tokio::spawn(serve(Listener::Unix(listener), service, std::future::pending()));
-    let mut body = Pool::new().send(&unix(root.path()), request()).await.unwrap().into_body();
+    tokio::spawn(serve(listener, service, std::future::pending()));
+    // Kept to the end: the connection must not end with its pool.
+    let pool = Pool::new();
+    let mut body = pool.send(address, request()).await.unwrap().into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(first, "first", "the first frame comes while the answer is still open");
     drop(body);

@@ -64,6 +64,7 @@ fn report(row: &InstanceRow, generation: u64, status: InstanceStatus) -> Instanc
         confinement: None,
         restarts: 0,
         since: NOW,
+        metrics: None,
     }
 }
 
