@@ -74,5 +74,8 @@ fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, Cli
         .enable_all()
         .build()
         .map_err(|e| CliError::because("cannot start", e))?
-        .block_on(work)
+        .block_on(async {
+            tokio::spawn(::runtime::memory::keep_giving_back());
+            work.await
+        })
 }

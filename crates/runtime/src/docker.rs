@@ -20,6 +20,7 @@ mod network;
 mod start;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::error::RuntimeError;
 use crate::layout::Layout;
 use crate::process::ProcessRuntime;
-use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim};
+use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Usage};
 use engine::Engine;
 
 /// Which instances run in containers.
@@ -156,5 +157,10 @@ impl Runtime for DockerRuntime {
 
     fn protections(&self) -> Vec<Protection> {
         self.process.protections()
+    }
+
+    /// From the kernel, as for processes: the engine takes a second for each container.
+    fn usage<'a>(&'a self, instances: &'a [InstanceId]) -> BoxFuture<'a, BTreeMap<InstanceId, Usage>> {
+        self.process.usage(instances)
     }
 }

@@ -11,6 +11,7 @@ mod identity;
 mod interpreter;
 pub mod layout;
 mod leftovers;
+pub mod memory;
 pub mod process;
 pub mod sandbox;
 mod store;

@@ -217,8 +217,6 @@ impl ProcessRuntime {
             .arg("shim")
             .env_clear()
             .envs(["RUST_LOG", "RUST_BACKTRACE"].into_iter().filter_map(|n| Some((n, std::env::var_os(n)?))))
-            // Without these glibc keeps what a large message once needed: 32 MB after a few of 15 MB, instead of 3.
-            .envs([("MALLOC_MMAP_THRESHOLD_", "131072"), ("MALLOC_TRIM_THRESHOLD_", "131072")])
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(open()?)

@@ -41,7 +41,8 @@ struct Process {
 pub(crate) fn of_trees(layout: &Layout, instances: &[InstanceId]) -> BTreeMap<InstanceId, Usage> {
     let roots: HashMap<u32, InstanceId> =
         instances.iter().filter_map(|id| leftovers::living_shim(layout, *id).map(|pid| (pid, *id))).collect();
-    let mut usages: BTreeMap<InstanceId, Usage> = roots.values().map(|id| (*id, Usage::default())).collect();
+    let mut usages: BTreeMap<InstanceId, Usage> =
+        roots.iter().map(|(pid, id)| (*id, Usage { network: traffic(*pid), ..Usage::default() })).collect();
     if roots.is_empty() {
         return usages;
     }
@@ -89,9 +90,45 @@ fn resident(pid: u32) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
 }
 
+/// What a process with a network of its own received and sent, but for its loopback; `None` for one that shares ours.
+fn traffic(pid: u32) -> Option<Traffic> {
+    let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let own = network("self")?;
+    if network(&pid.to_string())? == own {
+        return None;
+    }
+    Some(counted(&fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?))
+}
+
+/// Sums the interfaces of `/proc/PID/net/dev`: after a name and a colon, bytes received are the first number and bytes
+/// sent the ninth.
+fn counted(text: &str) -> Traffic {
+    let mut sum = Traffic::default();
+    for (name, numbers) in text.lines().filter_map(|line| line.split_once(':')) {
+        if name.trim() == "lo" {
+            continue;
+        }
+        let numbers: Vec<u64> = numbers.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        sum.received_bytes += numbers.first().copied().unwrap_or_default();
+        sum.sent_bytes += numbers.get(8).copied().unwrap_or_default();
+    }
+    sum
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn interfaces_are_summed() {
+        let text = "Inter-|   Receive                                                |  Transmit\n \
+                    face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets\n    \
+                    lo:     900       1    0    0    0     0          0         0      900       1 0 0 0 0 0 0\n  \
+                    eth0:    1000       2    0    0    0     0          0         0      200       3 0 0 0 0 0 0\n  \
+                    eth1:      50       2    0    0    0     0          0         0        5       3 0 0 0 0 0 0\n";
+        assert_eq!(counted(text), Traffic { received_bytes: 1050, sent_bytes: 205 });
+        assert_eq!(counted(""), Traffic::default());
+    }
 
     #[test]
     fn a_tree_counts_as_a_whole() {

@@ -99,8 +99,8 @@ pub fn read_config(reader: impl Read) -> Result<ShimConfig, ShimError> {
 }
 
 /// Runs a shim to its end, as the whole work of this process: no other process of the same user may read its memory,
-/// and SIGTERM and SIGINT stop it as `POST /shutdown` does.
-pub fn start(config: ShimConfig) -> Result<(), ShimError> {
+/// and SIGTERM and SIGINT stop it as `POST /shutdown` does. `beside` runs as long.
+pub fn start(config: ShimConfig, beside: impl Future<Output = ()> + Send + 'static) -> Result<(), ShimError> {
     let system = |what| move |source: io::Error| ShimError::System { what, source };
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(|error| system("becoming non-dumpable")(error.into()))?;
@@ -110,6 +110,7 @@ pub fn start(config: ShimConfig) -> Result<(), ShimError> {
         .build()
         .map_err(system("starting the runtime"))?;
     runtime.block_on(async {
+        tokio::spawn(beside);
         let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for SIGTERM"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for SIGINT"))?;
         let asked = async move {

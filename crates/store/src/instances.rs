@@ -407,23 +407,24 @@ pub async fn record_report(
 }
 
 /// Shows a state and a reason that the control plane found by itself, such as a host it cannot reach; `None` when the
-/// generation has changed meanwhile or the instance is gone.
+/// instance is gone, or its owner or its DTMA has said something new since `row` was read.
 pub async fn set_status(
     tx: &mut Tx,
-    id: InstanceId,
-    generation: u64,
+    row: &InstanceRow,
     status: InstanceStatus,
     message: Option<&str>,
 ) -> Result<Option<InstanceRow>, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE account_tool_instances SET status_on_toolbox = $3, instance_error_message = $4
-        WHERE id = $1 AND generation = $2 RETURNING ",
+        "UPDATE account_tool_instances SET status_on_toolbox = $4, instance_error_message = $5
+        WHERE id = $1 AND generation = $2 AND observed_generation = $3 RETURNING ",
         columns!()
     );
-    let generation = to_bigint("generation", generation)?;
+    let generation = to_bigint("generation", row.generation)?;
+    let observed = to_bigint("observed_generation", row.observed_generation)?;
     let found: Option<InstanceRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
-        .bind(id.to_string())
+        .bind(row.id.to_string())
         .bind(generation)
+        .bind(observed)
         .bind(status.word())
         .bind(message.map(shown))
         .fetch_optional(db).await)

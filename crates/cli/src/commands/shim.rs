@@ -18,7 +18,8 @@ pub(crate) fn run(args: &ShimArgs) -> Result<(), CliError> {
             shim::read_config(socket)
         }
     };
-    config.and_then(shim::start).map_err(|error| match error {
+    let started = config.and_then(|config| shim::start(config, runtime::memory::keep_giving_back()));
+    started.map_err(|error| match error {
         ShimError::Config { .. } => {
             CliError::usage(error.to_string()).with_hint("shims are started by the DTMA, not by people")
         }

@@ -12,6 +12,7 @@ mod faults;
 mod interrupted;
 mod lifecycle;
 mod matrix;
+mod older;
 mod remote;
 mod soak;
 mod supervision;

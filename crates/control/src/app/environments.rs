@@ -120,14 +120,8 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
         heartbeat.instances.iter().map(|report| report.id).chain(adopted).collect();
     for lost in before.values().filter(|row| is_lost(row, &reported)) {
         let why = "its host did not have it any more; it is deployed again";
-        let after = store::instances::set_status(
-            &mut tx,
-            lost.id,
-            lost.generation,
-            InstanceStatus::PendingDeploy,
-            Some(why),
-        )
-        .await?;
+        let after =
+            store::instances::set_status(&mut tx, lost, InstanceStatus::PendingDeploy, Some(why)).await?;
         changed.extend(after);
     }
     tx.commit().await?;

@@ -327,7 +327,7 @@ async fn say(app: &App, row: &InstanceRow, status: InstanceStatus, message: &str
         return Ok(());
     }
     let mut tx = app.store.begin().await?;
-    let after = store::instances::set_status(&mut tx, row.id, row.generation, status, Some(message)).await?;
+    let after = store::instances::set_status(&mut tx, row, status, Some(message)).await?;
     tx.commit().await?;
     show(app, after).await
 }

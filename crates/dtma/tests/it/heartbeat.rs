@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use crate::host::{Host, TOKEN, wait_until};
 
 #[derive(Clone, Default)]
-struct Control {
+pub(crate) struct Control {
     got: Arc<Mutex<Vec<Heartbeat>>>,
-    refuse: Arc<Mutex<bool>>,
+    pub(crate) refuse: Arc<Mutex<bool>>,
 }
 
 impl Control {
-    fn serve(&self, listener: TcpListener) -> CancellationToken {
+    pub(crate) fn serve(&self, listener: TcpListener) -> CancellationToken {
         let router = Router::new().route(HEARTBEAT_PATH, post(take)).with_state(self.clone());
         let stop = CancellationToken::new();
         tokio::spawn(hop::serve::serve_router(
@@ -33,8 +33,19 @@ impl Control {
         stop
     }
 
-    async fn until(&self, what: &str, wanted: impl Fn(&Heartbeat) -> bool) {
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Heartbeat) -> bool) {
         wait_until(what, || self.got.lock().unwrap().iter().any(&wanted)).await;
+    }
+
+    /// What the last heartbeat that has it says.
+    pub(crate) fn last<T>(&self, of: impl Fn(&Heartbeat) -> Option<T>) -> T {
+        self.got.lock().unwrap().iter().rev().find_map(of).expect("one of them says it")
+    }
+
+    /// Waits until the newest heartbeat is as wanted; changes on the host make it send new ones.
+    pub(crate) async fn until_last(&self, what: &str, wanted: impl Fn(&Heartbeat) -> bool, host: &Host) {
+        host.deploy().await;
+        wait_until(what, || self.got.lock().unwrap().last().is_some_and(&wanted)).await;
     }
 }
 
@@ -47,7 +58,7 @@ async fn take(State(control): State<Control>, headers: HeaderMap, Json(beat): Js
     StatusCode::NO_CONTENT
 }
 
-async fn listen(address: &str) -> (TcpListener, SocketAddr) {
+pub(crate) async fn listen(address: &str) -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)

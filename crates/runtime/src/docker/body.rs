@@ -99,15 +99,8 @@ pub(super) struct Parts<'a> {
 /// The body of the engine's `create`.
 pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody {
     let command = [BINARY, "shim", "--config-socket", &format!("{SOCKETS}/{}", handover::SOCKET)];
-    let mut env = vec![
-        // Without these glibc keeps what a large message once needed.
-        "MALLOC_MMAP_THRESHOLD_=131072".to_owned(),
-        "MALLOC_TRIM_THRESHOLD_=131072".to_owned(),
-    ];
     let passed_on = ["RUST_LOG", "RUST_BACKTRACE"];
-    env.extend(
-        passed_on.into_iter().filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?))),
-    );
+    let env = passed_on.into_iter().filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)));
     let mut mounts = vec![
         mount(&text(parts.binary), BINARY, true),
         mount(&text(parts.sockets), SOCKETS, false),
@@ -121,7 +114,7 @@ pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody
         working_dir: parts.workdir.map(str::to_owned),
         entrypoint: Some(command.map(str::to_owned).to_vec()),
         cmd: Some(Vec::new()),
-        env: Some(env),
+        env: Some(env.collect()),
         labels: Some(parts.labels),
         // The shim's word for stopping, whatever the image's server would like.
         stop_signal: Some("SIGTERM".to_owned()),

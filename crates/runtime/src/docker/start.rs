@@ -111,6 +111,8 @@ impl DockerRuntime {
         let Some(pid) = pid else {
             return Err(RuntimeError::ShimEnded { how: watch::words(&self.engine, &id, &log).await });
         };
+        // For what it uses, and so that nothing of it survives an engine that is away when it is to end.
+        crate::leftovers::record_shim(&self.layout, spec.id, pid)?;
         let watch = Watch::of(pid);
         config.pid = Some(pid);
         let document = serde_json::to_vec(&config)

@@ -314,14 +314,16 @@ fn the_control_plane_can_say_what_it_found_itself() {
     on_both_stores(async |store| {
         let acme = tenant(&store, "acme").await;
         let row = deployed(&store, &acme, "everything").await;
-        let set = async |generation| {
+        let set = async |row: &InstanceRow| {
             let (status, message) = (InstanceStatus::PendingDeploy, Some("the host cannot be reached"));
-            change(&store, async |tx| instances::set_status(tx, row.id, generation, status, message).await)
-                .await
-                .unwrap()
+            change(&store, async |tx| instances::set_status(tx, row, status, message).await).await.unwrap()
         };
-        assert_eq!(set(2).await, None, "about another generation");
-        assert_eq!(set(1).await.unwrap().message.as_deref(), Some("the host cannot be reached"));
+        let newer = InstanceRow { generation: 2, ..row.clone() };
+        assert_eq!(set(&newer).await, None, "about another generation");
+        assert_eq!(set(&row).await.unwrap().message.as_deref(), Some("the host cannot be reached"));
+        let running = report(&row, 1, InstanceStatus::Running);
+        told(&store, &acme.environment, &running, ReportedBy::Heartbeat).await.unwrap();
+        assert_eq!(set(&row).await, None, "its DTMA has said something since");
     });
 }
 

@@ -1,8 +1,11 @@
 //! The older contract: every row of it, its bad input, and a caller as the older backend is one.
 
+mod backend;
 mod bad_input;
+mod contract;
 
 mod endpoints;
+mod heartbeats;
 
 use serde_json::{Value, json};
 
