@@ -57,7 +57,7 @@ done
 # What was killed lets go of its files in a moment.
 tries=0
 while [ -e "$home" ] && [ $tries -lt 50 ]; do
-    umount -R "$home/data" "$home"/exec/netns/*
+    umount -l -R "$home/data"
     rm -rf "$home"
     sleep 0.1
     tries=$((tries + 1))
