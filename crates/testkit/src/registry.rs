@@ -34,7 +34,7 @@ impl Registry {
         assert!(program.exists(), "the registry is not installed: run `apt-get install docker-registry`");
         let home = tempfile::tempdir().expect("a temporary directory");
         let dir = home.path().display();
-        let users = if with_password {
+        let auth = if with_password {
             fs::write(home.path().join("users"), HASHED).expect("the file of users");
             format!("auth: {{htpasswd: {{realm: test, path: {dir}/users}}}}\n")
         } else {
@@ -42,7 +42,7 @@ impl Registry {
         };
         let config = format!(
             "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {dir}/data}}}}\n\
-             http: {{addr: '127.0.0.1:{port}'}}\n{users}"
+             http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
         );
         let file = home.path().join("config.yml");
         fs::write(&file, config).expect("the configuration");

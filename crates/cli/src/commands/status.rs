@@ -77,15 +77,6 @@ fn facts(instance: &Instance) -> String {
     shown.join("\n")
 }
 
-fn limits(confinement: &Confinement) -> String {
-    let mut words = vec![];
-    words.extend(confinement.memory_mib.map(|mib| format!("{mib} MiB of memory")));
-    words.extend(confinement.cores.map(|cores| format!("{cores} cores")));
-    words.push(format!("{} processes", confinement.processes));
-    words.push(format!("{} open files", confinement.open_files));
-    words.join(", ")
-}
-
 /// What it used when its host last said so.
 fn usage(metrics: &InstanceMetrics) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
@@ -109,6 +100,15 @@ fn bytes(count: u64) -> String {
     };
     let tenths = (u128::from(count) * 10) >> shift;
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+fn limits(confinement: &Confinement) -> String {
+    let mut words = vec![];
+    words.extend(confinement.memory_mib.map(|mib| format!("{mib} MiB of memory")));
+    words.extend(confinement.cores.map(|cores| format!("{cores} cores")));
+    words.push(format!("{} processes", confinement.processes));
+    words.push(format!("{} open files", confinement.open_files));
+    words.join(", ")
 }
 
 /// What its owner may want to do next; nothing while it changes by itself.

@@ -101,6 +101,7 @@ fn report_of(row: &InstanceRow, item: &Value, at: Timestamp) -> Option<InstanceR
     let known = row.report.as_ref();
     let since = known.filter(|report| report.status == status).map_or(at, |report| report.since);
     Some(InstanceReport {
+        confinement: None,
         id: row.id,
         generation: row.generation,
         status,
