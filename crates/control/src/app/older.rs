@@ -111,7 +111,6 @@ fn report_of(row: &InstanceRow, item: &Value, at: Timestamp) -> Option<InstanceR
         digest: None,
         server_name: None,
         protocol_version: None,
-        confinement: None,
         restarts: item["restart_count"].as_u64().unwrap_or_default(),
         since,
         metrics: None,
