@@ -44,6 +44,9 @@ fn usage() {
     check(&["lst"], 2, &["'list'"]);
     check(&["status"], 2, &["<NAME>"]);
     check(&["up", "--listen", "8420"], 2, &["--listen", "invalid socket address"]);
+    let plain = ["0.0.0.0:0", "plain HTTP", "--insecure-http"];
+    check(&["up", "--listen", "127.0.0.1:0", "--dtma-listen", "0.0.0.0:0"], 2, &plain);
+    check(&["dtma", "--listen", "0.0.0.0:0"], 2, &plain);
     check(&["up", "--runtime", "kubernetes"], 2, &["--runtime", "auto", "docker", "process"]);
     check(&["deploy", "x", "--set", "novalue"], 2, &["--set", "KEY=VALUE"]);
     check(&["deploy", "x", "--secret", "=x"], 2, &["--secret", "KEY=@FILE"]);
