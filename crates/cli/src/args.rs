@@ -111,6 +111,9 @@ pub(crate) struct UpArgs {
     /// Address of the host agent (DTMA); port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) dtma_listen: SocketAddr,
+    /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
@@ -154,6 +157,9 @@ pub(crate) struct DtmaArgs {
     /// Address of the host agent; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) listen: SocketAddr,
+    /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
     /// Address of the control plane that it reports to; without it the DTMA works alone
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,

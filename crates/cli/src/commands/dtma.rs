@@ -1,5 +1,6 @@
 //! `berth dtma`: the host agent.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,11 +29,24 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     let stop = child::stop_on_signals()?;
     // Nothing is made here: without the enrolment that `berth up` writes there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
+    check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     let runtime = runtime(args.runtime, &data)?;
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
+}
+
+/// Refuses an address that others reach, where tokens and secrets would pass in clear, unless that is asked for.
+pub(crate) fn check_listen(listen: SocketAddr, is_insecure: bool, flag: &str) -> Result<(), CliError> {
+    if listen.ip().is_loopback() || is_insecure {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "{flag} {listen} can be reached from other machines, and the host agent speaks plain HTTP: its token and the secrets of \
+         servers could be read on the way"
+    ))
+    .with_hint("listen on 127.0.0.1, or add `--insecure-http` if that network is yours alone"))
 }
 
 fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {

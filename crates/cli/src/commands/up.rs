@@ -40,6 +40,7 @@ const END_PATIENCE: Duration = Duration::from_secs(8);
 pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
     // Signals are watched from the start, so that none is missed between two steps.
     let mut signals = signals()?;
+    super::dtma::check_listen(args.dtma_listen, args.insecure_http, "--dtma-listen")?;
     let data = DataDir::or_default(connection.data.as_deref());
     let bound = bind(&args);
     if bound.is_err() && !data.path().exists() {

@@ -44,10 +44,14 @@ fn usage() {
     check(&["lst"], 2, &["'list'"]);
     check(&["status"], 2, &["<NAME>"]);
     check(&["up", "--listen", "8420"], 2, &["--listen", "invalid socket address"]);
+    let plain = ["0.0.0.0:0", "plain HTTP", "--insecure-http"];
+    check(&["up", "--listen", "127.0.0.1:0", "--dtma-listen", "0.0.0.0:0"], 2, &plain);
+    check(&["dtma", "--listen", "0.0.0.0:0"], 2, &plain);
     check(&["up", "--runtime", "kubernetes"], 2, &["--runtime", "auto", "docker", "process"]);
     check(&["deploy", "x", "--set", "novalue"], 2, &["--set", "KEY=VALUE"]);
     check(&["deploy", "x", "--secret", "=x"], 2, &["--secret", "KEY=@FILE"]);
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);
+    check(&["env", "token"], 2, &["<NAME>"]);
     check(&at_nowhere(&["deploy", "x", "--set", "a=1", "--set", "a=2"]), 2, &["`--set a` is given twice"]);
     check(
         &at_nowhere(&["deploy", "x", "--set", "a=1", "--secret", "a=2"]),
@@ -58,6 +62,30 @@ fn usage() {
     check(&["--url", "http://x", "--token", "a b", "list"], 2, &["token", "copy it again"]);
     check(&["server", "--listen-stdin"], 2, &["no listening socket"]);
     check(&["shim"], 2, &["standard input is not valid", "DTMA"]);
+}
+
+/// The key that older backends share is switched on with care or not at all.
+#[test]
+fn backend_keys() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = dir.path().join("berth-data/dtma");
+    std::fs::create_dir_all(&data).expect("a directory");
+    std::fs::write(data.join("environment"), "01981234-5678-7abc-8def-0123456789ab").expect("a file");
+    std::fs::write(data.join("token"), "berth_x").expect("a file");
+    std::fs::write(dir.path().join("short"), "too-short\n").expect("a file");
+    std::fs::write(dir.path().join("spaces"), "a key of several words\n").expect("a file");
+    for (arguments, words) in [
+        (&["--backend-key-file", "missing"][..], "cannot read `missing`"),
+        (&["--backend-key-file", "short"], "`short` holds no key"),
+        (&["--backend-key-file", "spaces"], "`spaces` holds no key"),
+        (&["--backend-key-from-env"], "`BACKEND_TO_DTMA_API_KEY` holds no key"),
+        (&["--backend-key-from-env", "--backend-key-file", "short"], "cannot be used with"),
+    ] {
+        let output = berth(&dir, &[&["dtma", "--listen", "127.0.0.1:0"], arguments].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{arguments:?}: {said}");
+        assert!(!said.contains("too-short") && !said.contains("several words"), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn what_an_older_caller_deploys_is_adopted_and_what_it_removes_is_gone() {
             .contains("hush-hush")
     );
     let shown = wait::until("what it uses", || {
-        Some(platform.ok(&["status", "fixture-1"])).filter(|text| text.contains("memory"))
+        Some(platform.ok(&["status", "fixture-1"])).filter(|text| text.contains("network"))
     });
     assert!(shown.contains("network") && shown.contains("MiB"), "{shown}");
 

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -56,7 +56,10 @@ impl Engine {
             let client = self.client(socket).await?;
             ask(client).await
         };
-        match tokio::time::timeout(limit, asking).await {
+        let begun = Instant::now();
+        let answer = tokio::time::timeout(limit, asking).await;
+        tracing::debug!(action, ms = begun.elapsed().as_millis(), "the engine was asked");
+        match answer {
             Ok(answer) => answer.map_err(|error| self.error(action, limit, error)),
             Err(_elapsed) => Err(self.hangs(action, limit)),
         }

@@ -85,7 +85,7 @@ pub(crate) async fn log_of(app: &App, tool: &Tool, lines: u32) -> Result<String,
         tracing::error!(instance = %tool.id, %error, "a log cannot be read");
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the log of '{}' cannot be read", tool.name))
     };
-    let dir = app.instances.shared().specs.instance_dir(tool.id);
+    let dir = app.instances.shared().specs.state_dir(tool.id);
     let mut pieces = Box::pin(logs::read(&dir, lines, false, std::future::ready(())).map_err(failed)?);
     let mut text = Vec::new();
     while let Some(piece) = pieces.next().await {

@@ -86,6 +86,7 @@ async fn one_that_fails_says_so() {
     assert_eq!((&item["status"], &item["state"]), (&json!("error"), &json!("restarting")));
     assert!(item["message"].as_str().unwrap().contains("out of cheese"), "{item}");
     assert_eq!(status["managed_tools"], json!([]), "only what runs");
+    std::fs::create_dir_all(host.layout.state_dir(id)).unwrap();
     std::fs::write(host.layout.server_log(id), "out of cheese\n").unwrap();
     assert_eq!(ask(&host, "GET", "/logs", None).await.body["logs"], json!(["one: out of cheese"]));
     let diagnostics = ask(&host, "GET", "/diagnostics/logs", None).await.body;
