@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::catalog::Transport;
+use domain::container::{Container, Egress, Profile};
 use domain::ids::{CatalogEntryId, InstanceId};
 use domain::names::{EnvironmentName, InstanceName};
 use domain::secret::{self, Secrets};
@@ -58,6 +59,15 @@ pub struct DeployRequest {
     /// Whether a session ends with the process that served it; absent: the catalog's, else no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict_sessions: Option<bool>,
+    /// Present for a container tool, which is no MCP server; of an `oci:` package only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// How much it may do on its host; absent: `strict` for MCP servers, `standard` for container tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// What it may reach; absent: the default of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// What the server may use.
     #[serde(default)]
     pub limits: Limits,
@@ -103,6 +113,9 @@ pub struct Instance {
     /// In what it runs on its host, as its DTMA said; absent for a server that runs elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confinement: Option<Box<Confinement>>,
+    /// What it publishes and keeps; present for a container tool, whose `url` answers nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Box<Container>>,
     /// Times the server was started again after it ended by itself.
     pub restarts: u64,
     /// The settings it was deployed with, secrets not among them.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
+use domain::container::{Egress, Health, Port, Profile, Volume};
 use domain::secret::Secret;
 
 use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
@@ -226,6 +227,7 @@ pub(crate) enum ReachChoice {
   berth deploy pypi:mcp-server-time@2026.10.19 --name clock --set timezone=Europe/Berlin
   berth deploy oci:ghcr.io/owner/mcp-server:1.2 --wait
   berth deploy oci:ghcr.io/owner/http-server:1.2 --transport http --port 8000 --wait
+  berth deploy oci:redis:7 --tool --publish 6379:6379 --volume data:/data --health tcp:6379 --wait
   berth deploy npm:some-server --secret API_KEY=@key.txt
   berth deploy file:./my-server --wait            (an executable, or a directory with one; `berth restart` takes it anew)
   berth deploy file:./my-http-server --transport http --arg=--port={port} --wait
@@ -271,6 +273,24 @@ pub(crate) struct DeployArgs {
     /// End a session with the process that served it, for servers that keep state for each
     #[arg(long)]
     pub(crate) strict_sessions: bool,
+    /// It is a container tool and no MCP server: its image's own command runs
+    #[arg(long)]
+    pub(crate) tool: bool,
+    /// Publish a port of a container tool on its host, on 127.0.0.1 unless an address is given; may be repeated
+    #[arg(long, value_name = "[ADDR:]HOST:CONTAINER[/udp]")]
+    pub(crate) publish: Vec<Port>,
+    /// Keep a directory of a container tool until the instance is removed; may be repeated
+    #[arg(long = "volume", value_name = "NAME:/PATH")]
+    pub(crate) volumes: Vec<Volume>,
+    /// How a container tool is known to work, from inside its container; default: its process lives
+    #[arg(long, value_name = "tcp:PORT|http:PORT/PATH")]
+    pub(crate) health: Option<Health>,
+    /// How much it may do on its host, in a container: `strict` or `standard`
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<Profile>,
+    /// What it may reach on the network, in a container: `none` or `open`
+    #[arg(long, value_name = "EGRESS")]
+    pub(crate) egress: Option<Egress>,
     /// Memory that the server may use, in MiB
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_mib: Option<u64>,

@@ -272,6 +272,9 @@ fn why_not_served(row: &InstanceRow) -> Result<(), NotServed> {
     if row.deleting {
         return Err(NotServed::Unknown);
     }
+    if row.spec.launch.container.is_some() {
+        return Err(NotServed::Tool);
+    }
     if row.desired == DesiredState::Stopped {
         return Err(NotServed::Stopped);
     }

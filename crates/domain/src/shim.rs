@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::Health;
 use crate::ids::InstanceId;
 use crate::names::InstanceName;
 use crate::secret::{self, Secret, Secrets};
@@ -102,6 +103,15 @@ pub enum Link {
     },
     /// None: its answers come from code of the shim's own program.
     Virtual,
+    /// None: it is a container tool and speaks no MCP. Its process is kept alive and watched, and that is all.
+    Tool {
+        /// How it is known to work; absent: its process lives.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        health: Option<Health>,
+        /// What its image wants to be asked to end with, such as `SIGQUIT`; absent: SIGTERM.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_signal: Option<String>,
+    },
     /// HTTP, somewhere else. The environment and the secrets are headers.
     Remote {
         /// Such as `https://mcp.example.com/mcp`.
@@ -224,7 +234,7 @@ pub enum ServerState {
     Running {
         /// Since when.
         since: Timestamp,
-        /// `serverInfo.name`.
+        /// `serverInfo.name`; empty of a container tool, as is what follows.
         server_name: String,
         /// `protocolVersion`.
         protocol_version: String,

@@ -32,6 +32,8 @@ use crate::specs::Specs;
 
 /// A shim that was told to end has this long to stop its server; then both are killed.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
+/// As above, for a container tool: its image's own way of ending may take longer.
+const TOOL_SHUTDOWN_LIMIT: Duration = Duration::from_secs(12);
 /// The pause before something that the host refused (a kill, a removal) is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -367,7 +369,7 @@ impl Instance {
     }
 
     async fn shut_down(&mut self, spec: &InstanceSpec) {
-        shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, SHUTDOWN_LIMIT).await;
+        shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, shutdown_limit(spec)).await;
         if let Some(life) = &mut self.life {
             // It answered that its server is stopped; ending itself is a matter of milliseconds.
             let _ended_or_killed_below = tokio::time::timeout(Duration::from_secs(1), life.ended()).await;
@@ -415,13 +417,14 @@ impl Instance {
         if let Some(spec) = order.spec().map(Arc::clone)
             && plan::towards_stopped(&self.observe(&spec).await) == Step::ShutDown
         {
-            shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, SHUTDOWN_LIMIT).await;
+            shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, shutdown_limit(&spec)).await;
         }
         self.kill().await
     }
 
     /// Removes the instance's files.
     async fn forget(&self) -> Result<(), String> {
+        self.shared.runtime.remove_kept(self.id).await.map_err(|error| chain(&error))?;
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let removing = tokio::task::spawn_blocking(move || {
             crate::specs::remove_tree(&shared.sockets.join(id.to_string()))?;
@@ -475,8 +478,10 @@ impl Instance {
             report.message = message;
             report.restarts = self.record.restarts.saturating_add(present);
             if let Some((_, name, revision)) = server {
-                report.server_name = Some(name.clone());
-                report.protocol_version = Some(revision.clone());
+                // A container tool has neither.
+                let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+                report.server_name = said(name);
+                report.protocol_version = said(revision);
             }
             report.confinement = self.shared.runtime.confinement(spec);
             if let Some(installed) = &self.record.installed {
@@ -513,6 +518,10 @@ impl Instance {
             tracing::warn!(instance = %self.id, error = chain(&error), "the record of what was done cannot be written");
         }
     }
+}
+
+fn shutdown_limit(spec: &InstanceSpec) -> Duration {
+    if spec.launch.container.is_some() { TOOL_SHUTDOWN_LIMIT } else { SHUTDOWN_LIMIT }
 }
 
 fn is_builtin(spec: &InstanceSpec) -> bool {

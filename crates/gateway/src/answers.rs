@@ -118,6 +118,14 @@ fn describe_not_served(name: &str, why: &NotServed) -> (StatusCode, &'static str
             None,
             format!("there is no instance `{name}` in this account: `berth list` shows those there are"),
         ),
+        NotServed::Tool => (
+            StatusCode::NOT_FOUND,
+            "tool",
+            None,
+            format!(
+                "`{name}` is a container tool and speaks no MCP: it is reached on the ports that `berth status {name}` shows"
+            ),
+        ),
         NotServed::Stopped => (
             unavailable,
             "stopped",

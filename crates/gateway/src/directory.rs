@@ -75,6 +75,8 @@ pub struct Target {
 pub enum NotServed {
     /// No such instance in this account.
     Unknown,
+    /// It is a container tool.
+    Tool,
     /// Its owner stopped it.
     Stopped,
     /// Not running yet; `step` says what it does, such as `installing packages`.

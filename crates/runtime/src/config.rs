@@ -67,6 +67,9 @@ pub(crate) fn shim_config(spec: &InstanceSpec, places: Places, server: Server) -
 /// How a server that is started here is reached; on a port of its own only where no other server has it.
 pub(crate) fn link(spec: &InstanceSpec, port: Option<u16>) -> Link {
     let path = |otherwise: &str| spec.launch.path.clone().unwrap_or_else(|| otherwise.to_owned());
+    if let Some(container) = &spec.launch.container {
+        return Link::Tool { health: container.health.clone(), stop_signal: None };
+    }
     match spec.launch.transport {
         Transport::Stdio => Link::Stdio,
         Transport::Http => Link::Port { port, path: path("/mcp"), sse: false },

@@ -18,6 +18,7 @@ mod leftovers;
 mod mark;
 mod network;
 mod start;
+mod volumes;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -145,6 +146,10 @@ impl Runtime for DockerRuntime {
 
     fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
         Box::pin(self.kill(instance))
+    }
+
+    fn remove_kept(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(self.remove_volumes(instance))
     }
 
     fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement> {

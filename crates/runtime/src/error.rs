@@ -134,6 +134,19 @@ pub enum RuntimeError {
     /// Only root can give directories to a container's users.
     #[error("containers need a DTMA that runs as root: start Berth as root, or use `--runtime process`")]
     NeedsRoot,
+    /// Ports of a container that has no network.
+    #[error(
+        "an instance with `egress` `none` has no network, so it can publish no port: use `open`, or publish none"
+    )]
+    NoNetwork,
+    /// A volume that is not ours has the name of an instance's.
+    #[error(
+        "a volume that is not Berth's is called `{name}`: remove it with `docker volume rm {name}` if nobody needs it"
+    )]
+    VolumeTaken {
+        /// Its name.
+        name: String,
+    },
     /// A container that is not ours has the instance's name.
     #[error(
         "a container that is not Berth's is called `{name}`: rename it with `docker rename {name} OTHER`"

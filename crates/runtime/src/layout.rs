@@ -71,6 +71,11 @@ impl Layout {
         self.instance_dir(id).join("shim.pid")
     }
 
+    /// The mark and the names of the volumes that were made for the instance; there while any may exist.
+    pub fn volumes_record(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("volumes")
+    }
+
     /// The mark of the container that was last made for the instance; there while one may exist.
     pub fn container_record(&self, id: InstanceId) -> PathBuf {
         self.instance_dir(id).join("container")

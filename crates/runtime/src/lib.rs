@@ -59,6 +59,12 @@ pub trait Runtime: Debug + Send + Sync {
     /// are gone. Does nothing when there is nothing, and never touches a process of anybody else.
     fn kill_leftovers(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>>;
 
+    /// Removes what outlives the instance's shims, such as volumes, when the instance itself is removed and nothing of it
+    /// runs any more.
+    fn remove_kept(&self, _instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// In what an instance runs here; `None` for a server that runs elsewhere.
     fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement>;
 
@@ -95,6 +101,8 @@ pub struct Image {
     pub id: String,
     /// The working directory.
     pub workdir: PathBuf,
+    /// What its processes are asked to end with; absent: SIGTERM.
+    pub stop_signal: Option<String>,
 }
 
 /// A shim that was just started.

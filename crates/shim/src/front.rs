@@ -87,6 +87,9 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
         );
     }
     match (request.uri().path(), request.method()) {
+        (MCP_PATH | SSE_PATH, _) if shared.tool.is_some() => {
+            refused(None, &Refusal::new(404, errors::TRANSPORT, "this is a container tool and speaks no MCP"))
+        }
         (MCP_PATH, &Method::POST) => match post(shared, request).await {
             Ok(response) => response,
             Err((id, refusal)) => refused(id.as_deref(), &refusal),

@@ -16,6 +16,7 @@ mod replay;
 mod sessions;
 mod shared;
 mod supervise;
+mod tool;
 mod upstream;
 mod worker;
 mod workers;

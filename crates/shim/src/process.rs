@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use domain::shim::{PORT_PLACEHOLDER, ShimConfig};
+use domain::shim::{Link, PORT_PLACEHOLDER, ShimConfig};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
@@ -40,6 +40,7 @@ pub(crate) fn spawn(config: &ShimConfig, port: Option<u16>) -> io::Result<Spawne
         Some(port) => text.replace(PORT_PLACEHOLDER, port),
         None => text.to_owned(),
     };
+    let is_tool = matches!(config.link, Link::Tool { .. });
     let mut words = config.command.iter();
     let program = words.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut command = Command::new(program);
@@ -47,6 +48,8 @@ pub(crate) fn spawn(config: &ShimConfig, port: Option<u16>) -> io::Result<Spawne
         .args(words.map(|word| told(word)))
         .current_dir(&config.cwd)
         .env_clear()
+        // The home of an image's user is known to nobody but the engine, which told this process.
+        .envs(std::env::var_os("HOME").filter(|_| is_tool).map(|home| ("HOME", home)))
         .envs(port.as_ref().map(|port| ("PORT", port)))
         .envs(config.env.iter().map(|(name, value)| (name, told(value))))
         .envs(config.secrets.iter().map(|(name, secret)| (name, secret.expose())))
@@ -87,6 +90,14 @@ impl Process {
     /// Asks it to end, as the host does when it shuts down.
     pub(crate) fn ask_to_end(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Asks the process alone, and none of those that it started: how those end is its own business.
+    pub(crate) fn ask_with(&self, signal: Signal) {
+        if let Some(process) = self.group {
+            // The one possible error is that nobody is left, which is what was wanted.
+            let _ = rustix::process::kill_process(process, signal);
+        }
     }
 
     /// Ends at once whatever is left of its process group. Of an empty group the kernel says so; the number of one that

@@ -26,6 +26,7 @@ use crate::journal::Journal;
 use crate::mailbox::{Letter, Mailbox};
 use crate::replay::Replays;
 use crate::sessions::Sessions;
+use crate::tool::{Facts, Tool};
 use crate::worker::Phase;
 use crate::workers::Workers;
 
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) code: Option<Arc<dyn Virtual>>,
     /// The process of a server that serves HTTP on this host.
     pub(crate) child: Option<Child>,
+    /// The process of a container tool; then there are no others.
+    pub(crate) tool: Option<Tool>,
     /// The tools whose arguments clients repeat in headers.
     headers: Mutex<Known>,
     /// Ask for the end.
@@ -97,6 +100,7 @@ impl Shared {
             workers: Workers::default(),
             code,
             child: matches!(config.link, Link::Port { .. }).then(Child::new),
+            tool: matches!(config.link, Link::Tool { .. }).then(Tool::new),
             headers: Mutex::default(),
             stopping,
             stopped,
@@ -249,6 +253,11 @@ impl Shared {
     pub(crate) fn status(&self) -> ShimStatus {
         let (mut restarts, mut in_flight, mut processes) = (0, 0, 0);
         let mut server = None;
+        if let Some(Facts { state, restarts: again, lives }) = self.tool.as_ref().map(Tool::facts) {
+            server = Some(state);
+            restarts = again;
+            processes = usize::from(lives);
+        }
         for worker in self.workers.all() {
             let traffic = worker.traffic();
             restarts += traffic.restarts;

@@ -142,7 +142,8 @@ async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
         return code::life(shared, worker, code, start, serving).await;
     }
     match config.link {
-        Link::Stdio | Link::Virtual => pipes::life(shared, worker, start, serving).await,
+        // A container tool has no worker.
+        Link::Stdio | Link::Virtual | Link::Tool { .. } => pipes::life(shared, worker, start, serving).await,
         Link::Port { .. } | Link::Remote { .. } => dialled::life(shared, worker, start, serving).await,
     }
 }

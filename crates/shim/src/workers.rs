@@ -100,6 +100,15 @@ impl Workers {
 impl Shared {
     /// Starts the process that shows whether the server works.
     pub(crate) fn start_first(self: &Arc<Self>) {
+        if self.tool.is_some() {
+            let shared = Arc::clone(self);
+            self.tasks.spawn(async move {
+                if let Some(tool) = &shared.tool {
+                    tool.keep(&shared).await;
+                }
+            });
+            return;
+        }
         let keep = if self.config.mode == Mode::Shared { Keep::Always } else { Keep::UntilProven };
         let key = Key { scope: Scope::Everybody, era: Era::Legacy, class: 0, twin: 0 };
         let worker = Arc::new(Worker::new(self, key, keep, None));

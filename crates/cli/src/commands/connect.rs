@@ -11,6 +11,11 @@ use crate::output::Output;
 /// Looks the instance up and prints its configuration.
 pub(crate) async fn run(args: &ConnectArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let instance = client.instance(&args.name).await?;
+    if instance.container.is_some() {
+        let name = &args.name;
+        return Err(CliError::failed(format!("`{name}` is a container tool and speaks no MCP"))
+            .with_hint(format!("`berth status {name}` shows the ports on which it is reached")));
+    }
     let token = client.settings().token.expose();
     let one = |kind| configuration(kind, &args.name, &instance.url, token);
     match (args.client, output.json()) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::events::Event;
 use api::instances::{DeployRequest, Instance};
+use domain::container::Container;
 use domain::secret::{Secret, Secrets};
 use domain::spec::Limits;
 use domain::status::InstanceStatus;
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Re
         if output.json() {
             return output.document(&instance);
         }
-        output.data(&format!("{}  {}", instance.name, instance.url))?;
+        output.data(&format!("{}  {}", instance.name, place(&instance)))?;
         output.hint(&format!("`berth status {}` shows how it goes", instance.name));
         return Ok(());
     };
@@ -55,10 +56,12 @@ pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Re
     match instance.status {
         InstanceStatus::Running if output.json() => Ok(()),
         InstanceStatus::Running => {
-            output.data(&format!("{name}  {}", instance.url))?;
-            output.hint(&format!(
-                "`berth tools {name}` lists its tools, `berth connect {name}` connects a client"
-            ));
+            output.data(&format!("{name}  {}", place(&instance)))?;
+            output.hint(&if instance.container.is_some() {
+                format!("`berth status {name}` shows its ports, `berth logs {name}` what it says")
+            } else {
+                format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client")
+            });
             Ok(())
         }
         _ => Err(failed(&instance, client, output).await),
@@ -66,6 +69,7 @@ pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Re
 }
 
 fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
+    let container = container(&args);
     let mut settings = BTreeMap::new();
     for (key, value) in args.settings {
         if settings.insert(key.clone(), value).is_some() {
@@ -96,6 +100,9 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         port: args.port,
         mode: args.mode,
         strict_sessions: args.strict_sessions.then_some(true),
+        container,
+        profile: args.profile,
+        egress: args.egress,
         limits: Limits {
             memory_mib: args.memory_mib,
             processes: args.processes,
@@ -103,6 +110,25 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
             startup_seconds: args.startup_seconds,
         },
     })
+}
+
+/// Where it is reached.
+fn place(instance: &Instance) -> String {
+    match &instance.container {
+        None => instance.url.clone(),
+        Some(container) if container.ports.is_empty() => "(publishes no port)".to_owned(),
+        Some(container) => {
+            let ports: Vec<String> = container.ports.iter().map(ToString::to_string).collect();
+            ports.join(", ")
+        }
+    }
+}
+
+/// Any of the flags makes it a container tool.
+fn container(args: &DeployArgs) -> Option<Container> {
+    let container =
+        Container { ports: args.publish.clone(), volumes: args.volumes.clone(), health: args.health.clone() };
+    (args.tool || container != Container::default()).then_some(container)
 }
 
 /// `file:` with a relative path means a file here; Berth has a working directory of its own.

@@ -41,7 +41,15 @@ fn facts(instance: &Instance) -> String {
     };
     lines.push(("wanted", desired.to_owned()));
     lines.push(("environment", instance.environment.to_string()));
-    lines.push(("url", instance.url.clone()));
+    match &instance.container {
+        None => lines.push(("url", instance.url.clone())),
+        Some(container) => {
+            lines.push(("kind", "container tool".to_owned()));
+            lines.extend(container.ports.iter().map(|port| ("port", port.to_string())));
+            lines.extend(container.volumes.iter().map(|volume| ("volume", volume.to_string())));
+            lines.extend(container.health.iter().map(|health| ("health", health.to_string())));
+        }
+    }
     lines.push(("package", instance.package.clone()));
     let optional = [
         ("version", &instance.version),
@@ -120,6 +128,9 @@ pub(crate) fn next_step(instance: &Instance) -> Option<String> {
         )),
         InstanceStatus::ErrorRuntime => Some(format!("`berth logs {name}` shows its last words")),
         InstanceStatus::Stopped => Some(format!("`berth start {name}` starts it")),
+        InstanceStatus::Running if instance.container.is_some() => {
+            Some(format!("`berth logs {name}` shows what it says"))
+        }
         InstanceStatus::Running => {
             Some(format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client"))
         }

@@ -16,6 +16,7 @@ mod older;
 mod remote;
 mod soak;
 mod supervision;
+mod tools;
 mod welcome;
 
 /// The binary under test.

@@ -95,6 +95,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
     launch.args.extend(request.args.iter().cloned());
     launch.constraints.extend(request.constraints.iter().cloned());
     fill_launch(&mut launch, request, &package)?;
+    container::fill(&mut launch, request, &package)?;
     if matches!(package, Package::File { .. }) && !launch.constraints.is_empty() {
         return Err(Problem::invalid("constraints", "what `file:` names is copied, not installed")
             .hint("leave `constraints` out"));
@@ -488,6 +489,8 @@ fn name_base(entry: Option<&CatalogEntry>, package: &Package) -> Result<Instance
     };
     slug(text).parse().map_err(|error| Problem::invalid("name", error))
 }
+
+mod container;
 
 #[cfg(test)]
 mod tests;

@@ -306,6 +306,7 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
         server_name: report.and_then(|report| report.server_name.clone()),
         protocol_version: report.and_then(|report| report.protocol_version.clone()),
         confinement: report.and_then(|report| report.confinement.clone()).map(Box::new),
+        container: row.spec.launch.container.clone().map(Box::new),
         restarts: row.report.as_ref().map_or(0, |report| report.restarts),
         settings: row.settings.clone(),
         secret_names: row.secret_names.clone(),

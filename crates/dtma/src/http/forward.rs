@@ -128,6 +128,10 @@ pub(super) async fn call(app: &App, id: InstanceId, request: Request) -> Result<
 
 async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> Result<Response, Refusal> {
     let face = app.instances.face(id)?;
+    if face.order.borrow().spec().is_some_and(|spec| spec.launch.container.is_some()) {
+        return Err(Refusal::not_found("the instance is a container tool and speaks no MCP")
+            .hint("it is reached on the ports that it publishes"));
+    }
     let shared = app.instances.shared();
     let count = |outcome| {
         shared.metrics.calls.get_or_create(&CallLabels { outcome }).inc();

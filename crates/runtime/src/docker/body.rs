@@ -1,13 +1,14 @@
 //! What the engine is asked to make: one container, from an instance's spec. Pure.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding,
+    PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
-use domain::container::{Egress, Profile};
+use domain::container::{Egress, Profile, Protocol};
 use domain::spec::InstanceSpec;
 use domain::status::Confinement;
 
@@ -51,7 +52,10 @@ pub(super) fn check(spec: &InstanceSpec) -> Result<(), RuntimeError> {
             return Err(RuntimeError::LimitTooLow { limit, given, least });
         }
     }
+    let publishes = spec.launch.container.as_ref().is_some_and(|container| !container.ports.is_empty());
     match spec.launch.egress {
+        // The engine publishes nothing of a container without a network, and says nothing about it.
+        Some(Egress::None) if publishes => Err(RuntimeError::NoNetwork),
         // Nothing enforces a list yet, and what cannot be kept is not promised.
         Some(Egress::AllowList { .. }) => Err(RuntimeError::NoAllowList),
         _ => Ok(()),
@@ -92,6 +96,8 @@ pub(super) struct Parts<'a> {
     pub(super) work: &'a Path,
     /// Files of the host that are shown at their own place, read-only.
     pub(super) host: Vec<String>,
+    /// Named volumes and their places, which are there already.
+    pub(super) volumes: Vec<Mount>,
     /// Cores that the engine has.
     pub(super) cores: u16,
 }
@@ -107,6 +113,7 @@ pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody
         mount(&text(parts.state), STATE, false),
         mount(&text(parts.work), WORK, false),
     ];
+    mounts.extend(parts.volumes);
     mounts.extend(parts.host.iter().map(|path| mount(path, path, true)));
     ContainerCreateBody {
         image: Some(parts.image.to_owned()),
@@ -118,6 +125,9 @@ pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody
         labels: Some(parts.labels),
         // The shim's word for stopping, whatever the image's server would like.
         stop_signal: Some("SIGTERM".to_owned()),
+        // A little more than the shim gives a tool, for whoever stops the container beside us.
+        stop_timeout: spec.launch.container.is_some().then_some(15),
+        exposed_ports: spec.launch.container.is_some().then(|| ports(spec).into_keys().collect()),
         // The shim knows better how the server is.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         host_config: Some(host_config(spec, mounts, parts.network, parts.cores)),
@@ -135,10 +145,12 @@ fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: String, cores: 
         soft: Some(value),
         hard: Some(value),
     };
+    let ports = ports(spec);
     let log_options = [("max-size", LOG_SIZE), ("max-file", "1")];
     let mut config = HostConfig {
         mounts: Some(mounts),
         network_mode: Some(network),
+        port_bindings: (!ports.is_empty()).then_some(ports),
         // The engine's promises to start things again do not hold after it was killed; the DTMA's do.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
@@ -165,6 +177,24 @@ fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: String, cores: 
         config.tmpfs = Some([("/tmp".to_owned(), TMP.to_owned())].into());
     }
     config
+}
+
+/// What is published, in the engine's words.
+fn ports(spec: &InstanceSpec) -> PortMap {
+    let mut map = PortMap::new();
+    for port in spec.launch.container.iter().flat_map(|container| &container.ports) {
+        let protocol = match port.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        let binding = PortBinding {
+            host_ip: Some(port.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string()),
+            host_port: Some(port.host.to_string()),
+        };
+        let bindings = map.entry(format!("{}/{protocol}", port.container)).or_default();
+        bindings.get_or_insert_default().push(binding);
+    }
+    map
 }
 
 fn mount(source: &str, target: &str, read_only: bool) -> Mount {

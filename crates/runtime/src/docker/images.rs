@@ -74,7 +74,7 @@ impl DockerRuntime {
             image: full,
             detail: "it was made and is gone again".to_owned(),
         })?;
-        Ok(Image { id, workdir: PathBuf::from(super::body::WORK) })
+        Ok(Image { id, workdir: PathBuf::from(super::body::WORK), stop_signal: None })
     }
 
     async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, RuntimeError> {
@@ -189,7 +189,7 @@ fn prepared(image: &str, spec: &InstanceSpec, found: ImageInspect) -> Result<Pre
         command,
         read: Vec::new(),
         env,
-        image: Some(Image { id, workdir: workdir.into() }),
+        image: Some(Image { id, workdir: workdir.into(), stop_signal: config.stop_signal }),
     })
 }
 

@@ -1,7 +1,7 @@
 //! How this DTMA's objects are known on an engine that others use too: by label, by name, and by what is on our own disk.
 //! An object for which the three do not agree is somebody else's, whatever its labels say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,6 +9,7 @@ use std::path::Path;
 
 use domain::ids::InstanceId;
 use domain::spec::InstanceSpec;
+use serde::{Deserialize, Serialize};
 
 use crate::error::RuntimeError;
 use crate::layout::Layout;
@@ -82,6 +83,70 @@ pub(super) fn forget(layout: &Layout, instance: InstanceId) -> Result<(), Runtim
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RuntimeError::io("remove", path)(error)),
         _ => Ok(()),
+    }
+}
+
+/// What is noted of an instance's volumes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct VolumesRecord {
+    /// The text that is in their labels.
+    record: String,
+    /// Every volume that was ever made for it, by the names in its specs.
+    pub(super) names: BTreeSet<String>,
+}
+
+/// The engine's name of an instance's volume.
+pub(super) fn volume_name(instance: InstanceId, volume: &str) -> String {
+    format!("{}-{volume}", name(instance))
+}
+
+/// The labels of an instance's volumes.
+pub(super) fn volume_labels(
+    identity: &str,
+    instance: InstanceId,
+    record: &VolumesRecord,
+) -> HashMap<String, String> {
+    let mut labels = shared_labels(identity);
+    labels.insert(INSTANCE.to_owned(), instance.to_string());
+    labels.insert(RECORD.to_owned(), record.record.clone());
+    labels
+}
+
+/// Notes that volumes are about to be made, beside those that were before.
+pub(super) fn record_volumes(
+    layout: &Layout,
+    instance: InstanceId,
+    names: BTreeSet<String>,
+) -> Result<VolumesRecord, RuntimeError> {
+    let before = recorded_volumes(layout, instance)?;
+    let mut record = match before.clone() {
+        Some(record) => record,
+        None => VolumesRecord { record: random()?, names: BTreeSet::new() },
+    };
+    record.names.extend(names);
+    if before.as_ref() != Some(&record) {
+        let path = layout.volumes_record(instance);
+        let text = serde_json::to_string(&record).map_err(|e| RuntimeError::io("write", &path)(e.into()))?;
+        // Put in the place of the one before as a whole: what is lost here is never removed.
+        let new = path.with_extension("new");
+        write(&new, &text)?;
+        fs::rename(&new, &path).map_err(RuntimeError::io("write", &path))?;
+    }
+    Ok(record)
+}
+
+/// What is noted of an instance's volumes; `None` when there can be none.
+pub(super) fn recorded_volumes(
+    layout: &Layout,
+    instance: InstanceId,
+) -> Result<Option<VolumesRecord>, RuntimeError> {
+    let path = layout.volumes_record(instance);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            serde_json::from_str(&text).map(Some).map_err(|e| RuntimeError::io("read", path)(e.into()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(RuntimeError::io("read", path)(error)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Starting an instance's container: made, started, told what it must know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, StartContainerOptions};
+use domain::container::Profile;
 use domain::package::Package;
-use domain::shim::ShimConfig;
+use domain::shim::{Link, ShimConfig};
 use domain::spec::InstanceSpec;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::oneshot;
@@ -62,6 +63,7 @@ impl DockerRuntime {
         let binary = self.binary().await?;
         let network = self.network_of(spec).await?;
         let cores = self.cores().await?;
+        let volumes = self.volumes_of(spec).await?;
         let labels = mark::record(&self.layout, &self.identity, spec)?;
         let body = body::body(
             spec,
@@ -76,6 +78,7 @@ impl DockerRuntime {
                 state: &state,
                 work: &work,
                 host: if is_image { Vec::new() } else { shown(&prepared.read) },
+                volumes,
                 cores,
             },
         );
@@ -191,7 +194,10 @@ fn shim_config(spec: &InstanceSpec, prepared: &Prepared, image: &Image, is_image
     };
     let mut command = prepared.command.clone();
     command.extend(config::arguments(spec, WORK));
-    let mut env = if is_image {
+    let is_strict = body::profile(spec) == Profile::Strict;
+    let mut env = if is_image && !is_strict {
+        BTreeMap::new()
+    } else if is_image {
         // The home of the image's user is on a root that cannot be written.
         [("HOME".to_owned(), WORK.to_owned())].into()
     } else {
@@ -199,7 +205,10 @@ fn shim_config(spec: &InstanceSpec, prepared: &Prepared, image: &Image, is_image
     };
     env.extend(prepared.env.clone());
     config::add_settings(&mut env, spec, WORK);
-    let link = config::link(spec, spec.launch.port);
+    let mut link = config::link(spec, spec.launch.port);
+    if let Link::Tool { stop_signal, .. } = &mut link {
+        stop_signal.clone_from(&image.stop_signal);
+    }
     let server = Server { link, command, cwd: image.workdir.clone(), env };
     config::shim_config(spec, places, server)
 }
