@@ -16,7 +16,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use crate::multiplexed::WINDOW;
+use crate::multiplexed::{ALL_WINDOWS, WINDOW};
 
 /// A client that has not sent a whole head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -147,6 +147,45 @@ fn http1_builder() -> http1::Builder {
     builder
 }
 
+fn http2_builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(ALL_WINDOWS)
+        .max_concurrent_streams(STREAMS);
+    builder
+}
+
+/// Serves HTTP/2 on a connection that we opened, to whoever accepted it, until it ends or `stop` is done; then what is under
+/// way has as long as at the end of [`serve`]. `quiet` is as in [`crate::pool::Pool::attach`].
+///
+/// # Errors
+/// What ended the connection, a failed keep-alive among it.
+pub async fn serve_tunnel<I, S, B>(
+    stream: I,
+    service: S,
+    quiet: Duration,
+    stop: impl Future<Output = ()>,
+) -> Result<(), hyper::Error>
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut builder = http2_builder();
+    builder.keep_alive_interval(quiet).keep_alive_timeout(quiet);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = stop => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::time::timeout(DRAIN, connection).await.unwrap_or(Ok(()))
+}
+
 /// A connection of either version, told by its first bytes (RFC 9113 §3.4). They are looked at and left where they are, so that
 /// reading afterwards costs nothing more.
 fn either<S, B>(stream: TcpStream, service: S, watcher: Watcher)
@@ -168,13 +207,7 @@ where
         };
         let io = TokioIo::new(stream);
         if is_http2 {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(WINDOW * 16)
-                .max_concurrent_streams(STREAMS)
-                .serve_connection(io, service);
-            ended(watcher.watch(connection).await);
+            ended(watcher.watch(http2_builder().serve_connection(io, service)).await);
         } else {
             ended(watcher.watch(http1_builder().serve_connection(io, service)).await);
         }
