@@ -25,10 +25,11 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     let fixture = crate::fixture()?;
     docker.image("fixture:1", &[("/fixture", Path::new(&fixture))], &[r#"ENTRYPOINT ["/fixture"]"#]);
     let host = docker.host();
-    let platform =
-        Platform::start_in(&crate::berth()?, &["--runtime", "docker"], &[("DOCKER_HOST", &host)]);
+    let platform = Platform::start_in(&crate::berth()?, &["--runtime", "docker"], &[("DOCKER_HOST", &host)]);
 
-    println!("\n| in a container, median of {ROUNDS} | `berth deploy --wait` ms | `docker run` and `initialize` by hand ms | over by hand ms | goal |");
+    println!(
+        "\n| in a container, median of {ROUNDS} | `berth deploy --wait` ms | `docker run` and `initialize` by hand ms | over by hand ms | goal |"
+    );
     println!("|---|---:|---:|---:|---:|");
     row(&platform, &host, "an image over pipes", "oci:fixture:1", None, 150).await?;
     // Its first deployment installs the package.
@@ -97,7 +98,8 @@ async fn like_its_container(
     }
     for mount in limits["Mounts"].as_array().into_iter().flatten() {
         let (source, target) = (mount["Source"].as_str(), mount["Target"].as_str());
-        if let Some((source, target)) = source.zip(target).filter(|(_, target)| !target.starts_with("/berth")) {
+        if let Some((source, target)) = source.zip(target).filter(|(_, target)| !target.starts_with("/berth"))
+        {
             arguments.push(format!("--volume={source}:{target}:ro"));
         }
     }

@@ -25,6 +25,8 @@ pub struct Config {
     pub token: Secret,
     /// Where heartbeats go, such as `http://127.0.0.1:8420`; absent: nowhere.
     pub control_url: Option<String>,
+    /// Whether the control plane reaches this host over a connection that this host opens.
+    pub tunnel: bool,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
     pub backend_key: Option<Secret>,
 }
@@ -53,7 +55,14 @@ impl Config {
         if text.is_empty() {
             return Err(DtmaError::Enrolment { path, reason: "is empty".to_owned() });
         }
-        Ok(Self { data, environment, token: Secret::new(text), control_url, backend_key: None })
+        Ok(Self {
+            data,
+            environment,
+            token: Secret::new(text),
+            control_url,
+            tunnel: false,
+            backend_key: None,
+        })
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    config.tunnel = args.tunnel;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     let runtime = runtime(args.runtime, &data)?;
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
