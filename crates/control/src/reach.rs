@@ -77,6 +77,14 @@ pub(crate) fn is_local(environment: &EnvironmentRow) -> bool {
     matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Local { .. }))
 }
 
+/// Where the DTMA of an environment is dialled; `None` for this machine's own.
+pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
+    match serde_json::from_value(environment.reach.clone()) {
+        Ok(Way::Direct { dtma }) => Some(dtma),
+        Ok(Way::Local { .. }) | Err(_) => None,
+    }
+}
+
 /// How to reach the host of an environment.
 ///
 /// # Errors

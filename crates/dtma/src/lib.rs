@@ -53,7 +53,7 @@ pub enum DtmaError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The host is not enrolled, or a file of the enrolment is not what it should be.
-    #[error("`{path}` {reason}: start with `berth up`, or write the file")]
+    #[error("`{path}` {reason}: start with `berth up`, or enrol this host with `berth dtma enrol`")]
     Enrolment {
         /// The file.
         path: std::path::PathBuf,
@@ -159,7 +159,8 @@ pub async fn run(
         if let Some(url) = heartbeat_url {
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
-            let reporter = heartbeat::Reporter { url, environment, token, protections, meter, gauge };
+            let period = config.heartbeat;
+            let reporter = heartbeat::Reporter { url, environment, token, period, protections, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");

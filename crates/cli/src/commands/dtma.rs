@@ -1,5 +1,7 @@
 //! `berth dtma`: the host agent.
 
+mod enrol;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
 use super::child;
-use crate::args::{Connection, DtmaArgs, RuntimeChoice};
+use crate::args::{Connection, DtmaArgs, DtmaCommand, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
+use crate::output::Output;
 
 /// The environment variable in which older hosts have the key of their backend.
 const BACKEND_KEY: &str = "BACKEND_TO_DTMA_API_KEY";
@@ -23,16 +26,20 @@ const BACKEND_KEY: &str = "BACKEND_TO_DTMA_API_KEY";
 const LEAST_KEY: usize = 16;
 
 /// Serves until it is told to stop; shims and servers go on then.
-pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), CliError> {
+pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
+    if let Some(DtmaCommand::Enrol(args)) = args.command {
+        return enrol::run(args, connection, output);
+    }
     child::end_with_parent(&args.child)?;
     child::log()?;
     let stop = child::stop_on_signals()?;
-    // Nothing is made here: without the enrolment that `berth up` writes there is no DTMA.
+    // Nothing is made here: without an enrolment there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
     check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
+    config.heartbeat = args.heartbeat.period();
     let runtime = runtime(args.runtime, &data)?;
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
 }
