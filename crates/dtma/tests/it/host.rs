@@ -73,6 +73,7 @@ impl Host {
             control_url: self.control_url.clone(),
             tunnel: false,
             backend_key: self.backend_key.clone(),
+            heartbeat: api::dtma::HEARTBEAT_PERIOD,
         }
     }
 
