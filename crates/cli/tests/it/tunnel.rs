@@ -41,7 +41,17 @@ impl Host {
     fn start(&mut self) {
         let log = std::fs::File::create(self.dir.path().join("dtma.log")).unwrap();
         let dtma = Command::new(BERTH)
-            .args(["dtma", "--tunnel", "--listen", "127.0.0.1:0", "--runtime", "process", "--data"])
+            .args([
+                "dtma",
+                "--tunnel",
+                "--heartbeat-ms",
+                "500",
+                "--listen",
+                "127.0.0.1:0",
+                "--runtime",
+                "process",
+                "--data",
+            ])
             .arg(self.data())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -83,7 +93,7 @@ fn environment(platform: &Platform, name: &str) -> Value {
 
 #[test]
 fn a_host_without_an_open_port_is_deployed_to_called_and_heals() {
-    let platform = Platform::start(BERTH);
+    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500"]);
     let mut host = Host::enrol(&platform, "workshop");
     platform.ok(&["deploy", "welcome", "--name", "far", "--env", "workshop", "--wait"]);
     says_hi(&platform, "far");

@@ -74,8 +74,8 @@ async fn what_cannot_be_an_environment_is_refused() {
         let answer = platform.post(PATH, body.clone()).await;
         assert!(answer.error().starts_with(words), "{body}: {}", answer.error());
     }
-    let named: Vec<Value> = platform.get(PATH).await.json().as_array().unwrap().clone();
-    let names: Vec<&str> = named.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let list: Vec<Value> = platform.get(PATH).await.json().as_array().unwrap().clone();
+    let names: Vec<&str> = list.iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["far", "local"], "nothing is left of what was refused");
     assert!(!json!(named).to_string().contains("berth_"), "no token is shown");
 
