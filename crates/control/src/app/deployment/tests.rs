@@ -133,6 +133,38 @@ fn how_a_server_is_reached_and_shared_is_checked() {
     );
 }
 
+#[test]
+fn what_is_asked_for_takes_the_place_of_what_a_tool_of_the_catalog_has() {
+    let catalog = crate::catalog::builtin().expect("the data file is readable");
+    let planned = |further: serde_json::Value| {
+        let mut body = serde_json::json!({"server": "postgres", "secrets": {"POSTGRES_PASSWORD": "x"}});
+        body.as_object_mut().expect("an object").extend(further.as_object().cloned().unwrap_or_default());
+        plan(&serde_json::from_value(body).expect("a request"), &catalog).expect("a deployment").launch
+    };
+    let shown = |launch: &Launch| {
+        let container = launch.container.as_ref().expect("a tool");
+        let words = |all: Vec<String>| all.join(" ");
+        let ports = words(container.ports.iter().map(ToString::to_string).collect());
+        let volumes = words(container.volumes.iter().map(ToString::to_string).collect());
+        let health = container.health.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{ports} {volumes} {health} {}", launch.profile.expect("a profile"))
+    };
+    let volume = "data:/var/lib/postgresql/data";
+    for (further, expected) in [
+        (serde_json::json!({}), format!("127.0.0.1:5432:5432 {volume} tcp:5432 standard")),
+        (
+            serde_json::json!({"container": {"ports": [{"container": 5432, "host": 6000}]}}),
+            format!("127.0.0.1:6000:5432 {volume} tcp:5432 standard"),
+        ),
+        (
+            serde_json::json!({"container": {"volumes": [{"name": "d", "path": "/d"}]}, "profile": "strict"}),
+            "127.0.0.1:5432:5432 d:/d tcp:5432 strict".to_owned(),
+        ),
+    ] {
+        assert_eq!(shown(&planned(further)), expected);
+    }
+}
+
 proptest! {
     /// Whatever comes in, what comes out can be started: or it is refused with the field that is wrong.
     #[test]
