@@ -95,6 +95,9 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keep, list and forget logins of registries of container images
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Look after the machines that run instances
     #[command(subcommand)]
     Env(EnvCommand),
@@ -427,6 +430,29 @@ pub(crate) enum TokenCommand {
         /// Its id, its prefix or its name, as `berth token list` shows them
         #[arg(value_name = "TOKEN")]
         which: String,
+    },
+}
+
+/// `berth registry …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Keep a login; the host that pulls an image of the registry is told it, before it looks for one of its own
+    Login {
+        /// The registry, as the names of its images begin, such as `ghcr.io`; `docker.io` for Docker Hub
+        host: String,
+        /// User at the registry
+        #[arg(long, short, value_name = "USER")]
+        username: String,
+        /// Read the password, or a token that takes its place, from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List the registries that there is a login for
+    List,
+    /// Forget the login of a registry
+    Logout {
+        /// The registry
+        host: String,
     },
 }
 

@@ -12,5 +12,6 @@ mod older;
 mod openapi;
 mod platform;
 mod reconciler;
+mod registries;
 mod start;
 mod tokens;

@@ -225,6 +225,7 @@ impl Wanted<'_> {
             launch,
             env: std::collections::BTreeMap::new(),
             secrets: env,
+            registry: None,
             limits,
             key: key()?,
         };
