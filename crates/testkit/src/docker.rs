@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -166,6 +167,25 @@ impl Docker {
         let path = format!("/build?t={name}&networkmode=none");
         let (status, answer) = self.request("POST", &path, &archive).expect("the engine answers");
         assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
+    }
+
+    /// Says something to a port of the engine's loopback address, and what is answered until the other side ends; `None`
+    /// when nobody listens there.
+    ///
+    /// # Panics
+    /// When the answer does not end.
+    pub fn talk(&self, port: u16, said: &[u8]) -> Option<String> {
+        let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
+        let mut stream = self.in_its_network(connect)?;
+        stream.set_read_timeout(Some(wait::PATIENCE)).expect("a timeout");
+        stream.write_all(said).ok()?;
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("{port} does not end"),
+            // What took the connection for somebody who is away.
+            Err(_) => None,
+            Ok(_) => Some(String::from_utf8_lossy(&answer).into_owned()),
+        }
     }
 
     /// Does something in the engine's network, whose loopback address the published ports are on.

@@ -13,6 +13,7 @@ mod interrupted;
 mod lifecycle;
 mod matrix;
 mod older;
+mod real_tools;
 mod remote;
 mod soak;
 mod supervision;

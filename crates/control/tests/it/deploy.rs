@@ -101,6 +101,22 @@ async fn bad_input_names_the_field_and_the_fix() {
             json!({ "server": "npm:x", "limits": { "memory": 1 } }),
             &["422 invalid", "limits", "unknown field `memory`"],
         ),
+        (
+            json!({ "server": "oci:x", "container": { "colour": "red" } }),
+            &["422 invalid | container", "unknown field `colour`"],
+        ),
+        (
+            json!({ "server": "oci:x", "container": { "ports": [{ "host": 80 }] } }),
+            &["422 invalid | container.ports[0]", "missing field `container`"],
+        ),
+        (
+            json!({ "server": "oci:x", "container": { "health": { "check": "exec" } } }),
+            &["422 invalid | container.health", "unknown variant `exec`"],
+        ),
+        (
+            json!({ "server": "oci:x", "container": {}, "name": "my tool" }),
+            &["422 invalid | name", "use `my-tool`"],
+        ),
         (json!({ "name": "x" }), &["422 invalid | server", "missing field"]),
         (json!({ "server": 1 }), &["422 invalid | server", "expected a string"]),
         (json!({ "server": "time", "settings": { "timezone": 1 } }), &["422 invalid | settings.timezone"]),
