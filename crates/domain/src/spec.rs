@@ -121,6 +121,10 @@ pub struct Limits {
     /// Address space or memory, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
+    /// Processor time, in thousandths of a core; default 2000. Only containers are held to it: a sandboxed process is not, and
+    /// its status says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millicores: Option<u64>,
     /// Processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u64>,

@@ -10,6 +10,7 @@ mod docker;
 mod empty_root;
 mod faults;
 mod interrupted;
+mod kinds;
 mod lifecycle;
 mod matrix;
 mod older;

@@ -98,6 +98,26 @@ async fn bad_input_names_the_field_and_the_fix() {
             &["422 invalid | limits.memory_mib", "at least 16"],
         ),
         (
+            json!({ "server": "oci:x", "container": {}, "limits": { "memory_mib": 15 } }),
+            &["422 invalid | limits.memory_mib", "at least 16"],
+        ),
+        (
+            json!({ "server": "oci:x", "limits": { "processes": 7 } }),
+            &["422 invalid | limits.processes", "at least 8"],
+        ),
+        (
+            json!({ "server": "npm:x", "limits": { "cpu_millicores": 9 } }),
+            &["422 invalid | limits.cpu_millicores", "at least 10"],
+        ),
+        (
+            json!({ "server": "npm:x", "limits": { "cpu_millicores": 1_000_001 } }),
+            &["422 invalid | limits.cpu_millicores", "at most 1000000"],
+        ),
+        (
+            json!({ "server": "npm:x", "limits": { "cpu_millicores": 0.5 } }),
+            &["422 invalid | limits.cpu_millicores"],
+        ),
+        (
             json!({ "server": "npm:x", "limits": { "memory": 1 } }),
             &["422 invalid", "limits", "unknown field `memory`"],
         ),

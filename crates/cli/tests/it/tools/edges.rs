@@ -103,6 +103,37 @@ fn a_profile_is_what_was_asked_for() {
 }
 
 #[test]
+fn limits_are_what_was_asked_for() {
+    let docker = engine();
+    image(docker, "limits:1", &[]);
+    let platform = platform(docker);
+    let limits = ["--cpus", "0.5", "--memory-mib", "64", "--processes", "16"];
+    platform.ok(&[&["deploy", "oci:limits:1", "--tool", "--name", "one", "--wait"][..], &limits].concat());
+    let status = platform.ok(&["status", "one"]);
+    assert!(status.contains("64 MiB of memory, 0.5 cores, 16 processes"), "{status}");
+    let host = inspected(docker, &platform, "one")["HostConfig"].clone();
+    assert_eq!(
+        (&host["NanoCpus"], &host["Memory"], &host["PidsLimit"]),
+        (&json!(500_000_000), &json!(64 << 20), &json!(16))
+    );
+    remove(docker, &platform, "one");
+    for (limit, value, words) in [
+        ("--cpus", "0.001", "limits.cpu_millicores"),
+        ("--cpus", "much", "such as `2` or `0.5`"),
+        ("--memory-mib", "15", "limits.memory_mib"),
+        ("--processes", "7", "limits.processes"),
+    ] {
+        refused(&platform, &["deploy", "oci:limits:1", "--tool", limit, value], &[words]);
+    }
+    // More than there is is all there is.
+    platform.ok(&["deploy", "oci:limits:1", "--tool", "--name", "one", "--cpus", "500", "--wait"]);
+    let given = inspected(docker, &platform, "one")["HostConfig"]["NanoCpus"].as_u64().expect("a number");
+    let cores = docker.get("/info").expect("what it has")["NCPU"].as_u64().expect("a number");
+    assert_eq!(given, cores * 1_000_000_000);
+    remove(docker, &platform, "one");
+}
+
+#[test]
 fn a_tool_is_asked_to_end_by_its_images_signal_and_has_its_time() {
     let docker = engine();
     image(docker, "end:1", &["--on-signal", "end"]);
