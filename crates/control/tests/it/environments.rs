@@ -77,7 +77,7 @@ async fn what_cannot_be_an_environment_is_refused() {
     let list: Vec<Value> = platform.get(PATH).await.json().as_array().unwrap().clone();
     let names: Vec<&str> = list.iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["far", "local"], "nothing is left of what was refused");
-    assert!(!json!(named).to_string().contains("berth_"), "no token is shown");
+    assert!(!json!(list).to_string().contains("berth_"), "no token is shown");
 
     // Another account may have the same name and address, and sees nothing of ours.
     let stranger = platform.person("other", Role::Owner, Life::Good).await;
