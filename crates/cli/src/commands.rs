@@ -9,6 +9,7 @@ mod dtma;
 mod env;
 mod instances;
 mod logs;
+mod manager;
 pub(crate) mod sandbox;
 mod server;
 mod shim;

@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
+use tokio::sync::Notify;
 
 use crate::DtmaError;
 use crate::specs::{WriteError, make_dir};
@@ -27,6 +29,8 @@ pub struct Config {
     pub control_url: Option<String>,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
     pub backend_key: Option<Secret>,
+    /// Told once it serves: a service manager waits for that.
+    pub serves: Arc<Notify>,
 }
 
 /// What makes a host an environment's.
@@ -53,7 +57,14 @@ impl Config {
         if text.is_empty() {
             return Err(DtmaError::Enrolment { path, reason: "is empty".to_owned() });
         }
-        Ok(Self { data, environment, token: Secret::new(text), control_url, backend_key: None })
+        Ok(Self {
+            data,
+            environment,
+            token: Secret::new(text),
+            control_url,
+            backend_key: None,
+            serves: Arc::default(),
+        })
     }
 }
 

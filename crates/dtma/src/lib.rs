@@ -172,6 +172,7 @@ pub async fn run(
             () = asked.cancelled() => {}
         }
     };
+    config.serves.notify_one();
     tokio::select! {
         () = hop::serve::serve(listener, http::front(app), stopped) => {}
         () = heartbeats => {}

@@ -4,6 +4,7 @@
 //! A runtime installs what an instance needs, starts its shim and clears away what a dead shim left behind. It
 //! serves nothing, keeps no desired state and knows no MCP: the DTMA decides, the shim speaks.
 
+pub mod activation;
 mod config;
 pub mod docker;
 pub mod error;

@@ -13,6 +13,7 @@ use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
 use super::child;
+use super::manager::Manager;
 use crate::args::{Connection, DtmaArgs, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
@@ -29,11 +30,17 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     let stop = child::stop_on_signals()?;
     // Nothing is made here: without the enrolment that `berth up` writes there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
+    let manager = Manager::of_environment()?;
     check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
+    let address =
+        listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))?;
+    // Another one may have been handed over.
+    check_listen(address, args.insecure_http || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     let runtime = runtime(args.runtime, &data)?;
+    manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
+mod activation;
 mod bad_input;
 mod clients;
 mod command_line;

@@ -72,6 +72,7 @@ impl Host {
             token: Secret::new(TOKEN),
             control_url: self.control_url.clone(),
             backend_key: self.backend_key.clone(),
+            serves: Arc::default(),
         }
     }
 
