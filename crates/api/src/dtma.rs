@@ -1,5 +1,6 @@
 //! The DTMA's own API on port 30000, and what it sends to the control plane.
 
+pub use domain::cleanup::{CleanupReport, Thing, ThingKind};
 use domain::ids::EnvironmentId;
 pub use domain::spec::InstanceSpec;
 pub use domain::status::{Adoption, Heartbeat, InstanceMetrics, InstanceReport, Protection, SystemMetrics};
@@ -19,6 +20,14 @@ pub struct DtmaInfo {
     pub environment: EnvironmentId,
     /// What its runtime protects servers with.
     pub protections: Vec<Protection>,
+}
+
+/// `POST /v1/cleanup`, and the same of the control plane's environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CleanupRequest {
+    /// Remove nothing, and say what would be.
+    pub dry_run: bool,
 }
 
 /// `POST /v1/shutdown`: ends the DTMA.

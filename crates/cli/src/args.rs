@@ -173,6 +173,9 @@ pub(crate) struct DtmaArgs {
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
+    /// How full the disk may become before what no instance needs is removed; 0 removes nothing
+    #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub(crate) cleanup_at: u8,
     /// How the supervisor started it.
     #[command(flatten)]
     pub(crate) child: ChildArgs,
@@ -437,6 +440,18 @@ pub(crate) enum EnvCommand {
     Token {
         /// Name of the environment
         name: String,
+    },
+    /// Remove from a machine what no instance needs, nor the way back: images and packages that Berth fetched, copies of
+    /// its own binary, ended containers, its network
+    Cleanup {
+        /// Name of the environment
+        name: String,
+        /// Only show what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 

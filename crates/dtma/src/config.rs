@@ -29,6 +29,8 @@ pub struct Config {
     pub control_url: Option<String>,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
     pub backend_key: Option<Secret>,
+    /// The disk that holds `data` is cleared of what no instance needs when it is fuller than this; absent: never.
+    pub cleanup_percent: Option<u8>,
     /// Told once it serves: a service manager waits for that.
     pub serves: Arc<Notify>,
 }
@@ -63,6 +65,7 @@ impl Config {
             token: Secret::new(text),
             control_url,
             backend_key: None,
+            cleanup_percent: None,
             serves: Arc::default(),
         })
     }

@@ -1,5 +1,7 @@
 //! `berth env …`: the machines.
 
+mod cleanup;
+
 use api::environments::EnvironmentToken;
 
 use crate::args::EnvCommand;
@@ -11,6 +13,7 @@ use crate::output::Output;
 pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
         EnvCommand::Token { name } => token(&name, client, output).await,
+        EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
     }
 }
 

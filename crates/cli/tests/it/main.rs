@@ -4,6 +4,7 @@
 
 mod activation;
 mod bad_input;
+mod cleanup;
 mod clients;
 mod command_line;
 mod conformance;

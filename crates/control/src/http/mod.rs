@@ -92,6 +92,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::list))
         .routes(routes!(environments::show))
         .routes(routes!(environments::token))
+        .routes(routes!(environments::cleanup))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(tokens::list, tokens::create))
