@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 /// Where a DTMA reports to, on the control plane: `POST`, Bearer the environment's token, [`Heartbeat`] → 204.
 pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
+/// Where a DTMA opens its tunnel, on the control plane: `GET`, Bearer the environment's token, `Upgrade: berth-tunnel` → 101. From then
+/// on the DTMA serves its own API there, over HTTP/2.
+pub const TUNNEL_PATH: &str = "/api/v1/dtma/tunnel";
+/// The name under which it asks for that (RFC 9110 §7.8).
+pub const TUNNEL_PROTOCOL: &str = "berth-tunnel";
 /// The default port of a DTMA.
 pub const DEFAULT_PORT: u16 = 30000;
 

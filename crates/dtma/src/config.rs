@@ -27,6 +27,8 @@ pub struct Config {
     pub token: Secret,
     /// Where heartbeats go, such as `http://127.0.0.1:8420`; absent: nowhere.
     pub control_url: Option<String>,
+    /// Whether the control plane reaches this host over a connection that this host opens.
+    pub tunnel: bool,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
     pub backend_key: Option<Secret>,
     /// The disk that holds `data` is cleared of what no instance needs when it is fuller than this; absent: never.
@@ -64,6 +66,7 @@ impl Config {
             environment,
             token: Secret::new(text),
             control_url,
+            tunnel: false,
             backend_key: None,
             cleanup_percent: None,
             serves: Arc::default(),

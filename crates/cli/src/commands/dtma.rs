@@ -38,6 +38,7 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     // Another one may have been handed over.
     check_listen(address, args.insecure_http || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    config.tunnel = args.tunnel;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
     let runtime = runtime(args.runtime, &data)?;

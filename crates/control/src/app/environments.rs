@@ -1,6 +1,7 @@
 //! Environments: showing them, and taking what their DTMAs report.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::dtma::{CleanupReport, CleanupRequest, Heartbeat};
@@ -12,6 +13,7 @@ use domain::ids::InstanceId;
 use domain::names::EnvironmentName;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
+use hyper::upgrade::OnUpgrade;
 use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 
@@ -21,8 +23,10 @@ use crate::app::{App, Outcome, Problem, adoption};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
-use crate::reach::reach;
+use crate::reach;
 
+/// Between two heartbeats.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Three heartbeats of 15 s: a DTMA that was silent for longer is unresponsive.
 pub(crate) const SILENCE: Duration = Duration::from_secs(45);
 /// The most instances that one heartbeat may report.
@@ -185,6 +189,25 @@ pub(crate) fn before(at: Timestamp, span: Duration) -> Timestamp {
     Timestamp(at.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
 }
 
+/// Keeps the tunnel that an environment's host opens, in a task of its own.
+///
+/// # Errors
+/// 409 when the environment is reached in another way.
+pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUpgrade) -> Outcome<()> {
+    if !reach::is_tunnel(environment) {
+        let message = format!("environment `{}` is not reached through a tunnel", environment.name);
+        return Err(Problem::refused(ErrorCode::Conflict, message).hint(
+            "start its `berth dtma` without `--tunnel`, or add the environment anew without `--address`",
+        ));
+    }
+    let (app, id) = (Arc::clone(app), environment.id);
+    tokio::spawn(async move {
+        // What waited for the host goes to it now.
+        app.tunnels.keep(id, &app.dtma.pool, upgrade, || app.deploy.notify_one()).await;
+    });
+    Ok(())
+}
+
 /// The token between an environment's DTMA and the control plane, for an admin who moves a host or an older caller. It is
 /// kept sealed, not only as a hash, because the control plane shows it to the DTMA; so it can be shown again, and each
 /// time is a line of the audit.
@@ -228,7 +251,7 @@ pub(crate) async fn cleanup(
         Problem::refused(ErrorCode::Unavailable, message)
             .hint("what its DTMA was asked to remove before it went silent may be gone")
     };
-    let host = reach(&environment, &app.keys, app.local).map_err(|error| unavailable(&error))?;
+    let host = reach::reach(&environment, &app.keys, app.local).map_err(|error| unavailable(&error))?;
     let report = match app.dtma.cleanup(&host, request).await {
         Ok(report) => report,
         Err(DtmaError::Refused(detail)) => return Err(Problem::Refused(detail)),
