@@ -1,6 +1,8 @@
 //! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
 //! the arguments and the two environment variables.
 
+mod service;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,6 +11,7 @@ use domain::catalog::Transport;
 use domain::container::{Egress, Health, Port, Profile, Volume};
 use domain::secret::Secret;
 
+pub(crate) use self::service::{DtmaCommand, InstallArgs, UpgradeArgs};
 use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
 /// Deploys MCP servers onto machines you own, and puts one authenticated address in front of each.
@@ -153,6 +156,7 @@ pub(crate) struct ServerArgs {
 
 /// `berth dtma`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DtmaArgs {
     /// Address of the host agent; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
@@ -179,6 +183,12 @@ pub(crate) struct DtmaArgs {
     /// How full the disk may become before what no instance needs is removed; 0 removes nothing
     #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(..=100))]
     pub(crate) cleanup_at: u8,
+    /// It is a service of systemd's: what must outlive it gets scopes of its own
+    #[arg(long, hide = true)]
+    pub(crate) service: bool,
+    /// What is done instead of serving.
+    #[command(subcommand)]
+    pub(crate) command: Option<DtmaCommand>,
     /// How the supervisor started it.
     #[command(flatten)]
     pub(crate) child: ChildArgs,

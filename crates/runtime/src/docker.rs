@@ -93,6 +93,12 @@ impl DockerRuntime {
         })
     }
 
+    /// As [`ProcessRuntime::in_scopes`], for what needs no container.
+    #[must_use]
+    pub fn in_scopes(self) -> Self {
+        Self { process: self.process.in_scopes(), ..self }
+    }
+
     fn is_contained(&self, package: &Package) -> bool {
         match package {
             Package::Oci { .. } => true,

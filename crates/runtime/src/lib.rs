@@ -5,6 +5,7 @@
 //! serves nothing, keeps no desired state and knows no MCP: the DTMA decides, the shim speaks.
 
 pub mod activation;
+pub mod binary;
 mod config;
 pub mod docker;
 pub mod error;

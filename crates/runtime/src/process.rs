@@ -35,6 +35,8 @@ pub struct ProcessRuntime {
     berth: PathBuf,
     probe: Probe,
     store: Arc<Store>,
+    /// Whether shims get a scope of systemd's each.
+    in_scopes: bool,
     /// Users are chosen one at a time.
     users: Mutex<()>,
 }
@@ -53,7 +55,14 @@ impl ProcessRuntime {
         }
         let store = Store::open(layout.packages(), berth.clone(), probe.enforce)?;
         let store = Arc::new(store);
-        Ok(Self { layout, berth, probe, store, users: Mutex::new(()) })
+        Ok(Self { layout, berth, probe, store, in_scopes: false, users: Mutex::new(()) })
+    }
+
+    /// As it is, with every shim in a scope of systemd's, in the slice `berth.slice`: what a service starts is ended with it
+    /// otherwise.
+    #[must_use]
+    pub fn in_scopes(self) -> Self {
+        Self { in_scopes: true, ..self }
     }
 
     /// Where this runtime's files lie.
@@ -241,6 +250,20 @@ impl ProcessRuntime {
         Ok(config::shim_config(spec, self.places(spec, prepared.digest.as_deref()), server))
     }
 
+    /// The program that becomes the shim. `systemd-run --scope` is replaced by it once the scope is made.
+    fn shim_command(&self, instance: InstanceId) -> Command {
+        if !self.in_scopes {
+            return Command::new(&self.berth);
+        }
+        let mut command = Command::new("/usr/bin/systemd-run");
+        command
+            .args(["--scope", "--quiet", "--collect", "--slice=berth.slice"])
+            .arg(format!("--description=Berth's shim of {instance}"))
+            .arg("--")
+            .arg(&self.berth);
+        command
+    }
+
     async fn start(&self, spec: &InstanceSpec, prepared: &Prepared) -> Result<Shim, RuntimeError> {
         let config = self.shim_config(spec, prepared).await?;
         let document = serde_json::to_vec(&config)
@@ -254,7 +277,7 @@ impl ProcessRuntime {
                 .open(&log)
                 .map_err(RuntimeError::io("open", &log))
         };
-        let mut command = Command::new(&self.berth);
+        let mut command = self.shim_command(spec.id);
         command
             .arg("shim")
             .env_clear()

@@ -147,6 +147,21 @@ impl Docker {
         assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
     }
 
+    /// Makes an image of the archive of a whole root file system, with the changes of a Dockerfile.
+    ///
+    /// # Panics
+    /// When there is no such file, or the engine refuses.
+    pub fn import(&self, name: &str, archive: &Path, changes: &[&str]) {
+        let (repo, tag) = name.split_once(':').expect("a name with a tag");
+        let mut path = format!("/images/create?fromSrc=-&repo={repo}&tag={tag}");
+        for change in changes {
+            path = format!("{path}&changes={}", percent_encoded(change));
+        }
+        let archive = fs::read(archive).expect("an archive");
+        let (status, answer) = self.request("POST", &path, &archive).expect("the engine answers");
+        assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
+    }
+
     /// Loads an empty image for another kind of machine, such as `riscv64`.
     ///
     /// # Panics

@@ -15,4 +15,5 @@ pub mod platform;
 pub mod postgres;
 pub mod processes;
 pub mod registry;
+pub mod systemd;
 pub mod wait;

@@ -1,4 +1,8 @@
-//! `berth dtma`: the host agent.
+//! `berth dtma`: the host agent, and below it the commands that make it a service of this host.
+
+pub(crate) mod install;
+pub(crate) mod uninstall;
+pub(crate) mod upgrade;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,7 +45,7 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     config.tunnel = args.tunnel;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
-    let runtime = runtime(args.runtime, &data)?;
+    let runtime = runtime(args.runtime, args.service, &data)?;
     manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
 }
@@ -58,7 +62,7 @@ pub(crate) fn check_listen(listen: SocketAddr, is_insecure: bool, flag: &str) ->
     .with_hint("listen on 127.0.0.1, or add `--insecure-http` if that network is yours alone"))
 }
 
-fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
+fn runtime(choice: RuntimeChoice, in_scopes: bool, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
     let berth =
         std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
     let layout =
@@ -69,12 +73,12 @@ fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, Cl
         RuntimeChoice::Process => {
             let runtime = ProcessRuntime::new(layout, &berth)
                 .map_err(|e| CliError::because("the runtime `process` cannot start", e))?;
-            return Ok(Arc::new(runtime));
+            return Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }));
         }
     };
     let runtime = DockerRuntime::new(layout, &berth, scope)
         .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
-    Ok(Arc::new(runtime))
+    Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }))
 }
 
 /// The key that older backends share, when it is switched on.
