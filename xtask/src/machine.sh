@@ -10,7 +10,12 @@ for hierarchy in /sys/fs/cgroup/*/; do
     mountpoint -q "$hierarchy" && mount -o remount,bind,rw "$hierarchy"
 done
 ip route add 169.254.169.254 dev eth0 2>/dev/null
-printf '%s\n' "${MACHINE_ID:-1}" >/etc/machine-serial
+if [ -n "${MACHINE_ID:-}" ]; then
+    printf '%s\n' "$MACHINE_ID" >/etc/machine-serial
+else
+    # Nobody answers where cloud-init would ask for what the machine is to be.
+    touch /etc/cloud/cloud-init.disabled
+fi
 # systemd from 256 on refuses a host with the older control groups unless it is told so.
 exec env -u MACHINE_ID /lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1
 INIT

@@ -6,6 +6,7 @@
 
 mod bench;
 mod fuzz;
+mod machine;
 mod openapi;
 mod parts;
 mod run;

@@ -40,11 +40,11 @@ impl<'a> Machine<'a> {
                 archive.exists(),
                 "{VARIABLE} names no image of a machine: run `cargo xtask test --full`, which makes one"
             );
-            docker.import(IMAGE, &archive, &["STOPSIGNAL SIGRTMIN+3", r#"CMD ["/machine-init"]"#]);
+            docker.import(IMAGE, &archive, &[r#"CMD ["/machine-init"]"#]);
         }
         let binds: Vec<String> = shown.iter().map(|path| format!("{0}:{0}:ro", path.display())).collect();
         let body = json!({
-            "Image": IMAGE,
+            "Image": IMAGE, "StopSignal": "SIGRTMIN+3",
             "Volumes": {"/var/lib/docker": {}},
             "HostConfig": {
                 "Binds": binds,
