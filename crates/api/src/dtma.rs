@@ -1,5 +1,7 @@
 //! The DTMA's own API on port 30000, and what it sends to the control plane.
 
+use std::time::Duration;
+
 pub use domain::cleanup::{CleanupReport, Thing, ThingKind};
 use domain::ids::EnvironmentId;
 pub use domain::spec::InstanceSpec;
@@ -13,6 +15,8 @@ pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
 pub const TUNNEL_PATH: &str = "/api/v1/dtma/tunnel";
 /// The name under which it asks for that (RFC 9110 §7.8).
 pub const TUNNEL_PROTOCOL: &str = "berth-tunnel";
+/// The longest time between two heartbeats, unless both sides are told another.
+pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
 /// The default port of a DTMA.
 pub const DEFAULT_PORT: u16 = 30000;
 

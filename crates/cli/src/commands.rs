@@ -2,7 +2,7 @@
 
 mod call;
 mod catalog;
-pub(crate) mod child;
+mod child;
 mod connect;
 mod deploy;
 mod dtma;
@@ -20,7 +20,7 @@ mod up;
 mod welcome;
 mod whoami;
 
-use crate::args::{AskCommand, Cli, Command, DtmaCommand};
+use crate::args::{AskCommand, Cli, Command};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
@@ -32,12 +32,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     match command {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
-        Command::Dtma(args) => match args.command {
-            None => block_on(dtma::run(args, &connection)),
-            Some(DtmaCommand::Install(args)) => dtma::install::run(&args, &connection, output),
-            Some(DtmaCommand::Upgrade(args)) => dtma::upgrade::run(&args, output),
-            Some(DtmaCommand::Uninstall) => dtma::uninstall::run(output),
-        },
+        Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
         Command::Ask(command) => {

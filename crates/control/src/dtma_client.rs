@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::dtma::{CleanupReport, CleanupRequest, InstanceSpec};
+use api::dtma::{CleanupReport, CleanupRequest, DtmaInfo, InstanceSpec};
 use api::errors::{ErrorBody, ErrorDetail};
 use api::instances::LogQuery;
 use bytes::Bytes;
@@ -90,6 +90,19 @@ impl DtmaClient {
             serde_json::from_slice(&read(response).await?).map_err(|_| DtmaError::Garbled(status))
         };
         tokio::time::timeout(CLEANUP_PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
+    }
+
+    /// What it says it is.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn info(&self, host: &Host) -> Result<DtmaInfo, DtmaError> {
+        let whole = async {
+            let response = self.send(host, Method::GET, "/v1/info", Vec::new()).await?;
+            let status = response.status();
+            serde_json::from_slice(&read(response).await?).map_err(|_| DtmaError::Garbled(status))
+        };
+        tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
     }
 
     /// The lines of an instance's log, as they come.

@@ -11,6 +11,7 @@ mod config;
 mod directory;
 mod dtma_client;
 mod events;
+mod hosts;
 mod http;
 mod metrics;
 mod reach;

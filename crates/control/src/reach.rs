@@ -84,6 +84,14 @@ pub(crate) fn is_tunnel(environment: &EnvironmentRow) -> bool {
     matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Tunnel))
 }
 
+/// Where the DTMA of an environment is dialled; `None` for this machine's own, and for one that dials us.
+pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
+    match serde_json::from_value(environment.reach.clone()) {
+        Ok(Way::Direct { dtma }) => Some(dtma),
+        Ok(Way::Local { .. } | Way::Tunnel) | Err(_) => None,
+    }
+}
+
 /// How to reach the host of an environment.
 ///
 /// # Errors

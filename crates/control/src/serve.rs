@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::directory::LiveDirectory;
 use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
+use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::setup::{StartError, fill_catalog, open};
 use crate::tasks::{self, Statuses};
@@ -71,6 +72,9 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         metrics: Metrics::default(),
         public_url: config.public_url.trim_end_matches('/').to_owned(),
         local: config.local_way,
+        heartbeat: config.heartbeat,
+        silence: config.heartbeat.saturating_mul(3),
+        hosts: Hosts::default(),
         refused: crate::app::adoption::RefusedOnce::default(),
         deploy: Notify::new(),
         statuses: Statuses::default(),

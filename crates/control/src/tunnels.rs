@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::ids::EnvironmentId;
@@ -11,8 +12,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::environments::HEARTBEAT;
-
 /// Which tunnels are open.
 #[derive(Debug, Default)]
 pub(crate) struct Tunnels {
@@ -21,11 +20,12 @@ pub(crate) struct Tunnels {
 
 impl Tunnels {
     /// Keeps what a host opens, once its upgrade is done, in place of the one before; until it ends, or [`Self::close`].
-    /// `opened` is called when calls can go through it.
+    /// One on which nothing comes for `quiet` is asked for a sign of life. `opened` is called when calls can go through it.
     pub(crate) async fn keep(
         &self,
         id: EnvironmentId,
         pool: &Pool<Full<Bytes>>,
+        quiet: Duration,
         upgrade: OnUpgrade,
         opened: impl FnOnce(),
     ) {
@@ -41,7 +41,7 @@ impl Tunnels {
             before.cancel();
         }
         let end = async {
-            let connection = pool.attach(id.0.as_u128(), stream, HEARTBEAT).await?;
+            let connection = pool.attach(id.0.as_u128(), stream, quiet).await?;
             tracing::info!(environment = %id, "its tunnel is open");
             opened();
             connection.await.map_err(std::io::Error::other)
@@ -59,11 +59,15 @@ impl Tunnels {
     }
 
     /// Ends the tunnel of an environment that is no more.
-    #[expect(dead_code, reason = "called when environments can be removed")]
     pub(crate) fn close(&self, id: EnvironmentId) {
         if let Some(closed) = self.open().remove(&id) {
             closed.cancel();
         }
+    }
+
+    /// Whether a host has one open.
+    pub(crate) fn is_open(&self, id: EnvironmentId) -> bool {
+        self.open().contains_key(&id)
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, CancellationToken>> {

@@ -1,4 +1,4 @@
-//! Tells the control plane what is, every 15 s and at once on change. When nobody answers, the host goes on alone.
+//! Tells the control plane what is, on a period and at once on change. When nobody answers, the host goes on alone.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,15 +18,13 @@ use crate::metrics::{HeartbeatLabels, Truth};
 use crate::system::Meter;
 use crate::usage::Gauge;
 
-/// The longest time between two heartbeats.
-pub(crate) const PERIOD: Duration = Duration::from_secs(15);
 /// Changes that come together go out together.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// The shortest time between two heartbeats that tell no more than how far an install is.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(500);
 /// The first heartbeat waits so long for instances that were not looked at yet; a shim that hangs takes 5 s.
 const FIRST_LOOK: Duration = Duration::from_secs(6);
-/// A control plane that has not answered by then did not get it.
+/// A control plane that has not answered by then did not get it, or two periods where they are short.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where to report and as whom.
@@ -38,6 +36,8 @@ pub(crate) struct Reporter {
     pub(crate) environment: EnvironmentId,
     /// The environment's token.
     pub(crate) token: Secret,
+    /// The longest time between two heartbeats.
+    pub(crate) period: Duration,
     /// What the runtime protects servers with.
     pub(crate) protections: Vec<Protection>,
     /// Measures this host.
@@ -68,7 +68,8 @@ pub(crate) fn place(control_url: &str, path: &str) -> Result<Url, String> {
 
 /// Reports until dropped.
 pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
-    let client = match http_client(&reporter.url, |builder| builder.timeout(TIMEOUT)) {
+    let timeout = TIMEOUT.min(reporter.period * 2);
+    let client = match http_client(&reporter.url, |builder| builder.timeout(timeout)) {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(error = chain(&error), "no heartbeat can be sent from this host");
@@ -101,7 +102,7 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
                     tokio::time::sleep_until(sent_at + PROGRESS_PERIOD).await;
                 };
                 tokio::select! {
-                    () = tokio::time::sleep_until(sent_at + PERIOD) => {}
+                    () = tokio::time::sleep_until(sent_at + reporter.period) => {}
                     () = progressed => {}
                     () = changes.urgent.notified() => tokio::time::sleep(DEBOUNCE).await,
                 }
@@ -112,7 +113,7 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
                     tracing::warn!(url = %reporter.url, error, "the control plane takes no heartbeat; this host goes on alone and keeps trying");
                 }
                 // All that changed meanwhile goes out with the next one, so a change does not shorten the wait.
-                tokio::time::sleep(jittered(Backoff::OWN.wait(failures))).await;
+                tokio::time::sleep(jittered(Backoff::OWN.wait(failures).min(reporter.period))).await;
             }
         }
     }

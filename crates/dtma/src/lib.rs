@@ -55,7 +55,7 @@ pub enum DtmaError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The host is not enrolled, or a file of the enrolment is not what it should be.
-    #[error("`{path}` {reason}: start with `berth up`, or write the file")]
+    #[error("`{path}` {reason}: start with `berth up`, or enrol this host with `berth dtma enrol`")]
     Enrolment {
         /// The file.
         path: std::path::PathBuf,
@@ -166,7 +166,8 @@ pub async fn run(
         if let Some(url) = heartbeat_url {
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
-            let reporter = heartbeat::Reporter { url, environment, token, protections, meter, gauge };
+            let period = config.heartbeat;
+            let reporter = heartbeat::Reporter { url, environment, token, period, protections, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");
@@ -188,7 +189,7 @@ pub async fn run(
     let front = http::front(app);
     let tunnel = async {
         if let Some(url) = tunnel_url {
-            tunnel::run(url, config.token.clone(), front.clone(), asked.clone()).await;
+            tunnel::run(url, config.token.clone(), config.heartbeat, front.clone(), asked.clone()).await;
         }
     };
     let served = async { tokio::join!(hop::serve::serve(listener, front.clone(), stopped), tunnel) };

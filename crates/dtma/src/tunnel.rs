@@ -11,7 +11,7 @@ use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::heartbeat::{self, PERIOD, jittered};
+use crate::heartbeat::{self, jittered};
 use crate::http::Front;
 use crate::instance::chain;
 
@@ -26,10 +26,14 @@ pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
     heartbeat::place(control_url, TUNNEL_PATH)
 }
 
-/// Keeps a tunnel open until `stop`; then lets what is under way finish.
-pub(crate) async fn run(url: Url, token: Secret, front: Front, stop: CancellationToken) {
+/// A control plane that has not answered by then did not get it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Keeps a tunnel open until `stop`; then lets what is under way finish. One on which nothing comes for `quiet` is asked for a
+/// sign of life, and given up when none comes.
+pub(crate) async fn run(url: Url, token: Secret, quiet: Duration, front: Front, stop: CancellationToken) {
     // An upgraded connection has no end, so there is no time limit on the whole of it.
-    let client = match heartbeat::http_client(&url, |builder| builder.connect_timeout(PERIOD)) {
+    let client = match heartbeat::http_client(&url, |builder| builder.connect_timeout(PATIENCE)) {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(error = chain(&error), "no tunnel can be opened from this host");
@@ -42,7 +46,7 @@ pub(crate) async fn run(url: Url, token: Secret, front: Front, stop: Cancellatio
         let outcome = match open(&client, &url, &token).await {
             Ok(stream) => {
                 tracing::info!(%url, "the tunnel is open");
-                hop::serve::serve_tunnel(stream, front.clone(), PERIOD, stop.cancelled())
+                hop::serve::serve_tunnel(stream, front.clone(), quiet, stop.cancelled())
                     .await
                     .map_err(|e| chain(&e))
             }
@@ -59,7 +63,7 @@ pub(crate) async fn run(url: Url, token: Secret, front: Front, stop: Cancellatio
             tracing::debug!(%url, error, failures, "there is no tunnel yet");
         }
         tokio::select! {
-            () = tokio::time::sleep(jittered(Backoff::OWN.wait(failures))) => {}
+            () = tokio::time::sleep(jittered(Backoff::OWN.wait(failures).min(quiet))) => {}
             () = stop.cancelled() => return,
         }
     }
@@ -71,9 +75,9 @@ async fn open(client: &reqwest::Client, url: &Url, token: &Secret) -> Result<req
         .bearer_auth(token.expose())
         .header(CONNECTION, "upgrade")
         .header(UPGRADE, TUNNEL_PROTOCOL);
-    let response = tokio::time::timeout(PERIOD, request.send())
+    let response = tokio::time::timeout(PATIENCE, request.send())
         .await
-        .map_err(|_| format!("no answer within {} s", PERIOD.as_secs()))?
+        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
         .map_err(|error| chain(&error.without_url()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(format!(

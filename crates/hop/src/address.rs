@@ -9,9 +9,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::net::sockopt;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+/// A host that has not taken a connection by then is away.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A host that has acknowledged nothing for so long is away, however long an answer may take: hosts acknowledge what they
+/// get and what asks whether they are there, servers need not.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Where a hop goes.
 #[derive(Debug, Clone, Eq)]
@@ -103,10 +111,16 @@ pub(crate) async fn connect_unix(dir: &Path, file: &str) -> io::Result<UnixStrea
     UnixStream::connect(through(&handle, file)).await
 }
 
-/// `TCP_NODELAY` is set: without it a small message waits for the acknowledgement of the one before.
+/// `TCP_NODELAY` is set: without it a small message waits for the acknowledgement of the one before. A host that is cut off
+/// says nothing, so its connections end after [`SILENCE`], those that wait for an answer and those that nobody uses alike.
 pub(crate) async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "nothing answers there");
+    let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await.map_err(late)??;
     stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, SILENCE / 2)?;
+    sockopt::set_tcp_keepintvl(&stream, SILENCE / 4)?;
+    sockopt::set_tcp_user_timeout(&stream, u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))?;
     Ok(stream)
 }
 

@@ -141,7 +141,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let connection = http1_builder().serve_connection(io, service).with_upgrades();
-    tokio::spawn(async move { ended(drained(connection, draining, |c| c.graceful_shutdown()).await) });
+    let end = http1::UpgradeableConnection::graceful_shutdown;
+    tokio::spawn(async move { ended(drained(connection, draining, end).await) });
 }
 
 /// Drives a connection; told to end, it finishes what is under way.
@@ -228,10 +229,10 @@ where
         let io = TokioIo::new(stream);
         if is_http2 {
             let connection = http2_builder().serve_connection(io, service);
-            ended(drained(connection, draining, |c| c.graceful_shutdown()).await);
+            ended(drained(connection, draining, http2::Connection::graceful_shutdown).await);
         } else {
             let connection = http1_builder().serve_connection(io, service);
-            ended(drained(connection, draining, |c| c.graceful_shutdown()).await);
+            ended(drained(connection, draining, http1::Connection::graceful_shutdown).await);
         }
     });
 }

@@ -3,20 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use super::RuntimeChoice;
-
-/// `berth dtma …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum DtmaCommand {
-    /// Make the host agent a service of this host: systemd starts it, and holds its socket
-    Install(InstallArgs),
-    /// Replace the service's binary without a refused connection; one that does not work is taken back
-    Upgrade(UpgradeArgs),
-    /// Take the service away again; instances and data stay
-    Uninstall,
-}
 
 /// `berth dtma install`. The data directory is `--data`, by default `/var/lib/berth`.
 #[derive(Debug, Args)]
@@ -31,7 +20,7 @@ pub(crate) struct InstallArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
     /// Open the connection over which the control plane reaches this host: it needs no port that others can dial
-    #[arg(long, requires = "control_url")]
+    #[arg(long)]
     pub(crate) tunnel: bool,
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]

@@ -1,10 +1,11 @@
 //! `berth dtma`: the host agent, and below it the commands that make it a service of this host.
 
-pub(crate) mod install;
-pub(crate) mod uninstall;
-pub(crate) mod upgrade;
+mod enrol;
+mod install;
+mod uninstall;
+mod upgrade;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,9 +19,10 @@ use runtime::process::ProcessRuntime;
 
 use super::child;
 use super::manager::Manager;
-use crate::args::{Connection, DtmaArgs, RuntimeChoice};
+use crate::args::{Connection, DtmaArgs, DtmaCommand, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
+use crate::output::Output;
 
 /// The environment variable in which older hosts have the key of their backend.
 const BACKEND_KEY: &str = "BACKEND_TO_DTMA_API_KEY";
@@ -28,11 +30,18 @@ const BACKEND_KEY: &str = "BACKEND_TO_DTMA_API_KEY";
 const LEAST_KEY: usize = 16;
 
 /// Serves until it is told to stop; shims and servers go on then.
-pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), CliError> {
+pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
+    match args.command {
+        None => {}
+        Some(DtmaCommand::Enrol(args)) => return enrol::run(args, connection, output),
+        Some(DtmaCommand::Install(args)) => return install::run(&args, connection, output),
+        Some(DtmaCommand::Upgrade(args)) => return upgrade::run(&args, output),
+        Some(DtmaCommand::Uninstall) => return uninstall::run(output),
+    }
     child::end_with_parent(&args.child)?;
     child::log()?;
     let stop = child::stop_on_signals()?;
-    // Nothing is made here: without the enrolment that `berth up` writes there is no DTMA.
+    // Nothing is made here: without an enrolment there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
     let manager = Manager::of_environment()?;
     check_listen(args.listen, args.insecure_http, "--listen")?;
@@ -43,11 +52,35 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     check_listen(address, args.insecure_http || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.tunnel = args.tunnel;
+    if config.tunnel {
+        check_tunnel(config.control_url.as_deref(), args.insecure_http)?;
+    }
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
+    config.heartbeat = args.heartbeat.period();
     config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
     let runtime = runtime(args.runtime, args.service, &data)?;
     manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
+}
+
+/// Refuses a tunnel that leads nowhere, or through which tokens and secrets would pass in clear unless that is asked for.
+fn check_tunnel(control_url: Option<&str>, is_insecure: bool) -> Result<(), CliError> {
+    let Some(url) = control_url else {
+        return Err(CliError::usage("`--tunnel` needs a control plane to lead to")
+            .with_hint("say which with `--control-url URL`, or enrol this host with `berth dtma enrol`"));
+    };
+    let is_clear = reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        url.scheme() == "http" && !is_here
+    });
+    if is_clear && !is_insecure {
+        return Err(CliError::usage(format!(
+            "the tunnel to {url} would be plain HTTP: the host's token and the secrets of its servers could be read on the way"
+        ))
+        .with_hint("use an `https://` address, or add `--insecure-http` if that network is yours alone"));
+    }
+    Ok(())
 }
 
 /// Refuses an address that others reach, where tokens and secrets would pass in clear, unless that is asked for.

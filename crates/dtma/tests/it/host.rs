@@ -77,6 +77,7 @@ impl Host {
             backend_key: self.backend_key.clone(),
             cleanup_percent: self.cleanup_percent,
             serves: Arc::default(),
+            heartbeat: api::dtma::HEARTBEAT_PERIOD,
         }
     }
 
