@@ -7,6 +7,7 @@
 
 pub mod conformance;
 pub mod docker;
+pub mod host;
 pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;
@@ -14,5 +15,6 @@ pub mod platform;
 pub mod postgres;
 pub mod processes;
 pub mod registry;
+pub mod systemd;
 pub mod tools;
 pub mod wait;
