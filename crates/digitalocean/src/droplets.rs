@@ -9,7 +9,7 @@ use crate::errors::Error;
 use crate::lenient;
 use crate::tags::Tag;
 use crate::words::words;
-pub use create::{Created, MAX_USER_DATA, NewDroplet};
+pub use create::{Created, Earlier, MAX_USER_DATA, NewDroplet};
 
 words! {
     /// What a droplet is doing.

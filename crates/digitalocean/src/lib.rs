@@ -25,7 +25,7 @@ pub use account::{Account, AccountStatus};
 pub use actions::{Action, ActionStatus, DropletAction};
 pub use client::Client;
 pub use droplets::{
-    Address, AddressKind, Created, Droplet, DropletStatus, MAX_USER_DATA, NameOrId, Networks, NewDroplet,
+    Address, AddressKind, Created, Droplet, DropletStatus, Earlier, MAX_USER_DATA, NameOrId, Networks, NewDroplet,
 };
 pub use errors::{Error, Refusal};
 pub use firewalls::{Firewall, FirewallStatus, InboundRule, NewFirewall, OutboundRule, PendingChange, Peers, Protocol};

@@ -105,6 +105,19 @@ pub struct Exchange {
     pub answer: Option<Value>,
 }
 
+impl Exchange {
+    fn of(ask: &reply::Ask, reply: &reply::Reply) -> Self {
+        Self {
+            method: ask.method.clone(),
+            path: ask.path.clone(),
+            query: ask.query.clone(),
+            request: ask.body.clone(),
+            status: reply.status,
+            answer: reply.body.clone(),
+        }
+    }
+}
+
 /// A running fake. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Fake {

@@ -117,6 +117,16 @@ pub struct Created {
     pub action: Option<u64>,
 }
 
+/// Whether the operation may have been sent before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// Certainly not: this is its first call.
+    Never,
+    /// It may have: a call failed with [`Error::Uncertain`], or nobody saw how it ended. Then the droplet is looked for as
+    /// long as after a lost answer before one is created.
+    Perhaps,
+}
+
 #[derive(Deserialize)]
 struct Links {
     #[serde(default)]
@@ -132,21 +142,30 @@ struct Link {
 
 impl Client {
     /// Creates the droplet of an operation, or finds the one that the operation created before. To call it again with the
-    /// same tag is always right; nothing else may use that tag.
+    /// same tag is always right, with [`Earlier::Perhaps`]; nothing else may use that tag.
     ///
     /// After a lost answer it looks for what carries the tag, for [`Settings::settle`](crate::Settings::settle), before it
     /// creates again. Should the lost one appear even later, the one with the smaller number is kept and the other
     /// destroyed: here, or by the next call.
     ///
     /// # Errors
-    /// [`Error::Uncertain`] when a droplet may or may not be there.
-    pub async fn create_droplet(&self, wanted: &NewDroplet, operation: &Tag) -> Result<Created, Error> {
+    /// [`Error::Uncertain`] when this call may have created a droplet, or not. Any other error: this call created none.
+    pub async fn create_droplet(
+        &self,
+        wanted: &NewDroplet,
+        operation: &Tag,
+        earlier: Earlier,
+    ) -> Result<Created, Error> {
         wanted.check()?;
         let mut wanted = wanted.clone();
         if !wanted.tags.contains(operation) {
             wanted.tags.push(operation.clone());
         }
-        if let Some(found) = self.kept(&wanted, operation, None).await? {
+        let found = match earlier {
+            Earlier::Never => self.kept(&wanted, operation, None).await?,
+            Earlier::Perhaps => self.look(&wanted, operation).await?,
+        };
+        if let Some(found) = found {
             return Ok(Created { droplet: found, action: None });
         }
         let mut lost = match self.create_once(&wanted).await {

@@ -202,14 +202,7 @@ fn too_many(retry_after: Option<u64>) -> Reply {
 
 fn carried_out(world: &mut World, ask: &Ask, how: impl Fn(&mut World, &Ask) -> Reply) -> Reply {
     let reply = how(world, ask);
-    world.exchanges.push(Exchange {
-        method: ask.method.clone(),
-        path: ask.path.clone(),
-        query: ask.query.clone(),
-        request: ask.body.clone(),
-        status: reply.status,
-        answer: reply.body.clone(),
-    });
+    world.exchanges.push(Exchange::of(ask, &reply));
     reply
 }
 

@@ -144,8 +144,14 @@ impl World {
         let (due, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.later).into_iter().partition(|(at, _)| *at <= now);
         self.later = later;
-        for (_, ask) in due {
-            routes::answer(self, &ask);
+        for (at, ask) in due {
+            let before = self.last_id;
+            let reply = routes::answer(self, &ask);
+            // It came true when it was due, not when somebody looked.
+            for droplet in self.droplets.range_mut(before..).map(|(_, droplet)| droplet) {
+                droplet.created = droplet.created.min(at);
+            }
+            self.exchanges.push(Exchange::of(&ask, &reply));
         }
         self.finish_actions();
     }
