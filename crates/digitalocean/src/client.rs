@@ -168,7 +168,8 @@ impl Client {
 
     async fn attempt(&self, request: &str, url: Url, call: &Call<'_>) -> Tried {
         let network = |reason: String| Error::Network { request: request.to_owned(), reason };
-        let mut builder = self.http.request(call.method.clone(), url).bearer_auth(self.settings.token.expose());
+        let mut builder =
+            self.http.request(call.method.clone(), url).bearer_auth(self.settings.token.expose());
         if let Some(body) = &call.body {
             builder = builder.json(body);
         }
@@ -187,7 +188,11 @@ impl Client {
             }
             Err(_) => {
                 let reason = format!("it took longer than {} s", within.as_secs_f32());
-                return Tried::Bad { outcome: Outcome::Lost, limit: Limit::default(), error: network(reason) };
+                return Tried::Bad {
+                    outcome: Outcome::Lost,
+                    limit: Limit::default(),
+                    error: network(reason),
+                };
             }
         };
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

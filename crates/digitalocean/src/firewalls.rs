@@ -153,7 +153,8 @@ impl Client {
 
     /// Makes a firewall what is wanted; whatever is not named is taken off.
     pub async fn update_firewall(&self, id: &str, wanted: &NewFirewall) -> Result<Firewall, Error> {
-        self.one("firewall", Call::new(Method::PUT, Effect::Repeatable, &["firewalls", id]).body(wanted)?).await
+        self.one("firewall", Call::new(Method::PUT, Effect::Repeatable, &["firewalls", id]).body(wanted)?)
+            .await
     }
 
     /// Removes a firewall. One that is not there is removed.

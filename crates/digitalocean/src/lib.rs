@@ -25,10 +25,13 @@ pub use account::{Account, AccountStatus};
 pub use actions::{Action, ActionStatus, DropletAction};
 pub use client::Client;
 pub use droplets::{
-    Address, AddressKind, Created, Droplet, DropletStatus, Earlier, MAX_USER_DATA, NameOrId, Networks, NewDroplet,
+    Address, AddressKind, Created, Droplet, DropletStatus, Earlier, MAX_USER_DATA, NameOrId, Networks,
+    NewDroplet,
 };
 pub use errors::{Error, Refusal};
-pub use firewalls::{Firewall, FirewallStatus, InboundRule, NewFirewall, OutboundRule, PendingChange, Peers, Protocol};
+pub use firewalls::{
+    Firewall, FirewallStatus, InboundRule, NewFirewall, OutboundRule, Peers, PendingChange, Protocol,
+};
 pub use images::{Image, ImageKind, ImageStatus};
 pub use regions::Region;
 pub use settings::{Settings, SettingsError, Token};

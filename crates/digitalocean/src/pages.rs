@@ -44,11 +44,8 @@ impl Client {
         for _ in 0..MOST_PAGES {
             let mut members = answer.members()?;
             all.append(&mut answer.member::<Vec<T>>(&mut members, key)?);
-            let links: Option<Links> = if members.contains_key("links") {
-                answer.member(&mut members, "links")?
-            } else {
-                None
-            };
+            let links: Option<Links> =
+                if members.contains_key("links") { answer.member(&mut members, "links")? } else { None };
             let Some(next) = links.and_then(|links| links.pages).and_then(|pages| pages.next) else {
                 return Ok(all);
             };

@@ -211,7 +211,10 @@ mod tests {
         check(&[("ratelimit-remaining", "9"), ("ratelimit-reset", "1900")], SPREAD);
         check(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "1900")], seconds(900));
         check(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "999")], Duration::ZERO);
-        check(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "1900"), ("retry-after", "29")], seconds(29));
+        check(
+            &[("ratelimit-remaining", "0"), ("ratelimit-reset", "1900"), ("retry-after", "29")],
+            seconds(29),
+        );
         check(&[("ratelimit-remaining", "0")], SPREAD);
         check(&[("ratelimit-remaining", "many"), ("retry-after", "soon")], Duration::ZERO);
     }

@@ -42,7 +42,9 @@ impl fmt::Debug for Token {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SettingsError {
     /// There is no token.
-    #[error("DIGITALOCEAN_TOKEN is not set: make a token at https://cloud.digitalocean.com/account/api/tokens")]
+    #[error(
+        "DIGITALOCEAN_TOKEN is not set: make a token at https://cloud.digitalocean.com/account/api/tokens"
+    )]
     NoToken,
     /// The token is empty or holds characters that no token has.
     #[error("the DigitalOcean token is empty or has characters that no token has: copy it again")]
@@ -51,7 +53,9 @@ pub enum SettingsError {
     #[error("DIGITALOCEAN_API_URL is `{0}`: it has to be https://…, or http://… on this machine")]
     Url(String),
     /// No client can be made, for lack of certificates.
-    #[error("cannot make an HTTPS client ({0}): install the system's certificates, `apt-get install ca-certificates`")]
+    #[error(
+        "cannot make an HTTPS client ({0}): install the system's certificates, `apt-get install ca-certificates`"
+    )]
     Certificates(String),
 }
 
@@ -150,7 +154,9 @@ mod tests {
         check(Some("t"), Some("https://proxy.example/do/"), Ok("https://proxy.example/do/"));
         check(None, None, Err(SettingsError::NoToken));
         check(Some("two words"), None, Err(SettingsError::Token));
-        for url in ["http://api.example", "ftp://api.example", "nowhere", "https://me:pw@api.example", "file:///x"] {
+        for url in
+            ["http://api.example", "ftp://api.example", "nowhere", "https://me:pw@api.example", "file:///x"]
+        {
             check(Some("t"), Some(url), refused(url));
         }
     }

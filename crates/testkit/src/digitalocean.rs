@@ -27,8 +27,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 pub use faults::Fault;
-pub use world::{Event, Machine};
 use world::World;
+pub use world::{Event, Machine};
 
 /// The token that a fake knows.
 pub const TOKEN: &str = "dop_v1_fake";

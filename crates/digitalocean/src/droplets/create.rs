@@ -83,7 +83,8 @@ impl NewDroplet {
         let name = self.name.as_bytes();
         let good = name.first().is_some_and(edge) && name.last().is_some_and(edge);
         if !good || LONGEST_NAME < name.len() || !name.iter().copied().all(inside) {
-            let reason = format!("`{}` is no host name: letters, digits, `.` and `-`, at most 255", self.name);
+            let reason =
+                format!("`{}` is no host name: letters, digits, `.` and `-`, at most 255", self.name);
             return unsendable("name", reason);
         }
         if let Some(data) = self.user_data.as_ref().filter(|data| MAX_USER_DATA < data.len()) {
@@ -182,8 +183,10 @@ impl Client {
                 Ok(created) => {
                     // Both may have come true.
                     let id = created.droplet.id;
-                    let kept =
-                        self.kept(&wanted, operation, Some(created.droplet.clone())).await.map_err(uncertain)?;
+                    let kept = self
+                        .kept(&wanted, operation, Some(created.droplet.clone()))
+                        .await
+                        .map_err(uncertain)?;
                     return Ok(match kept {
                         Some(droplet) if droplet.id != id => Created { droplet, action: None },
                         _ => created,

@@ -18,9 +18,8 @@ pub(crate) struct Document(Value);
 impl Document {
     /// Reads it; `None` where it is missing.
     pub(crate) fn read() -> Option<Self> {
-        let beside = || {
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/digitalocean-openapi.yaml")
-        };
+        let beside =
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/digitalocean-openapi.yaml");
         let path = std::env::var_os("BERTH_DIGITALOCEAN_OPENAPI").map_or_else(beside, PathBuf::from);
         if !path.is_file() {
             assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
@@ -84,7 +83,10 @@ impl Document {
         let fits = |template: &str| {
             let parts: Vec<&str> = template.split('/').collect();
             let same = parts.len() == segments.len()
-                && parts.iter().zip(&segments).all(|(part, segment)| part.starts_with('{') || part == segment);
+                && parts
+                    .iter()
+                    .zip(&segments)
+                    .all(|(part, segment)| part.starts_with('{') || part == segment);
             same.then(|| parts.iter().filter(|part| !part.starts_with('{')).count())
         };
         let paths = self.0["paths"].as_object().expect("the document's paths");
@@ -144,9 +146,17 @@ impl Document {
         }
         // A schema takes members that it does not know. A misspelt one is then one that nobody reads.
         let known = members(&schema);
-        let unknown: Vec<&String> =
-            instance.as_object().into_iter().flat_map(Map::keys).filter(|name| !known.contains(name)).collect();
-        if unknown.is_empty() { Ok(()) } else { Err(format!("{what}: the document does not know {unknown:?}")) }
+        let unknown: Vec<&String> = instance
+            .as_object()
+            .into_iter()
+            .flat_map(Map::keys)
+            .filter(|name| !known.contains(name))
+            .collect();
+        if unknown.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{what}: the document does not know {unknown:?}"))
+        }
     }
 
     /// What a reference leads to; anything else is itself.

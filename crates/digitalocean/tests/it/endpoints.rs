@@ -185,7 +185,7 @@ async fn walked() -> Vec<Exchange> {
     exchanges.extend(fake.exchanges().pop());
     for config in [
         Config { scopes: Some(vec![]), ..config.clone() },
-        Config { burst: 0, ..config.clone() },
+        Config { hourly: 0, ..config.clone() },
         Config { account_status: "locked", ..config },
     ] {
         let fake = Fake::start(config);
@@ -213,7 +213,8 @@ async fn requests_and_answers_are_the_documents() {
         assert!(seen.contains(&(method.to_owned(), path.to_owned())), "{name}: no {method} {path}");
     }
     assert_eq!(seen.len(), TABLE.iter().map(|row| (row.1, row.2)).collect::<BTreeSet<_>>().len(), "{seen:?}");
-    let refused: BTreeSet<u16> = exchanges.iter().map(|exchange| exchange.status).filter(|s| 400 <= *s).collect();
+    let refused: BTreeSet<u16> =
+        exchanges.iter().map(|exchange| exchange.status).filter(|s| 400 <= *s).collect();
     assert_eq!(refused, BTreeSet::from([401, 403, 404, 409, 422, 429]));
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use digitalocean::{ActionStatus, DropletAction, DropletStatus, Error, Earlier};
+use digitalocean::{ActionStatus, DropletAction, DropletStatus, Earlier, Error};
 use testkit::digitalocean::{Config, Event, Fake, Fault};
 
 use crate::{client, tag, web};
@@ -63,7 +63,10 @@ async fn from_new_to_gone() {
         assert_eq!((droplet.status, droplet.locked), (status, false), "{what:?}");
     }
     let droplet = client.droplet(id).await.unwrap();
-    assert_eq!((droplet.name.as_str(), droplet.size_slug.as_str(), droplet.memory), ("web2", "s-2vcpu-2gb", 2048));
+    assert_eq!(
+        (droplet.name.as_str(), droplet.size_slug.as_str(), droplet.memory),
+        ("web2", "s-2vcpu-2gb", 2048)
+    );
     assert_eq!(client.droplet_actions(id).await.unwrap().len(), 9);
 
     client.delete_droplet(id).await.unwrap();

@@ -68,8 +68,7 @@ async fn the_list_of_keys_has_its_own() {
 #[tokio::test]
 async fn faults_are_outlived_where_nothing_happens_twice() {
     let fake = Fake::start(Config::default());
-    let client =
-        client_with(&fake, TOKEN, |settings| settings.answer_within = Duration::from_secs(2));
+    let client = client_with(&fake, TOKEN, |settings| settings.answer_within = Duration::from_secs(2));
     for fault in [
         Fault::Cut,
         Fault::Lost,

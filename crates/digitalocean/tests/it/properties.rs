@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use digitalocean::{Client, Error, Tag, Earlier};
+use digitalocean::{Client, Earlier, Error, Tag};
 use proptest::prelude::*;
 use testkit::digitalocean::{Config, Fake, Fault, TOKEN};
 
@@ -55,8 +55,7 @@ fn operation(n: u8) -> Tag {
 }
 
 /// What a reconciler does: the same again, until it is so.
-async fn persist<T>(what: impl AsyncFn(Earlier) -> Result<T, Error>) -> T {
-    let mut earlier = Earlier::Never;
+async fn persist<T>(mut earlier: Earlier, what: impl AsyncFn(Earlier) -> Result<T, Error>) -> T {
     for _ in 0..40 {
         match what(earlier).await {
             Ok(done) => return done,
@@ -95,8 +94,12 @@ async fn run(wishes: Vec<Wish>, faults: Vec<Fault>, exact: bool) {
     for wish in wishes {
         match wish {
             Wish::Have(n) => {
-                let created =
-                    persist(async |earlier| client.create_droplet(&web("web1"), &operation(n), earlier).await).await;
+                let known = wanted.contains(operation(n).as_str());
+                let earlier = if known { Earlier::Perhaps } else { Earlier::Never };
+                let created = persist(earlier, async |earlier| {
+                    client.create_droplet(&web("web1"), &operation(n), earlier).await
+                })
+                .await;
                 let its: Vec<u64> = fake
                     .machines()
                     .iter()
@@ -112,12 +115,15 @@ async fn run(wishes: Vec<Wish>, faults: Vec<Fault>, exact: bool) {
             Wish::HaveNot(n) => {
                 // A reconciler knows the number of what it created; here the tag is asked, which lags behind.
                 fake.advance(listed_after);
-                persist(async |_| destroy_all(&client, &operation(n)).await).await;
+                persist(Earlier::Never, async |_| destroy_all(&client, &operation(n)).await).await;
                 wanted.remove(operation(n).as_str());
             }
             Wish::See => {
-                let ids: Vec<u64> =
-                    persist(async |_| client.droplets().await).await.iter().map(|d| d.id).collect();
+                let ids: Vec<u64> = persist(Earlier::Never, async |_| client.droplets().await)
+                    .await
+                    .iter()
+                    .map(|d| d.id)
+                    .collect();
                 assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len());
             }
         }
@@ -127,7 +133,7 @@ async fn run(wishes: Vec<Wish>, faults: Vec<Fault>, exact: bool) {
     fake.advance(Duration::from_hours(2));
     for n in 0..3 {
         if wanted.contains(operation(n).as_str()) {
-            client.create_droplet(&web("web1"), &operation(n), Earlier::Never).await.unwrap();
+            client.create_droplet(&web("web1"), &operation(n), Earlier::Perhaps).await.unwrap();
         } else {
             destroy_all(&client, &operation(n)).await.unwrap();
         }
@@ -137,7 +143,7 @@ async fn run(wishes: Vec<Wish>, faults: Vec<Fault>, exact: bool) {
     let last = fake.requests("POST", "/v2/droplets");
     for n in 0..3 {
         if expected.contains_key(operation(n).as_str()) {
-            client.create_droplet(&web("web1"), &operation(n), Earlier::Never).await.unwrap();
+            client.create_droplet(&web("web1"), &operation(n), Earlier::Perhaps).await.unwrap();
         }
     }
     assert_eq!(fake.requests("POST", "/v2/droplets"), last, "nothing is left to create");

@@ -1,6 +1,6 @@
 //! What the provider refuses is told by what can be done about it.
 
-use digitalocean::{Client, Error, NewDroplet, Earlier};
+use digitalocean::{Client, Earlier, Error, NewDroplet};
 use testkit::digitalocean::{Config, Fake, TOKEN};
 
 use crate::{client, client_with, tag, web};

@@ -63,7 +63,8 @@ impl World {
     pub(super) fn errored(&mut self) {
         if let Some(action) = self.actions.values_mut().last() {
             action.fails = true;
-            if let Some(droplet) = self.droplets.get_mut(&action.droplet).filter(|_| action.kind == "create") {
+            if let Some(droplet) = self.droplets.get_mut(&action.droplet).filter(|_| action.kind == "create")
+            {
                 droplet.boots = false;
             }
         }
@@ -77,7 +78,9 @@ impl World {
                 continue;
             }
             action.done = true;
-            let Some(droplet) = self.droplets.get_mut(&action.droplet).filter(|_| !action.fails) else { continue };
+            let Some(droplet) = self.droplets.get_mut(&action.droplet).filter(|_| !action.fails) else {
+                continue;
+            };
             let text = |name: &str| {
                 action.body.as_ref().and_then(|body| body[name].as_str()).unwrap_or_default().to_owned()
             };

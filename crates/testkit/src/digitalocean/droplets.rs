@@ -38,7 +38,8 @@ pub(super) fn create(world: &mut World, ask: &Ask) -> Reply {
     let (name, region, size) = (ask.text("name"), ask.text("region"), ask.text("size"));
     let image = slug_or_id(ask.member("image"));
     let image = catalogue::image(&image);
-    let tags: Vec<String> = ask.elements("tags").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let tags: Vec<String> =
+        ask.elements("tags").iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let keys: Vec<String> = ask.elements("ssh_keys").iter().map(slug_or_id).collect();
     let vpc = ask.member("vpc_uuid").as_str().map_or_else(|| catalogue::default_vpc(region), str::to_owned);
     let (Some(image), None) = (&image, refused(world, ask, &tags, &keys, &vpc)) else {
@@ -126,7 +127,10 @@ pub(super) fn slug_or_id(value: &Value) -> String {
 fn free_address(world: &World) -> Ipv4Addr {
     let used = |address: &Ipv4Addr| world.droplets.values().any(|d| d.machine.public_v4 == *address);
     let base = u32::from(world.config.network);
-    (11..=u32::MAX - base).map(|n| Ipv4Addr::from(base + n)).find(|address| !used(address)).unwrap_or(Ipv4Addr::LOCALHOST)
+    (11..=u32::MAX - base)
+        .map(|n| Ipv4Addr::from(base + n))
+        .find(|address| !used(address))
+        .unwrap_or(Ipv4Addr::LOCALHOST)
 }
 
 /// As the API shows it.

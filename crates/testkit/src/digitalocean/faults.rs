@@ -63,8 +63,9 @@ impl Faults {
 
     /// The fault of a request.
     pub(super) fn meet(&mut self, method: &str, path: &str) -> Fault {
-        let fits =
-            |of: &Ordered| (of.method.is_empty() || of.method == method) && path.starts_with(of.path.as_str());
+        let fits = |of: &Ordered| {
+            (of.method.is_empty() || of.method == method) && path.starts_with(of.path.as_str())
+        };
         self.0
             .iter()
             .position(fits)

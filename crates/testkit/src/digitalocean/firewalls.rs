@@ -30,7 +30,9 @@ fn wanted(world: &World, ask: &Ask, itself: Option<&str>) -> Result<Firewall, Re
     let name = ask.text("name");
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     if name.is_empty() || !name.chars().all(allowed) {
-        return Err(Reply::invalid("firewall name must contain alphanumeric characters, dots and dashes only"));
+        return Err(Reply::invalid(
+            "firewall name must contain alphanumeric characters, dots and dashes only",
+        ));
     }
     if world.firewalls.iter().any(|(id, known)| known.name == name && Some(id.as_str()) != itself) {
         return Err(Reply::error(409, "duplicate name"));
@@ -40,7 +42,8 @@ fn wanted(world: &World, ask: &Ask, itself: Option<&str>) -> Result<Firewall, Re
         return Err(Reply::invalid("must specify at least one rule"));
     }
     let droplets: Vec<u64> = ask.elements("droplet_ids").iter().filter_map(Value::as_u64).collect();
-    let tags: Vec<String> = ask.elements("tags").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let tags: Vec<String> =
+        ask.elements("tags").iter().filter_map(Value::as_str).map(str::to_owned).collect();
     if let Some(unknown) = droplets.iter().find(|id| !world.droplets.contains_key(id)) {
         return Err(Reply::invalid(&format!("droplet {unknown} does not exist")));
     }

@@ -40,7 +40,9 @@ impl Limits {
         if let Some(&oldest) = recent.first().filter(|_| self.burst <= recent.len()) {
             return Err(Some(oldest + MINUTE - now));
         }
-        if let Some(&oldest) = self.key_lists.first().filter(|_| lists_keys && KEY_LISTS <= self.key_lists.len()) {
+        if let Some(&oldest) =
+            self.key_lists.first().filter(|_| lists_keys && KEY_LISTS <= self.key_lists.len())
+        {
             return Err(Some(oldest + MINUTE - now));
         }
         self.made.push(now);

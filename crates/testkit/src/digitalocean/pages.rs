@@ -10,7 +10,8 @@ pub(super) fn page(home: &str, ask: &Ask, key: &str, all: Vec<Value>) -> Reply {
         Some(text) => text.parse::<usize>().ok().filter(|&n| 1 <= n),
         None => Some(default),
     };
-    let (Some(per_page), Some(page)) = (number("per_page", 20).filter(|&n| n <= 200), number("page", 1)) else {
+    let (Some(per_page), Some(page)) = (number("per_page", 20).filter(|&n| n <= 200), number("page", 1))
+    else {
         return Reply::invalid("per_page has to be 1 to 200, and page 1 or more");
     };
     let total = all.len();

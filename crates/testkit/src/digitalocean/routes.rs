@@ -82,7 +82,11 @@ pub(super) fn lacks_scope(world: &World, ask: &Ask) -> bool {
         [] => "",
     };
     let makes_tags = (ask.method.as_str(), of.as_slice()) == ("POST", &["droplets"])
-        && ask.elements("tags").iter().filter_map(Value::as_str).any(|tag| !world.tags.contains_key(&tag.to_lowercase()));
+        && ask
+            .elements("tags")
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|tag| !world.tags.contains_key(&tag.to_lowercase()));
     let has = |scope: &str| scopes.contains(&scope);
     !has(&format!("{thing}:{does}")) || (makes_tags && !has("tag:create"))
 }

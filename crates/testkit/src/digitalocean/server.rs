@@ -33,10 +33,8 @@ pub(super) fn run(listener: std::net::TcpListener, world: Arc<Mutex<World>>, sto
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the fake");
     runtime.block_on(async {
         let listener = Cuttable(TcpListener::from_std(listener).expect("the fake's listener"));
-        let service = Router::new()
-            .fallback(serve)
-            .with_state(world)
-            .into_make_service_with_connect_info::<Cut>();
+        let service =
+            Router::new().fallback(serve).with_state(world).into_make_service_with_connect_info::<Cut>();
         tokio::select! {
             served = axum::serve(listener, service) => served.expect("the fake serves"),
             // An error is the sender's drop, which is the sign.
@@ -82,7 +80,11 @@ impl Connected<IncomingStream<'_, Cuttable>> for Cut {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -154,7 +156,10 @@ fn meet(world: &mut World, ask: &Ask, knows_token: bool) -> (Reply, Way) {
     world.seen.push((ask.method.clone(), ask.path.clone()));
     let lists_keys = ask.method == "GET" && ask.path == "/v2/account/keys";
     if !knows_token {
-        return (carried_out(world, ask, |_, _| Reply::error(401, "Unable to authenticate you.")), Way::Straight);
+        return (
+            carried_out(world, ask, |_, _| Reply::error(401, "Unable to authenticate you.")),
+            Way::Straight,
+        );
     }
     let now = world.clock.now();
     if let Err(wait) = world.limits.count(now, lists_keys) {
@@ -162,7 +167,8 @@ fn meet(world: &mut World, ask: &Ask, knows_token: bool) -> (Reply, Way) {
         return (carried_out(world, ask, |_, _| too_many(retry_after)), Way::Straight);
     }
     if routes::lacks_scope(world, ask) {
-        let refused = |_: &mut World, _: &Ask| Reply::error(403, "You are not authorized to perform this operation");
+        let refused =
+            |_: &mut World, _: &Ask| Reply::error(403, "You are not authorized to perform this operation");
         return (carried_out(world, ask, refused), Way::Straight);
     }
     let broken = |status| Reply::error(status, "Unexpected server-side error");

@@ -28,7 +28,9 @@ pub(super) fn get(world: &World, tag: &str) -> Reply {
 pub(super) fn create(world: &mut World, ask: &Ask) -> Reply {
     let name = ask.text("name");
     if !is_tag(name) {
-        return Reply::invalid("Tag names can only contain letters, numbers, colons, dashes, and underscores");
+        return Reply::invalid(
+            "Tag names can only contain letters, numbers, colons, dashes, and underscores",
+        );
     }
     let key = name.to_lowercase();
     world.tags.entry(key.clone()).or_insert_with(|| name.to_owned());
