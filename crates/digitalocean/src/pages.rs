@@ -61,8 +61,8 @@ impl Client {
 fn within(base: &Url, next: &str) -> Option<Url> {
     let url = base.join(next).ok()?;
     let api = format!("{}/v2/", base.path().trim_end_matches('/'));
-    let bare = url.username().is_empty() && url.password().is_none();
-    (url.origin() == base.origin() && bare && url.path().starts_with(&api)).then_some(url)
+    let plain = url.username().is_empty() && url.password().is_none();
+    (url.origin() == base.origin() && plain && url.path().starts_with(&api)).then_some(url)
 }
 
 #[cfg(test)]

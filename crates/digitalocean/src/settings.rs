@@ -98,8 +98,8 @@ impl Settings {
             }
             None => return Err(refused()),
         };
-        let bare = base.username().is_empty() && base.password().is_none() && base.query().is_none();
-        if !bare || !(base.scheme() == "https" || (base.scheme() == "http" && local)) {
+        let plain = base.username().is_empty() && base.password().is_none() && base.query().is_none();
+        if !plain || !(base.scheme() == "https" || (base.scheme() == "http" && local)) {
             return Err(refused());
         }
         Ok(Self {

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 pub use faults::Fault;
 use world::World;
-pub use world::{Event, Machine};
+pub use world::{Event, Hook, Machine};
 
 /// The token that a fake knows.
 pub const TOKEN: &str = "dop_v1_fake";
@@ -58,8 +58,8 @@ pub struct Config {
     pub acts_after: Duration,
     /// The network that droplets get their public addresses from, from its eleventh on.
     pub network: Ipv4Addr,
-    /// Told of what happens to droplets, while the request waits.
-    pub on_event: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+    /// Who is told of what happens to droplets.
+    pub on_event: Option<Hook>,
 }
 
 impl Default for Config {

@@ -176,7 +176,7 @@ async fn walked() -> Vec<Exchange> {
     client.tags().await.unwrap();
     client.droplet(1).await.unwrap_err();
     let mut unknown = web("web4");
-    unknown.region = "mars1".to_owned();
+    "mars1".clone_into(&mut unknown.region);
     client.create_droplet(&unknown, &tag("op:b"), Earlier::Never).await.unwrap_err();
     let mut exchanges = fake.exchanges();
 

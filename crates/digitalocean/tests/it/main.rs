@@ -1,7 +1,12 @@
 //! The client against a stateful fake of the provider: every function, every fault, and both sides against the provider's
 //! official document.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail as its assertions do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test's helpers fail as its assertions do, and say what they could not test"
+)]
 
 mod create;
 mod document;

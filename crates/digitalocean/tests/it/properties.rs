@@ -89,7 +89,9 @@ async fn run(wishes: Vec<Wish>, faults: Vec<Fault>, exact: bool) {
         settings.settle = SETTLE;
         settings.answer_within = WITHIN;
     });
-    faults.into_iter().for_each(|fault| fake.inject("", "", fault));
+    for fault in faults {
+        fake.inject("", "", fault);
+    }
     let mut wanted = BTreeSet::new();
     for wish in wishes {
         match wish {

@@ -121,7 +121,7 @@ pub(super) fn begin(world: &mut World, ask: &Ask, id: u64) -> Reply {
     }
     let event = match (event, world.droplets.get_mut(&id), &image) {
         (None, Some(droplet), Some(image)) if kind == "rebuild" => {
-            droplet.machine.image = image["slug"].as_str().unwrap_or_default().to_owned();
+            image["slug"].as_str().unwrap_or_default().clone_into(&mut droplet.machine.image);
             Some(Event::Rebuilt(Box::new(droplet.machine.clone())))
         }
         (event, ..) => event,

@@ -61,14 +61,13 @@ pub(super) fn create(world: &mut World, ask: &Ask) -> Reply {
         public_v4: free_address(world),
         private_v4: Ipv4Addr::from(0x0a6e_0000 | u32::try_from(id & 0xffff).unwrap_or_default()),
     };
-    let flag = |name| ask.member(name).as_bool().unwrap_or_default();
+    let flag = |name: &str| ask.member(name).as_bool().unwrap_or_default();
     let droplet = Droplet {
         machine: machine.clone(),
         created: world.clock.now(),
         boots: true,
         on: true,
-        ipv6: flag("ipv6"),
-        monitoring: flag("monitoring"),
+        extras: ["ipv6", "monitoring"].into_iter().filter(|name| flag(name)).collect(),
         vpc,
     };
     world.droplets.insert(id, droplet);
@@ -153,15 +152,14 @@ pub(super) fn shown(world: &World, droplet: &Droplet) -> Value {
         });
         json!({
             "v4": [v4(machine.private_v4, "255.255.240.0", "private"), v4(machine.public_v4, "255.255.255.0", "public")],
-            "v6": if droplet.ipv6 { vec![v6] } else { vec![] },
+            "v6": if droplet.extras.contains(&"ipv6") { vec![v6] } else { vec![] },
         })
     } else {
         json!({"v4": [], "v6": []})
     };
     let measures = catalogue::measures(&machine.size);
     let mut features = vec!["droplet_agent", "private_networking"];
-    features.extend(droplet.ipv6.then_some("ipv6"));
-    features.extend(droplet.monitoring.then_some("monitoring"));
+    features.extend(&droplet.extras);
     json!({
         "id": machine.id, "name": machine.name, "status": status, "locked": world.is_busy(machine.id),
         "memory": measures.map(|m| m.memory), "vcpus": measures.map(|m| m.vcpus), "disk": measures.map(|m| m.disk),

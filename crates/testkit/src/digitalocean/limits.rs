@@ -38,12 +38,12 @@ impl Limits {
         }
         let recent: Vec<Duration> = self.made.iter().copied().filter(|&at| now < at + MINUTE).collect();
         if let Some(&oldest) = recent.first().filter(|_| self.burst <= recent.len()) {
-            return Err(Some(oldest + MINUTE - now));
+            return Err(Some((oldest + MINUTE).saturating_sub(now)));
         }
         if let Some(&oldest) =
             self.key_lists.first().filter(|_| lists_keys && KEY_LISTS <= self.key_lists.len())
         {
-            return Err(Some(oldest + MINUTE - now));
+            return Err(Some((oldest + MINUTE).saturating_sub(now)));
         }
         self.made.push(now);
         if lists_keys {

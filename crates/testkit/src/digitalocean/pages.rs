@@ -20,8 +20,8 @@ pub(super) fn page(home: &str, ask: &Ask, key: &str, all: Vec<Value>) -> Reply {
     let mut pages = Map::new();
     let mut link = |name: &str, to: usize| {
         let others = ask.query.iter().filter(|(name, _)| name != "page" && name != "per_page");
-        let filter: String = others.map(|(name, value)| format!("{name}={value}&")).collect();
-        let url = format!("{home}{}?{filter}page={to}&per_page={per_page}", ask.path);
+        let filter: Vec<String> = others.map(|(name, value)| format!("{name}={value}&")).collect();
+        let url = format!("{home}{}?{}page={to}&per_page={per_page}", ask.path, filter.concat());
         pages.insert(name.to_owned(), url.into());
     };
     if 1 < page {

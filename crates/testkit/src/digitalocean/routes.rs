@@ -71,7 +71,6 @@ pub(super) fn lacks_scope(world: &World, ask: &Ask) -> bool {
     let does = match (ask.method.as_str(), of.as_slice()) {
         ("GET", _) => "read",
         ("PUT", _) | ("POST", [_, _, "actions"]) => "update",
-        ("POST", ["tags", _, "resources"]) => "create",
         ("POST", _) => "create",
         _ => "delete",
     };

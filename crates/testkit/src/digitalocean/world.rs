@@ -56,7 +56,8 @@ pub enum Event {
     Destroyed(u64),
 }
 
-type Hook = Arc<dyn Fn(&Event) + Send + Sync>;
+/// Is told of what happens to droplets, while the request waits.
+pub type Hook = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// A droplet.
 #[derive(Debug)]
@@ -65,8 +66,8 @@ pub(super) struct Droplet {
     pub(super) created: Duration,
     pub(super) boots: bool,
     pub(super) on: bool,
-    pub(super) ipv6: bool,
-    pub(super) monitoring: bool,
+    /// What was asked for: `ipv6`, `monitoring`.
+    pub(super) extras: Vec<&'static str>,
     pub(super) vpc: String,
 }
 
@@ -176,6 +177,8 @@ impl World {
 /// Tells the hook, in order.
 pub(super) fn tell(events: &[Event], hook: Option<&Hook>) {
     if let Some(hook) = hook {
-        events.iter().for_each(|event| hook(event));
+        for event in events {
+            hook(event);
+        }
     }
 }
