@@ -167,7 +167,11 @@ impl Client {
     }
 
     async fn attempt(&self, request: &str, url: Url, call: &Call<'_>) -> Tried {
-        let network = |reason: String| Error::Network { request: request.to_owned(), reason };
+        let silent = |outcome: Outcome, reason: String| Tried::Bad {
+            outcome,
+            limit: Limit::default(),
+            error: Error::Network { request: request.to_owned(), reason, sent: outcome == Outcome::Lost },
+        };
         let mut builder =
             self.http.request(call.method.clone(), url).bearer_auth(self.settings.token.expose());
         if let Some(body) = &call.body {
@@ -183,16 +187,10 @@ impl Client {
             Ok(Ok(exchanged)) => exchanged,
             Ok(Err(error)) => {
                 let outcome = if error.is_connect() { Outcome::NotSent } else { Outcome::Lost };
-                let reason = innermost(&error.without_url());
-                return Tried::Bad { outcome, limit: Limit::default(), error: network(reason) };
+                return silent(outcome, innermost(&error.without_url()));
             }
             Err(_) => {
-                let reason = format!("it took longer than {} s", within.as_secs_f32());
-                return Tried::Bad {
-                    outcome: Outcome::Lost,
-                    limit: Limit::default(),
-                    error: network(reason),
-                };
+                return silent(Outcome::Lost, format!("it took longer than {} s", within.as_secs_f32()));
             }
         };
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());

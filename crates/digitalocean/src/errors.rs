@@ -99,6 +99,8 @@ pub enum Error {
         request: String,
         /// What happened.
         reason: String,
+        /// Whether anything was sent: if not, it was not carried out either.
+        sent: bool,
     },
     /// A creation may have happened, and nobody knows: look for what carries the tag, or call again with the same tag.
     #[error("it is not known whether a droplet tagged `{tag}` was created: {source}")]
@@ -147,7 +149,7 @@ impl Error {
 
     /// Whether the request may have been carried out although this error came.
     pub(crate) fn may_have_acted(&self) -> bool {
-        matches!(self, Self::ProviderBroken(_) | Self::Garbled { .. } | Self::Network { .. })
+        matches!(self, Self::ProviderBroken(_) | Self::Garbled { .. } | Self::Network { sent: true, .. })
     }
 }
 

@@ -228,26 +228,32 @@ impl Client {
         }
     }
 
-    /// What carries the tag. Of several, all but the first made are destroyed: whoever does the same at the same time
-    /// keeps the same one.
+    /// What carries the tag. Of several that are what is wanted, all but the first made are destroyed: whoever does the
+    /// same at the same time keeps the same one. `known` is what was just created, which the list may not have yet.
     async fn kept(
         &self,
         wanted: &NewDroplet,
         operation: &Tag,
         known: Option<Droplet>,
     ) -> Result<Option<Droplet>, Error> {
+        // A list that is not filtered must not make other machines ours.
+        let carries =
+            |droplet: &Droplet| droplet.tags.iter().any(|tag| tag.eq_ignore_ascii_case(operation.as_str()));
         let mut all = self.droplets_by_tag(operation).await?;
+        all.retain(carries);
         all.extend(known);
         all.sort_by_key(|droplet| droplet.id);
         all.dedup_by_key(|droplet| droplet.id);
-        let mut all = all.into_iter();
-        let first = all.next();
-        // Tag and name: a tag that somebody put onto another machine destroys nothing.
-        for surplus in all.filter(|droplet| droplet.name == wanted.name) {
+        // A tag that somebody put onto another machine destroys nothing, and one that was renamed is still ours.
+        let (ours, renamed): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|droplet| droplet.name == wanted.name);
+        let mut ours = ours.into_iter();
+        let first = ours.next();
+        for surplus in ours {
             tracing::warn!(droplet = surplus.id, tag = %operation, "created twice: destroying the second");
             self.delete_droplet(surplus.id).await?;
         }
-        Ok(first)
+        Ok(first.or_else(|| renamed.into_iter().next()))
     }
 }
 

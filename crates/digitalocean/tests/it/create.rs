@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use digitalocean::{Earlier, Error};
+use digitalocean::{DropletAction, Earlier, Error};
 use testkit::digitalocean::{Config, Fake, Fault};
 
 use crate::{client, client_with, tag, web};
@@ -68,6 +68,31 @@ async fn one_that_comes_true_after_all_is_destroyed() {
     assert_eq!(again.droplet.id, created.droplet.id);
     let ids: Vec<u64> = fake.machines().iter().map(|machine| machine.id).collect();
     assert_eq!(ids, [created.droplet.id, other]);
+}
+
+#[tokio::test]
+async fn only_what_carries_the_tag_is_its() {
+    let fake = Fake::start(Config::default());
+    let client = client(&fake);
+    let mut ids = vec![];
+    for n in 1..=2 {
+        let operation = tag(&format!("op:{n}"));
+        ids.push(client.create_droplet(&web("web1"), &operation, Earlier::Never).await.unwrap().droplet.id);
+    }
+    // A list that knows no filter: the same name, other tags.
+    let shown = fake.exchanges().into_iter().filter(|exchange| exchange.method == "POST");
+    let droplets: Vec<_> = shown.map(|exchange| exchange.answer.unwrap()["droplet"].clone()).collect();
+    let unfiltered = serde_json::json!({"droplets": droplets, "links": {}, "meta": {"total": 2}});
+    fake.inject("GET", "/v2/droplets", Fault::Answer(200, unfiltered));
+    let third = client.create_droplet(&web("web1"), &tag("op:3"), Earlier::Never).await.unwrap();
+    assert!(!ids.contains(&third.droplet.id));
+    assert_eq!(fake.machines().len(), 3);
+
+    // One that was given another name is still the operation's.
+    client.begin_action(ids[0], &DropletAction::Rename { name: "db1".to_owned() }).await.unwrap();
+    let found = client.create_droplet(&web("web1"), &tag("OP:1"), Earlier::Perhaps).await.unwrap();
+    assert_eq!((found.droplet.id, found.droplet.name.as_str()), (ids[0], "db1"));
+    assert_eq!(fake.machines().len(), 3);
 }
 
 #[tokio::test]

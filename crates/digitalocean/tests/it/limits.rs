@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use digitalocean::Error;
+use digitalocean::{Earlier, Error};
 use testkit::digitalocean::{Config, Fake, Fault, TOKEN};
 
-use crate::{client, client_with};
+use crate::{client, client_with, tag, web};
 
 #[tokio::test]
 async fn what_takes_too_long_is_told() {
@@ -98,5 +98,11 @@ async fn nobody_there() {
     let client = client_with(&fake, TOKEN, |settings| settings.give_up_after = Duration::from_millis(100));
     drop(fake);
     let error = client.account().await.unwrap_err();
-    assert!(matches!(&error, Error::Network { request, .. } if request == "GET /v2/account"), "{error}");
+    assert!(
+        matches!(&error, Error::Network { request, sent: false, .. } if request == "GET /v2/account"),
+        "{error}"
+    );
+    // Nothing was sent, so nothing was created.
+    let error = client.create_droplet(&web("web1"), &tag("op:1"), Earlier::Never).await.unwrap_err();
+    assert!(matches!(&error, Error::Network { sent: false, .. }), "{error}");
 }
