@@ -169,6 +169,9 @@ async fn walked() -> Vec<Exchange> {
     client.droplet_actions(id).await.unwrap();
     client.create_firewall(&NewFirewall { droplet_ids: vec![id], tags: vec![], ..firewall() }).await.unwrap();
     client.create_firewall(&firewall()).await.unwrap_err();
+    client.firewalls().await.unwrap();
+    fake.advance(Duration::from_mins(1));
+    client.firewalls().await.unwrap();
     client.image("129212221").await.unwrap();
     for n in 0..201 {
         client.create_tag(&tag(&format!("t:{n}"))).await.unwrap();
