@@ -6,6 +6,8 @@
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
 
 pub mod conformance;
+#[cfg(feature = "digitalocean")]
+pub mod digitalocean;
 pub mod docker;
 pub mod host;
 pub mod loopback;
