@@ -14,6 +14,7 @@ mod lifecycle;
 mod matrix;
 mod older;
 mod remote;
+mod schedules;
 mod soak;
 mod supervision;
 mod tools;
