@@ -36,6 +36,15 @@ mount -t tmpfs tmpfs /run/containerd
     while [ ! -e "$home/stop" ]; do
         dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/docker.pid" \
             --host "unix://$home/docker.sock" --cgroup-parent "/$group" --shutdown-timeout 5 --log-level warn </dev/null
+        # Its containerd dies with it. Where nobody reaps that at once, the next dockerd would take it for a living one and
+        # wait for it in vain.
+        tries=0
+        while containerd=$(cat "$home/exec/containerd/containerd.pid") && [ $tries -lt 100 ] \
+            && grep -q '^State:[[:space:]]*[^ZX]' "/proc/$containerd/status"; do
+            sleep 0.05
+            tries=$((tries + 1))
+        done
+        rm -f "$home/exec/containerd/containerd.pid"
         sleep 0.1
     done
 ) &

@@ -1,11 +1,12 @@
 //! Fault schedules: each part of Berth and of the engine below it is killed at random moments of everything that is done
 //! with an instance, and after each kill all must be as it is wanted, without anybody's help.
 //!
-//! A schedule is three steps; its seed says which, so a failing one can be run again: `BERTH_SEED=… BERTH_SCHEDULE=…`.
-//! `BERTH_SCHEDULES` is how many there are; `cargo xtask test --full` asks for 200.
+//! A schedule is some of that at once, and one or two victims; the seed says which, so a failing one can be run again:
+//! `BERTH_SEED=… BERTH_SCHEDULE=…`. `BERTH_SCHEDULES` is how many there are; `cargo xtask test --full` asks for 200.
 
 #![expect(clippy::print_stderr, reason = "a random test says what it does, so that it can be done again")]
 
+mod acts;
 mod invariants;
 mod plan;
 mod stage;
@@ -60,15 +61,13 @@ fn whatever_is_killed_whenever_all_is_as_wanted_afterwards() {
         }
         for number in numbers {
             let schedule = Schedule::new(seed, number);
-            for (i, step) in schedule.steps.iter().enumerate() {
-                let words =
-                    format!("BERTH_SEED={seed} BERTH_SCHEDULE={number}, step {i}: {runtime}, {step:?}");
-                let announced = Announced(words.clone());
-                let begun = Instant::now();
-                let hit = stage.take(&format!("subject-{number}-{i}"), step);
-                eprintln!("{:>6.1} s {hit} {words}", begun.elapsed().as_secs_f32());
-                drop(announced);
-            }
+            let words = format!("BERTH_SEED={seed} BERTH_SCHEDULE={number}: {runtime}, {schedule:?}");
+            let announced = Announced(words.clone());
+            let begun = Instant::now();
+            let met = acts::perform(&mut stage, &schedule, number);
+            let (seconds, acts) = (begun.elapsed().as_secs_f32(), schedule.acts.len());
+            eprintln!("{seconds:>5.1} s, {met} of {acts} moments met: {words}");
+            drop(announced);
         }
         stage.strike();
     }

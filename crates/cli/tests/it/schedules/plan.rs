@@ -47,64 +47,78 @@ pub(super) const PARTS: [Victim; 6] =
 const MOMENTS: [Moment; 7] =
     [Moment::Pull, Moment::Create, Moment::Start, Moment::Probe, Moment::Call, Moment::Stop, Moment::Remove];
 const KINDS: [Kind; 4] = [Kind::Stdio, Kind::Http, Kind::File, Kind::Tool];
-/// Steps of a schedule.
-const STEPS: usize = 3;
+/// The moments are dealt to two schedules of each part.
+const FIRST_HAND: usize = 4;
 
-/// One thing that is done, and who dies meanwhile.
+/// One thing that is done with an instance.
 #[derive(Debug, Clone)]
-pub(super) struct Step {
+pub(super) struct Act {
     pub(super) kind: Kind,
     pub(super) moment: Moment,
-    pub(super) victim: Victim,
-    /// After the moment began.
+    /// How long after the moment began the victim is killed.
     pub(super) after: Duration,
-    /// Another one, so much later.
-    pub(super) second: Option<(Victim, Duration)>,
 }
 
-/// What is done one after another.
+/// What is done at once, and who dies meanwhile.
+#[derive(Debug, Clone)]
 pub(super) struct Schedule {
-    pub(super) steps: Vec<Step>,
+    pub(super) victim: Victim,
+    /// Another one, so much later.
+    pub(super) second: Option<(Victim, Duration)>,
+    pub(super) acts: Vec<Act>,
 }
 
 impl Schedule {
-    /// The schedule of this number. Fourteen in a row kill every part at every moment.
+    /// The schedule of this number. Twelve from a multiple of twelve on kill every part at every moment.
     pub(super) fn new(seed: u64, number: usize) -> Self {
-        let step = |nth: usize| {
-            let pairs = PARTS.len() * MOMENTS.len();
-            let (victim, moment) = shuffled(seed.wrapping_add((nth / pairs) as u64))[nth % pairs];
-            let mut random = Random::new(seed.wrapping_mul(31).wrapping_add(nth as u64));
-            let kind = match (moment, one_of(&mut random, &KINDS)) {
-                // What lies on this machine is not pulled.
-                (Moment::Pull, Kind::File) => Kind::Stdio,
-                (_, kind) => kind,
-            };
-            let longest = match moment {
-                Moment::Pull => 1500,
-                Moment::Create => 100,
-                Moment::Start => 300,
-                Moment::Probe => 200,
-                Moment::Call | Moment::Stop | Moment::Remove => 500,
-            };
-            let after = Duration::from_millis(random.below(longest));
-            let second = one_of(&mut random, &PARTS);
-            let later = Duration::from_millis(random.below(2) * random.below(1000));
-            let second = (random.below(3) == 0 && second != victim).then_some((second, later));
-            Step { kind, moment, victim, after, second }
-        };
-        Self { steps: (number * STEPS..(number + 1) * STEPS).map(step).collect() }
+        let hands = 2 * PARTS.len();
+        let mut random = Random::new(seed.wrapping_add((number / hands) as u64));
+        let mut dealt: Vec<(Victim, Vec<Moment>)> = vec![];
+        for part in PARTS {
+            let moments = shuffled(&mut random, &MOMENTS);
+            let (first, second) = moments.split_at(FIRST_HAND);
+            dealt.extend([(part, first.to_vec()), (part, second.to_vec())]);
+        }
+        let (victim, moments) = shuffled(&mut random, &dealt).swap_remove(number % hands);
+
+        let mut random = Random::new(seed.wrapping_mul(31).wrapping_add(number as u64));
+        let acts = moments.into_iter().map(|moment| Act::new(moment, &mut random)).collect();
+        let second = one_of(&mut random, &PARTS);
+        let later = Duration::from_millis(random.below(2) * random.below(1000));
+        let second = (random.below(3) == 0 && second != victim).then_some((second, later));
+        Self { victim, second, acts }
+    }
+
+    /// Whoever dies.
+    pub(super) fn victims(&self) -> impl Iterator<Item = Victim> {
+        [self.victim].into_iter().chain(self.second.map(|(second, _)| second))
     }
 }
 
-/// Every part with every moment.
-fn shuffled(seed: u64) -> Vec<(Victim, Moment)> {
-    let mut pairs: Vec<_> =
-        PARTS.iter().flat_map(|part| MOMENTS.iter().map(|moment| (*part, *moment))).collect();
-    let mut random = Random::new(seed);
-    for i in (1..pairs.len()).rev() {
-        pairs.swap(i, below(&mut random, i + 1));
+impl Act {
+    fn new(moment: Moment, random: &mut Random) -> Self {
+        let kind = match (moment, one_of(random, &KINDS)) {
+            // What lies on this machine is not pulled.
+            (Moment::Pull, Kind::File) => Kind::Stdio,
+            (_, kind) => kind,
+        };
+        let longest = match moment {
+            Moment::Pull => 1500,
+            Moment::Create => 100,
+            Moment::Start => 300,
+            Moment::Probe => 200,
+            Moment::Call | Moment::Stop | Moment::Remove => 500,
+        };
+        Self { kind, moment, after: Duration::from_millis(random.below(longest)) }
     }
-    pairs
+}
+
+fn shuffled<T: Clone>(random: &mut Random, all: &[T]) -> Vec<T> {
+    let mut all = all.to_vec();
+    for i in (1..all.len()).rev() {
+        all.swap(i, below(random, i + 1));
+    }
+    all
 }
 
 fn one_of<T: Copy>(random: &mut Random, all: &[T]) -> T {
@@ -116,13 +130,14 @@ fn below(random: &mut Random, limit: usize) -> usize {
 }
 
 #[test]
-fn fifteen_schedules_kill_every_part_at_every_moment() {
+fn every_part_is_killed_at_every_moment() {
     for seed in 0..20 {
-        let steps: Vec<Step> = (0..14).flat_map(|number| Schedule::new(seed, number).steps).collect();
+        let schedules: Vec<Schedule> = (0..12).map(|number| Schedule::new(seed, number)).collect();
         for part in PARTS {
             for moment in MOMENTS {
+                let mut of_part = schedules.iter().filter(|schedule| schedule.victim == part);
                 assert!(
-                    steps.iter().any(|step| step.victim == part && step.moment == moment),
+                    of_part.any(|schedule| schedule.acts.iter().any(|act| act.moment == moment)),
                     "{seed}: {part:?} at {moment:?}"
                 );
             }

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use testkit::processes::{self, Process};
 use testkit::wait;
 
-use super::plan::{Kind, Moment, Step, Victim};
+use super::plan::{Kind, Moment, Schedule, Victim};
 use super::stage::{Member, Stage};
 
 /// A part that has just been killed is there again within this.
@@ -72,16 +72,17 @@ pub(super) fn running(stage: &Stage) -> BTreeMap<String, (Option<u32>, Vec<u32>)
 pub(super) fn check_spared(
     stage: &Stage,
     before: &BTreeMap<String, (Option<u32>, Vec<u32>)>,
-    step: &Step,
+    schedule: &Schedule,
     killed: &[u32],
 ) {
-    let victims = [Some(step.victim), step.second.map(|(second, _)| second)];
-    let engine = victims.into_iter().flatten().any(|v| matches!(v, Victim::Dockerd | Victim::Containerd));
+    let engine = schedule.victims().any(|victim| matches!(victim, Victim::Dockerd | Victim::Containerd));
     let after = running(stage);
     for member in stage.members.iter().filter(|member| member.running) {
         let Some((shim, servers)) = before.get(&member.name) else { continue };
         let died = shim.iter().chain(servers).any(|pid| killed.contains(pid));
-        let acted_on = member.name.starts_with("subject-") && step.moment != Moment::Call;
+        // The acts are numbered, at the end of the name; all but a call change what runs.
+        let act = member.name.strip_prefix("subject-").and_then(|rest| rest.rsplit('-').next()?.parse().ok());
+        let acted_on = act.is_some_and(|act: usize| schedule.acts[act].moment != Moment::Call);
         if died || acted_on || (engine && stage.is_contained(member)) {
             continue;
         }
