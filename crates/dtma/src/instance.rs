@@ -390,10 +390,11 @@ impl Instance {
 
     /// As [`Self::kill`], with a pause when it did not help the last time either.
     async fn kill_again(&mut self) {
-        let again = std::mem::replace(&mut self.killed, true);
         if !self.kill().await {
+            // That is the host's trouble; nobody has answered after a kill yet.
+            self.killed = false;
             self.pause_refused().await;
-        } else if again {
+        } else if std::mem::replace(&mut self.killed, true) {
             let trouble =
                 format!("something that is not its shim answers at {}: end that process", self.address);
             tracing::warn!(instance = %self.id, error = trouble, "there is nothing of ours to kill; trying again");

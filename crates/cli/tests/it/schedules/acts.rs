@@ -75,10 +75,7 @@ fn prepare(stage: &mut Stage, acts: &[(String, &Act)]) {
         && stage.docker.get(&format!("{image}/json")).is_some()
     {
         // A container that is just going may still have it.
-        wait::until("the end of its containers", || {
-            let list = stage.docker.containers();
-            (!list.iter().any(|found| found["Image"] == stage.pulled)).then_some(())
-        });
+        stage.settle();
         stage.docker.delete(&image);
     }
     let there = acts.iter().filter(|(_, act)| !matches!(act.moment, Moment::Pull | Moment::Create));

@@ -16,7 +16,7 @@ use crate::BERTH;
 use crate::conformance::fixture;
 
 /// Whatever was killed, all must be as it is wanted within this.
-const SETTLED: Duration = Duration::from_mins(1);
+const SETTLED: Duration = Duration::from_secs(90);
 /// The names of the images, the first for standard input and output and HTTP.
 const SERVER: &str = "stdio:1";
 const TOOL: &str = "tool:1";
