@@ -158,7 +158,7 @@ impl DockerRuntime {
                 Ok(docker.create_container(Some(options), body).await?.id)
             })
             .await;
-        if !matches!(made, Err(RuntimeError::EngineAway { .. } | RuntimeError::EngineHangs { .. })) {
+        if !made.as_ref().is_err_and(RuntimeError::is_passing) {
             mark::answered(&self.layout, instance)?;
         }
         made
