@@ -72,3 +72,11 @@ fn whatever_is_killed_whenever_all_is_as_wanted_afterwards() {
         stage.strike();
     }
 }
+
+#[test]
+fn a_host_that_lost_its_power_comes_back_with_everything() {
+    let mut stage = Stage::set(engine(), "docker");
+    stage.crash();
+    stage.settle();
+    stage.strike();
+}

@@ -107,7 +107,7 @@ impl Stage {
         self.settle();
     }
 
-    /// Kills everything of the host at once.
+    /// Kills everything of the host at once, and starts Berth again.
     pub(super) fn crash(&mut self) {
         let engine = self.docker.pid();
         let containerd = self.docker.containerd();
@@ -117,6 +117,12 @@ impl Stage {
             testkit::processes::kill(pid);
         }
         self.platform.crash();
+        self.platform.up();
+        // It listens elsewhere now.
+        for member in &mut self.members {
+            let url = self.platform.mcp_url(&member.name);
+            member.session = member.session.as_ref().map(|session| session.at(&url));
+        }
     }
 
     /// Waits until all is as it is wanted.
