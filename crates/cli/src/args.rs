@@ -1,13 +1,21 @@
 //! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
 //! the arguments and the two environment variables.
 
+mod machines;
+mod registry;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use api::dtma::HEARTBEAT_PERIOD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
 use domain::container::{Egress, Health, Port, Profile, Volume};
 use domain::secret::Secret;
+
+pub(crate) use machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
+pub(crate) use registry::RegistryCommand;
 
 use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -95,6 +103,9 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keep, list and forget logins of registries of container images
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Look after the machines that run instances
     #[command(subcommand)]
     Env(EnvCommand),
@@ -126,6 +137,9 @@ pub(crate) struct UpArgs {
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
+    /// How often host agents report.
+    #[command(flatten)]
+    pub(crate) heartbeat: HeartbeatArgs,
 }
 
 /// `berth server`.
@@ -146,6 +160,9 @@ pub(crate) struct ServerArgs {
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
+    /// How often host agents report.
+    #[command(flatten)]
+    pub(crate) heartbeat: HeartbeatArgs,
     /// How the supervisor started it.
     #[command(flatten)]
     pub(crate) child: ChildArgs,
@@ -153,16 +170,23 @@ pub(crate) struct ServerArgs {
 
 /// `berth dtma`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DtmaArgs {
+    /// Something else than running it.
+    #[command(subcommand)]
+    pub(crate) command: Option<DtmaCommand>,
     /// Address of the host agent; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) listen: SocketAddr,
     /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
     #[arg(long)]
     pub(crate) insecure_http: bool,
-    /// Address of the control plane that it reports to; without it the DTMA works alone
+    /// Address of the control plane that it reports to; default: the one it was enrolled with, else it works alone
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
+    /// Open the connection over which the control plane reaches this host: it needs no port that others can dial
+    #[arg(long)]
+    pub(crate) tunnel: bool,
     /// File with the key that older backends share among all hosts: it opens the older paths beside the token, for as
     /// long as you migrate
     #[arg(long, value_name = "FILE", conflicts_with = "backend_key_from_env")]
@@ -173,9 +197,27 @@ pub(crate) struct DtmaArgs {
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
+    /// How often it reports.
+    #[command(flatten)]
+    pub(crate) heartbeat: HeartbeatArgs,
     /// How the supervisor started it.
     #[command(flatten)]
     pub(crate) child: ChildArgs,
+}
+
+/// How often host agents report: both sides must be told the same.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct HeartbeatArgs {
+    /// Milliseconds between two heartbeats; for tests
+    #[arg(long, hide = true, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub(crate) heartbeat_ms: Option<u64>,
+}
+
+impl HeartbeatArgs {
+    /// The longest time between two heartbeats.
+    pub(crate) fn period(self) -> Duration {
+        self.heartbeat_ms.map_or(HEARTBEAT_PERIOD, Duration::from_millis)
+    }
 }
 
 /// `berth shim`.
@@ -294,6 +336,9 @@ pub(crate) struct DeployArgs {
     /// Memory that the server may use, in MiB
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_mib: Option<u64>,
+    /// Cores that it may use, such as `0.5`, in a container; default 2. A sandboxed process is not held to it
+    #[arg(long, value_name = "CORES", value_parser = millicores)]
+    pub(crate) cpus: Option<u64>,
     /// Processes and threads that the server may have
     #[arg(long, value_name = "N")]
     pub(crate) processes: Option<u64>,
@@ -430,16 +475,6 @@ pub(crate) enum TokenCommand {
     },
 }
 
-/// `berth env …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum EnvCommand {
-    /// Print the token of a machine's host agent, for an admin; each time is noted in the audit
-    Token {
-        /// Name of the environment
-        name: String,
-    },
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "what clap calls may fail")]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
@@ -470,6 +505,20 @@ fn secret_setting(text: &str) -> Result<(String, Secret), &'static str> {
     }
 }
 
+/// Cores as people write them, in thousandths: `2`, `0.5`, `.25`.
+fn millicores(text: &str) -> Result<u64, &'static str> {
+    let parsed = || {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.len() + part.len() == 0 || !is_number(whole) || !is_number(part) || 3 < part.len() {
+            return None;
+        }
+        let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
+        format!("{part:0<3}").parse::<u64>().ok()?.checked_add(whole.checked_mul(1000)?)
+    };
+    parsed().ok_or("write a number of cores with at most three decimals, such as `2` or `0.5`")
+}
+
 /// `90s`, `15m`, `12h`, `30d`, `4w`; a bare number is seconds.
 fn duration_seconds(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -496,6 +545,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn cores() {
+        for (text, expected) in [
+            ("2", Some(2000)),
+            ("0.5", Some(500)),
+            (".25", Some(250)),
+            ("1.", Some(1000)),
+            ("0.001", Some(1)),
+            ("0.0001", None),
+            ("", None),
+            (".", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e3", None),
+            ("1.2.3", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(millicores(text).ok(), expected, "{text}");
+        }
     }
 
     #[test]

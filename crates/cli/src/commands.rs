@@ -9,6 +9,7 @@ mod dtma;
 mod env;
 mod instances;
 mod logs;
+mod registry;
 pub(crate) mod sandbox;
 mod server;
 mod shim;
@@ -31,7 +32,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     match command {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
-        Command::Dtma(args) => block_on(dtma::run(args, &connection)),
+        Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
         Command::Ask(command) => {
@@ -57,6 +58,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Whoami => whoami::run(&client, output).await,
     }

@@ -14,4 +14,5 @@ pub mod platform;
 pub mod postgres;
 pub mod processes;
 pub mod registry;
+pub mod tools;
 pub mod wait;

@@ -10,14 +10,17 @@ mod docker;
 mod empty_root;
 mod faults;
 mod interrupted;
+mod kinds;
 mod lifecycle;
 mod matrix;
 mod older;
+mod real_tools;
 mod remote;
 mod schedules;
 mod soak;
 mod supervision;
 mod tools;
+mod tunnel;
 mod welcome;
 
 /// The binary under test.

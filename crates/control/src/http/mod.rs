@@ -9,6 +9,7 @@ mod instances;
 mod older;
 mod plain;
 mod refused;
+mod registries;
 mod tokens;
 mod users;
 
@@ -89,15 +90,18 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
-        .routes(routes!(environments::list))
-        .routes(routes!(environments::show))
+        .routes(routes!(environments::list, environments::add))
+        .routes(routes!(environments::show, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
+        .routes(routes!(registries::list))
+        .routes(routes!(registries::login, registries::logout))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
+        .routes(routes!(dtma::tunnel))
 }
 
 async fn unknown_path() -> Refused {

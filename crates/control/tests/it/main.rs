@@ -5,6 +5,7 @@
 mod deploy;
 mod dtma;
 mod endpoints;
+mod environments;
 mod events;
 mod gateway_path;
 mod heartbeats;
@@ -12,5 +13,6 @@ mod older;
 mod openapi;
 mod platform;
 mod reconciler;
+mod registries;
 mod start;
 mod tokens;
