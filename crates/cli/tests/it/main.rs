@@ -18,6 +18,7 @@ mod matrix;
 mod older;
 mod real_tools;
 mod remote;
+mod schedules;
 mod soak;
 mod supervision;
 mod tools;
