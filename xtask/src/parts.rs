@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::run;
+use crate::{images, run};
 
 /// A file that shows a Debian package is there, and the package.
 const TESTS: [(&str, &str); 11] = [
@@ -70,6 +70,7 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
         eprintln!("cargo-nextest is missing: building it (some minutes, once)");
         run::run(run::cargo(&["install", "--locked", "cargo-nextest"]))?;
     }
+    images::install()?;
     clients()
 }
 

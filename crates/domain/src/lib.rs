@@ -10,6 +10,7 @@ pub mod container;
 pub mod ids;
 pub mod names;
 pub mod package;
+pub mod registry;
 pub mod secret;
 pub mod shim;
 pub mod spec;

@@ -352,7 +352,8 @@ impl Runtime for ProcessRuntime {
             memory_mib: spec.limits.memory_mib,
             processes: spec.limits.processes.unwrap_or(PROCESSES),
             open_files: spec.limits.open_files.unwrap_or(OPEN_FILES),
-            cores: None,
+            // Nothing here holds a process back: the kernel's limits of a process count its whole life, not its share.
+            cpu_millicores: None,
         })
     }
 

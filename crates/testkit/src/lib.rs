@@ -6,6 +6,8 @@
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
 
 pub mod conformance;
+#[cfg(feature = "digitalocean")]
+pub mod digitalocean;
 pub mod docker;
 pub mod host;
 pub mod loopback;
@@ -16,4 +18,5 @@ pub mod postgres;
 pub mod processes;
 pub mod registry;
 pub mod systemd;
+pub mod tools;
 pub mod wait;

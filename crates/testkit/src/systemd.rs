@@ -40,6 +40,7 @@ impl<'a> Machine<'a> {
                 archive.exists(),
                 "{VARIABLE} names no image of a machine: run `cargo xtask test --full`, which makes one"
             );
+            let archive = std::fs::read(archive).expect("the image of a machine");
             docker.import(IMAGE, &archive, &[r#"CMD ["/machine-init"]"#]);
         }
         let binds: Vec<String> = shown.iter().map(|path| format!("{0}:{0}:ro", path.display())).collect();

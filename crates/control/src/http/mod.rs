@@ -9,6 +9,7 @@ mod instances;
 mod older;
 mod plain;
 mod refused;
+mod registries;
 mod tokens;
 mod users;
 
@@ -95,6 +96,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::cleanup))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
+        .routes(routes!(registries::list))
+        .routes(routes!(registries::login, registries::logout))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(events::events))
