@@ -153,7 +153,8 @@ impl Docker {
             path = format!("{path}&changes={}", percent_encoded(change));
         }
         // The engine does not read what pads an archive after its two last blocks, and resets a connection on it.
-        let end = archive.iter().rposition(|&byte| byte != 0).unwrap_or_default().next_multiple_of(512) + 1024;
+        let end =
+            archive.iter().rposition(|&byte| byte != 0).unwrap_or_default().next_multiple_of(512) + 1024;
         let archive = &archive[..end.min(archive.len())];
         let (status, answer) = self.request("POST", &path, archive).expect("the engine answers");
         assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
