@@ -173,6 +173,7 @@ pub(crate) struct ServerArgs {
 /// `berth dtma`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags on a command line, each on its own")]
 pub(crate) struct DtmaArgs {
     /// Something else than running it.
     #[command(subcommand)]

@@ -156,6 +156,8 @@ where
 {
     let mut connection = pin!(connection);
     tokio::select! {
+        // First the connection: one that is new has a request to read, which an end before the first look would lose.
+        biased;
         result = connection.as_mut() => return result,
         _ = draining.changed() => end(connection.as_mut()),
     }

@@ -1,4 +1,4 @@
-//! What a service manager is told: that this process serves, that it still turns, that it ends. sd_notify(3) in the few
+//! What a service manager is told: that this process serves, that it still turns, that it ends. `sd_notify(3)` in the few
 //! lines that it takes; without a manager nothing is told.
 
 use std::net::SocketAddr;

@@ -58,18 +58,27 @@ impl Programs {
 
     /// What counts; `None` when nothing is installed.
     pub(crate) fn current(&self) -> Option<String> {
-        let target = fs::read_link(self.directory().join("current")).ok()?;
+        self.linked("current")
+    }
+
+    /// What counted before; `None` when nothing did.
+    pub(crate) fn previous(&self) -> Option<String> {
+        self.linked("previous")
+    }
+
+    fn linked(&self, link: &str) -> Option<String> {
+        let target = fs::read_link(self.directory().join(link)).ok()?;
         self.path(target.to_str()?).exists().then(|| target.to_string_lossy().into_owned())
     }
 
     /// Makes it count, at once for whoever starts the command.
     pub(crate) fn make_current(&self, name: &str) -> Result<(), CliError> {
-        self.link(&self.directory().join("current"), Path::new(name))
+        link(&self.directory().join("current"), Path::new(name))
     }
 
     /// Keeps it as the way back.
     pub(crate) fn make_previous(&self, name: &str) -> Result<(), CliError> {
-        self.link(&self.directory().join("previous"), Path::new(name))
+        link(&self.directory().join("previous"), Path::new(name))
     }
 
     /// Puts the command in the place of whatever has its name.
@@ -77,7 +86,7 @@ impl Programs {
         let command = self.command();
         let directory = command.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(directory).map_err(|e| io_failure("make the directory", directory, e))?;
-        self.link(&command, Path::new("../lib/berth/current/berth"))
+        link(&command, Path::new("../lib/berth/current/berth"))
     }
 
     /// Removes the command; the binaries stay for what runs of them.
@@ -90,22 +99,16 @@ impl Programs {
             _ => Ok(()),
         }
     }
+}
 
-    /// Removes what was placed for nothing.
-    pub(crate) fn discard(&self, name: &str) -> Result<(), CliError> {
-        let path = self.directory().join(name);
-        fs::remove_dir_all(&path).map_err(|e| io_failure("remove", &path, e))
-    }
-
-    /// One rename, so that there is always the one or the other.
-    fn link(&self, link: &Path, target: &Path) -> Result<(), CliError> {
-        let draft = link.with_extension("new");
-        let made = match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => symlink(target, &draft).and_then(|()| fs::rename(&draft, link)),
-        };
-        made.map_err(|e| io_failure("make the link", link, e))
-    }
+/// One rename, so that there is always the one or the other.
+fn link(link: &Path, target: &Path) -> Result<(), CliError> {
+    let draft = link.with_extension("new");
+    let made = match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => symlink(target, &draft).and_then(|()| fs::rename(&draft, link)),
+    };
+    made.map_err(|e| io_failure("make the link", link, e))
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ pub(crate) fn switch(
     within: Duration,
     output: Output,
 ) -> Result<(), CliError> {
+    let way_back = programs.previous();
     programs.make_previous(before)?;
     programs.make_current(new)?;
     let failure = match restart(programs, new, listen, within) {
@@ -76,6 +77,9 @@ pub(crate) fn switch(
     };
     output.warn(&format!("the new binary does not work ({failure}); bringing back the one before"));
     programs.make_current(before)?;
+    if let Some(way_back) = way_back {
+        programs.make_previous(&way_back)?;
+    }
     let back = restart(programs, before, listen, within.max(DEFAULT_LIMIT));
     let hint = format!("`journalctl --unit {SERVICE}` has its last words");
     Err(match back {

@@ -91,6 +91,8 @@ WatchdogSec=60
 # Shims run in scopes of {slice}, so what is left here when it ends are installs, which begin anew.
 KillMode=mixed
 UMask=0077
+# Where the logins of registries lie.
+Environment=HOME=/root
 LimitNOFILE=65536
 TasksMax=infinity
 # It makes namespaces, users' files and containers, so it stays root; what it never does is taken away.

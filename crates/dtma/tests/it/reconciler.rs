@@ -34,7 +34,7 @@ async fn a_spec_becomes_a_running_instance() {
     host.machine.say(spec.id, running());
     let report = host.status(spec.id, 1, Running).await;
     assert_eq!(report.version.as_deref(), Some("1.2.3"));
-    assert_eq!(report.digest.as_deref(), Some("sha256:00"));
+    assert_eq!(report.digest.as_deref(), Some("sha256:01"));
     assert_eq!(report.server_name.as_deref(), Some("fake"));
     assert_eq!(report.protocol_version.as_deref(), Some("2025-11-25"));
     assert_eq!(report.since, Timestamp(1_000_000), "since the server said so");

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &InstallArgs, connection: &Connection, output: Output) -
         programs.make_current(&new)?;
     }
     programs.link_command()?;
+    let is_new_address = units.read(SOCKET).is_some_and(|found| files.iter().all(|(_, text)| *text != found));
     let changed = units.write(&files)?;
     if changed {
         systemctl(&["daemon-reload"])?;
@@ -61,20 +62,16 @@ pub(crate) fn run(args: &InstallArgs, connection: &Connection, output: Output) -
         return Ok(());
     }
     let listen = reachable(args.listen);
-    let is_new_binary = before.as_ref().is_some_and(|before| *before != new);
-    if changed && before.is_some() {
-        // The address may be another one, which a socket takes only when it is started.
+    if is_new_address {
+        // A socket takes another address only when it is started.
         systemctl(&["stop", SOCKET, SERVICE])?;
     }
     systemctl(&["start", SOCKET])?;
-    match before.filter(|_| is_new_binary) {
-        Some(before) => {
-            service::switch(&programs, (&new, &before), listen, service::DEFAULT_LIMIT, output)?;
-        }
-        None => {
-            systemctl(&["start", SERVICE])?;
-            service::wait_until_it_serves(&programs.path(&new), listen, service::DEFAULT_LIMIT)?;
-        }
+    if let Some(before) = before.filter(|before| *before != new) {
+        service::switch(&programs, (&new, &before), listen, service::DEFAULT_LIMIT, output)?;
+    } else {
+        systemctl(&[if changed { "restart" } else { "start" }, SERVICE])?;
+        service::wait_until_it_serves(&programs.path(&new), listen, service::DEFAULT_LIMIT)?;
     }
     output.say(&format!("`{SERVICE}` serves on {}", args.listen));
     Ok(())

@@ -23,13 +23,8 @@ pub(crate) fn run(args: &UpgradeArgs, output: Output) -> Result<(), CliError> {
         output.say("this binary is the service's already");
         return Ok(());
     }
-    let version = match service::check_version(&programs.path(&new)) {
-        Ok(version) => version,
-        Err(error) => {
-            programs.discard(&new)?;
-            return Err(error);
-        }
-    };
+    // One that does not start stays for the next cleanup: it may be one that something runs of.
+    let version = service::check_version(&programs.path(&new))?;
     let within = Duration::from_secs(args.within);
     service::switch(&programs, (&new, &before), reachable(listen), within, output)?;
     output
