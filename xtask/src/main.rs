@@ -7,6 +7,7 @@
 mod bench;
 mod fuzz;
 mod images;
+mod machine;
 mod openapi;
 mod parts;
 mod run;

@@ -27,6 +27,9 @@ const TESTS: [(&str, &str); 11] = [
 /// What the benchmarks need beside it.
 const BENCHMARKS: [(&str, &str); 1] = [("/usr/sbin/nginx", "nginx-light")];
 
+/// What the machines that boot are made with.
+const MACHINES: [(&str, &str); 1] = [("/usr/bin/mmdebstrap", "mmdebstrap")];
+
 /// What the fuzz targets need beside it: libFuzzer is C++.
 const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
 
@@ -93,6 +96,11 @@ pub(crate) fn install_for_benchmarks(peers: bool) -> anyhow::Result<PathBuf> {
     run::run(cargo)?;
     std::fs::write(stamp, wanted)?;
     Ok(dir)
+}
+
+/// Installs what makes machines.
+pub(crate) fn install_for_machines() -> anyhow::Result<()> {
+    debian(&MACHINES)
 }
 
 /// Installs what the fuzz targets need.

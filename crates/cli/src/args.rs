@@ -3,6 +3,7 @@
 
 mod machines;
 mod registry;
+mod service;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use domain::catalog::Transport;
 use domain::container::{Egress, Health, Port, Profile, Volume};
 use domain::secret::Secret;
 
-pub(crate) use machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
+pub(crate) use self::machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
+pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use registry::RegistryCommand;
 
 use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
@@ -197,6 +199,12 @@ pub(crate) struct DtmaArgs {
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
+    /// How full the disk may become before what no instance needs is removed; 0 removes nothing
+    #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub(crate) cleanup_at: u8,
+    /// It is a service of systemd's: what must outlive it gets scopes of its own
+    #[arg(long, hide = true)]
+    pub(crate) service: bool,
     /// How often it reports.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,

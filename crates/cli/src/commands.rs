@@ -9,6 +9,7 @@ mod dtma;
 mod env;
 mod instances;
 mod logs;
+mod manager;
 mod registry;
 pub(crate) mod sandbox;
 mod server;

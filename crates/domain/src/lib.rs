@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod catalog;
+pub mod cleanup;
 pub mod container;
 pub mod ids;
 pub mod names;

@@ -157,6 +157,15 @@ impl Specs {
         record.unwrap_or_default()
     }
 
+    /// The digests of what is installed for an instance and of what was before.
+    ///
+    /// # Errors
+    /// The record is there and cannot be read.
+    pub(crate) fn installed(&self, id: InstanceId) -> Result<Vec<String>, String> {
+        let record: Record = read_json(&self.instance_dir(id).join(RECORD))?.unwrap_or_default();
+        Ok([record.installed, record.before].into_iter().flatten().filter_map(|one| one.digest).collect())
+    }
+
     /// Notes that an instance is being removed. It takes no room: a full disk must not keep anybody from removing.
     pub(crate) fn mark_removing(&self, id: InstanceId) -> Result<(), WriteError> {
         let dir = self.instance_dir(id);

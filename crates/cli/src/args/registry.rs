@@ -1,4 +1,4 @@
-//! `berth registry …`, as it is typed.
+//! What can be typed about registries of images: `berth registry …`.
 
 use clap::Subcommand;
 

@@ -93,6 +93,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::list, environments::add))
         .routes(routes!(environments::show, environments::remove))
         .routes(routes!(environments::token))
+        .routes(routes!(environments::cleanup))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))

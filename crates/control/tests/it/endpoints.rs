@@ -104,6 +104,13 @@ async fn every_endpoint_as_everybody() {
             None,
             [401, 401, 401, 401, 404, 403, 403, 200],
         ),
+        row(
+            &post,
+            "/api/v1/environments/{name}/cleanup",
+            "local",
+            Some(json!({ "dry_run": true })),
+            [401, 401, 401, 401, 404, 403, 403, 503],
+        ),
         row(&get, "/api/v1/catalog", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/catalog/{name}", "time", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/registries", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),

@@ -38,6 +38,9 @@ impl DockerRuntime {
         if found.is_none() {
             self.pull(image, spec.registry.as_ref(), progress).await?;
             found = self.inspect(image).await?;
+            if let Some(found) = &found {
+                self.note_pulled(image, found)?;
+            }
         }
         let found = found.ok_or_else(|| RuntimeError::UnknownImage {
             image: image.to_owned(),
@@ -78,7 +81,7 @@ impl DockerRuntime {
         Ok(Image { id, workdir: PathBuf::from(super::body::WORK), stop_signal: None })
     }
 
-    async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, RuntimeError> {
+    pub(super) async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, RuntimeError> {
         self.engine
             .find("look at the image", LOOK, |docker| async move { docker.inspect_image(image).await })
             .await
