@@ -70,7 +70,11 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default());
+            #[expect(clippy::print_stderr, reason = "whoever reads why it failed needs it")]
+            let () = eprintln!(
+                "{}",
+                std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default()
+            );
         }
         let Some(dtma) = &mut self.dtma else { return };
         let below = processes::below(dtma.id());
