@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::run;
 
@@ -59,6 +59,9 @@ pub(crate) fn install() -> anyhow::Result<()> {
     let stamp = dir.join("installed");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
+    }
+    if !run::exists("apt-get") || !run::exists("dpkg-deb") {
+        bail!("the images of container tools are made of packages of Debian or Ubuntu: run the tests there");
     }
     eprintln!("making the root of the tools' images in {}", dir.display());
     if dir.exists() {

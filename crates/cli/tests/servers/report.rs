@@ -37,7 +37,7 @@ They speak no MCP: `berth status NAME` shows the ports that they are reached on.
 | redis | `docker.io/library/redis:8` | `127.0.0.1:6379` | its data | |
 
 `--publish` takes the place of an entry's ports, `--volume` of its volumes, `--health` of its check, `--profile` of its profile. Redis
-has no password by itself: publish it for other machines only with one, in a configuration of your own.
+has no password by itself, so it is published on the loopback address alone: publish it elsewhere only on a network that you trust.
 ";
 
 fn file() -> PathBuf {

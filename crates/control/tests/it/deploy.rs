@@ -93,6 +93,31 @@ async fn bad_input_names_the_field_and_the_fix() {
         (json!({ "server": "npm:x", "settings": { "A": long } }), &["422 invalid | settings", "64 KiB"]),
         (json!({ "server": "npm:x", "args": ["a\u{0}"] }), &["422 invalid | args[0]", "NUL"]),
         (json!({ "server": "pypi:x", "constraints": [""] }), &["422 invalid | constraints[0]", "mcp<2"]),
+        (json!({ "name": "x" }), &["422 invalid | server", "missing field"]),
+        (json!({ "server": 1 }), &["422 invalid | server", "expected a string"]),
+        (json!({ "server": "time", "settings": { "timezone": 1 } }), &["422 invalid | settings.timezone"]),
+        (json!({ "server": "time", "sets": {} }), &["422 invalid | sets", "unknown field"]),
+        (json!([]), &["422 invalid"]),
+    ];
+    all_refused(&platform, rows).await;
+    platform.stop().await;
+}
+
+/// Each body with what its error says: the field among it.
+async fn all_refused(platform: &Platform, rows: Vec<(Value, &[&str])>) {
+    for (body, parts) in rows {
+        let shown = body.to_string().chars().take(100).collect::<String>();
+        let error = refused(platform, body).await;
+        for part in parts {
+            assert!(error.contains(part), "{shown} gives: {error}\nwithout: {part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_and_containers_that_cannot_be_name_the_field() {
+    let platform = Platform::start(nobody()).await;
+    let rows: Vec<(Value, &[&str])> = vec![
         (
             json!({ "server": "npm:x", "limits": { "memory_mib": 1 } }),
             &["422 invalid | limits.memory_mib", "at least 16"],
@@ -137,19 +162,8 @@ async fn bad_input_names_the_field_and_the_fix() {
             json!({ "server": "oci:x", "container": {}, "name": "my tool" }),
             &["422 invalid | name", "use `my-tool`"],
         ),
-        (json!({ "name": "x" }), &["422 invalid | server", "missing field"]),
-        (json!({ "server": 1 }), &["422 invalid | server", "expected a string"]),
-        (json!({ "server": "time", "settings": { "timezone": 1 } }), &["422 invalid | settings.timezone"]),
-        (json!({ "server": "time", "sets": {} }), &["422 invalid | sets", "unknown field"]),
-        (json!([]), &["422 invalid"]),
     ];
-    for (body, parts) in rows {
-        let shown = body.to_string().chars().take(100).collect::<String>();
-        let error = refused(&platform, body).await;
-        for part in parts {
-            assert!(error.contains(part), "{shown} gives: {error}\nwithout: {part}");
-        }
-    }
+    all_refused(&platform, rows).await;
     platform.stop().await;
 }
 

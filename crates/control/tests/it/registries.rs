@@ -1,9 +1,12 @@
 //! Logins of registries: given by admins, never shown, handed to the host that needs them and to no other.
 
+use std::sync::Arc;
+
 use api::users::Role;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::dtma::FakeDtma;
 use crate::platform::{Life, Platform, nobody};
 
 const PASSWORD: &str = "hunter2-of-the-registry";
@@ -42,6 +45,44 @@ async fn each_account_has_its_own_and_a_password_is_never_shown() {
     }
     let list = platform.send(Some(&stranger), Method::GET, "/api/v1/registries", None).await.json();
     assert_eq!(list.as_array().unwrap().len(), 1, "another account's is left alone");
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_goes_with_the_specs_that_need_it_and_with_no_other() {
+    let dtma = Arc::new(FakeDtma::default());
+    let (address, _) = dtma.listen(None).await;
+    let platform = Platform::start(address).await;
+    let stranger = platform.person("other", Role::Owner, Life::Good).await;
+    let body = json!({"username": "me", "password": PASSWORD});
+    login(&platform, &platform.owner, "ghcr.io", body.clone()).await;
+    login(&platform, &stranger, "quay.io", body).await;
+    for (server, name, has_login) in [
+        ("oci:ghcr.io/owner/image:1", "ours", true),
+        ("oci:ghcr.io.example/owner/image:1", "alike", false),
+        ("oci:quay.io/owner/image:1", "of-another-account", false),
+        ("oci:image:1", "of-the-hub", false),
+        ("npm:thing", "package", false),
+    ] {
+        let made = platform.post("/api/v1/instances", json!({"server": server, "name": name})).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.error());
+        assert!(!made.json().to_string().contains(PASSWORD));
+        platform.instance_until(name, |instance| instance["status"] == "installing").await;
+        let given = dtma.spec(name).unwrap().registry;
+        assert_eq!(given.is_some(), has_login, "{server}");
+        if let Some(given) = given {
+            let shown = (given.host.as_str(), given.username.as_str(), given.password.expose());
+            assert_eq!(shown, ("ghcr.io", "me", PASSWORD));
+        }
+    }
+    // What was forgotten goes with the next change.
+    platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/registries/ghcr.io", None).await;
+    platform.post("/api/v1/instances/ours/restart", json!({})).await;
+    let deadline = std::time::Instant::now() + crate::platform::PATIENCE;
+    while dtma.spec("ours").is_some_and(|spec| spec.registry.is_some()) {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     platform.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! What a container tool may be told, and what may be in its way.
 
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -46,10 +46,8 @@ fn ports_are_published_for_udp_and_on_addresses_of_either_family() {
     }
     assert_eq!(get(docker, 7281, "/env/NOTHING").as_deref(), Some(""));
     let over = |v6: bool| {
-        docker.in_its_network(|| match v6 {
-            true => std::net::TcpStream::connect((Ipv6Addr::LOCALHOST, 7282)).is_ok(),
-            false => std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, 7282)).is_ok(),
-        })
+        let host: IpAddr = if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+        docker.in_its_network(|| TcpStream::connect((host, 7282)).is_ok())
     };
     assert_eq!((over(true), over(false)), (true, false), "it is published on the one address");
     let echoed = |port: u16, v6: bool| {
@@ -57,8 +55,7 @@ fn ports_are_published_for_udp_and_on_addresses_of_either_family() {
             let own = if v6 { "[::1]:0" } else { "127.0.0.1:0" };
             let socket = UdpSocket::bind(own).expect("a socket");
             socket.set_read_timeout(Some(std::time::Duration::from_millis(500))).expect("a timeout");
-            let host: std::net::IpAddr =
-                if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+            let host: IpAddr = if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
             let mut answer = [0; 16];
             // A datagram may be lost, so it is sent again.
             wait::until("an answer", || {
