@@ -7,6 +7,7 @@
 
 pub mod conformance;
 pub mod docker;
+pub mod hosts;
 pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;

@@ -9,6 +9,7 @@ mod conformance;
 mod docker;
 mod empty_root;
 mod faults;
+mod hosts;
 mod interrupted;
 mod lifecycle;
 mod matrix;
