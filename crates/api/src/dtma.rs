@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
 /// The longest time between two heartbeats, unless both sides are told another.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
+/// Where a DTMA opens its tunnel, on the control plane: `GET`, Bearer the environment's token, `Upgrade: berth-tunnel` → 101. From then
+/// on the DTMA serves its own API there, over HTTP/2.
+pub const TUNNEL_PATH: &str = "/api/v1/dtma/tunnel";
+/// The name under which it asks for that (RFC 9110 §7.8).
+pub const TUNNEL_PROTOCOL: &str = "berth-tunnel";
 /// The default port of a DTMA.
 pub const DEFAULT_PORT: u16 = 30000;
 

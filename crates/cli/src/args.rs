@@ -179,6 +179,9 @@ pub(crate) struct DtmaArgs {
     /// Address of the control plane that it reports to; default: the one it was enrolled with, else it works alone
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
+    /// Open the connection over which the control plane reaches this host: it needs no port that others can dial
+    #[arg(long)]
+    pub(crate) tunnel: bool,
     /// File with the key that older backends share among all hosts: it opens the older paths beside the token, for as
     /// long as you migrate
     #[arg(long, value_name = "FILE", conflicts_with = "backend_key_from_env")]

@@ -37,10 +37,10 @@ pub(crate) enum DtmaError {
     Garbled(StatusCode),
 }
 
-/// Connections to DTMAs.
+/// Connections to DTMAs, which the gateway's calls share: a host in a tunnel has one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DtmaClient {
-    pool: Pool<Full<Bytes>>,
+    pub(crate) pool: Pool<Full<Bytes>>,
 }
 
 impl DtmaClient {

@@ -19,6 +19,7 @@ mod secrets;
 mod serve;
 mod setup;
 mod tasks;
+mod tunnels;
 
 pub use app::Problem;
 pub use config::{Config, LocalEnvironment, LocalWay};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use api::environments::Reached;
 use domain::ids::InstanceId;
 use domain::shim::{MCP_PATH, SOCKET};
 use hop::address::Address;
@@ -29,6 +30,8 @@ pub(crate) enum Way {
         /// Where the DTMA listens.
         dtma: SocketAddr,
     },
+    /// Another host whose DTMA has opened a connection to us.
+    Tunnel,
 }
 
 /// A host that can be reached.
@@ -72,17 +75,32 @@ pub(crate) enum ReachError {
     Shape,
 }
 
-/// Whether an environment is this machine.
-pub(crate) fn is_local(environment: &EnvironmentRow) -> bool {
-    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Local { .. }))
+/// How an environment is reached, in a word; `None` for a way that this version does not know.
+pub(crate) fn reached(environment: &EnvironmentRow) -> Option<Reached> {
+    match serde_json::from_value(environment.reach.clone()) {
+        Ok(Way::Local { .. }) => Some(Reached::Local),
+        Ok(Way::Direct { .. }) => Some(Reached::Direct),
+        Ok(Way::Tunnel) => Some(Reached::Tunnel),
+        Err(_) => None,
+    }
 }
 
-/// Where the DTMA of an environment is dialled; `None` for this machine's own.
+/// Whether an environment is this machine.
+pub(crate) fn is_local(environment: &EnvironmentRow) -> bool {
+    reached(environment) == Some(Reached::Local)
+}
+
+/// Where the DTMA of an environment is dialled; `None` for this machine's own and for one that opens a tunnel.
 pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
     match serde_json::from_value(environment.reach.clone()) {
         Ok(Way::Direct { dtma }) => Some(dtma),
-        Ok(Way::Local { .. }) | Err(_) => None,
+        Ok(Way::Local { .. } | Way::Tunnel) | Err(_) => None,
     }
+}
+
+/// Whether an environment's host opens a tunnel.
+pub(crate) fn is_tunnel(environment: &EnvironmentRow) -> bool {
+    reached(environment) == Some(Reached::Tunnel)
 }
 
 /// How to reach the host of an environment.
@@ -109,6 +127,10 @@ pub(crate) fn reach(
         },
         Way::Direct { dtma } => {
             Host { dtma: Address::Tcp(dtma), bearer, calls: Address::Tcp(dtma), sockets: None }
+        }
+        Way::Tunnel => {
+            let tunnel = Address::Tunnel(environment.id.0.as_u128());
+            Host { dtma: tunnel.clone(), bearer, calls: tunnel, sockets: None }
         }
     })
 }

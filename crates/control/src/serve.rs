@@ -36,7 +36,8 @@ pub async fn run(config: Config, listener: Listener, stop: CancellationToken) ->
         own_origins: own_origins(&app.public_url),
         allowed_origins: config.allowed_origins.clone(),
     };
-    let gateway = Gateway::new(Arc::clone(&app.directory) as Arc<dyn gateway::Directory>, &gateway_config);
+    let directory = Arc::clone(&app.directory) as Arc<dyn gateway::Directory>;
+    let gateway = Gateway::new(directory, app.dtma.pool.clone(), &gateway_config);
     let front = Front {
         router: crate::http::router(Arc::clone(&app)),
         gateway: Arc::new(gateway),
@@ -67,6 +68,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         directory,
         events: Hub::default(),
         dtma: DtmaClient::default(),
+        tunnels: crate::tunnels::Tunnels::default(),
         metrics: Metrics::default(),
         public_url: config.public_url.trim_end_matches('/').to_owned(),
         local: config.local_way,

@@ -29,6 +29,8 @@ pub struct Config {
     pub token: Secret,
     /// Where heartbeats go, such as `http://127.0.0.1:8420`; absent: nowhere.
     pub control_url: Option<String>,
+    /// Whether the control plane reaches this host over a connection that this host opens.
+    pub tunnel: bool,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
     pub backend_key: Option<Secret>,
     /// The longest time between two heartbeats.
@@ -67,7 +69,15 @@ impl Config {
             Some(url) => Some(url),
             None => enrolled_url(&data)?,
         };
-        Ok(Self { data, environment, token, control_url, backend_key: None, heartbeat: HEARTBEAT_PERIOD })
+        Ok(Self {
+            data,
+            environment,
+            token,
+            control_url,
+            tunnel: false,
+            backend_key: None,
+            heartbeat: HEARTBEAT_PERIOD,
+        })
     }
 }
 

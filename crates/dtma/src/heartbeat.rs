@@ -51,16 +51,25 @@ pub(crate) struct Reporter {
 /// # Errors
 /// Why the text is not the address of one.
 pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
+    place(control_url, HEARTBEAT_PATH)
+}
+
+/// An address of a control plane.
+///
+/// # Errors
+/// Why the text is not the address of one.
+pub(crate) fn place(control_url: &str, path: &str) -> Result<Url, String> {
     let url = Url::parse(control_url).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("it must begin with `http://` or `https://` and name a host".to_owned());
     }
-    url.join(HEARTBEAT_PATH).map_err(|error| error.to_string())
+    url.join(path).map_err(|error| error.to_string())
 }
 
 /// Reports until dropped.
 pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
-    let client = match http_client(&reporter.url, TIMEOUT.min(reporter.period * 2)) {
+    let timeout = TIMEOUT.min(reporter.period * 2);
+    let client = match http_client(&reporter.url, |builder| builder.timeout(timeout)) {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(error = chain(&error), "no heartbeat can be sent from this host");
@@ -146,14 +155,16 @@ async fn send(
 
 /// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it
 /// is used. A control plane on this machine is never asked through a proxy.
-fn http_client(url: &Url, timeout: Duration) -> reqwest::Result<reqwest::Client> {
+pub(crate) fn http_client(
+    url: &Url,
+    limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> reqwest::Result<reqwest::Client> {
     let builder = || {
         let builder = reqwest::Client::builder()
-            .timeout(timeout)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("berth-dtma/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(url) { builder.no_proxy() } else { builder }
+        limits(if is_loopback(url) { builder.no_proxy() } else { builder })
     };
     builder().build().or_else(|_| builder().tls_certs_only([]).build())
 }
@@ -166,7 +177,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Between half of a time and all of it, so that hosts that lost one control plane do not return as one.
-fn jittered(time: Duration) -> Duration {
+pub(crate) fn jittered(time: Duration) -> Duration {
     // Without random bytes the full time is as good.
     time.mul_f64(getrandom::u32().map_or(1.0, |random| 0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0))
 }

@@ -68,10 +68,10 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// A gateway over `directory`, with a connection pool of its own.
-    pub fn new(directory: Arc<dyn Directory>, config: &Config) -> Self {
+    /// A gateway over `directory`, which reaches hosts over the connections of `pool`.
+    pub fn new(directory: Arc<dyn Directory>, pool: Pool<Full<Bytes>>, config: &Config) -> Self {
         let origins = Origins::new(config.own_origins.iter().chain(&config.allowed_origins));
-        Self { directory, pool: Pool::new(), origins }
+        Self { directory, pool, origins }
     }
 
     /// Answers one request whose path begins with [`PREFIX`]. Never fails: every failure is an answer.

@@ -35,6 +35,9 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A TCP address where HTTP/2 is spoken from the first byte (RFC 9113 §3.3).
     Http2(SocketAddr),
+    /// The connection that a host has opened to us, by the id under which it was attached
+    /// ([`crate::pool::Pool::attach`]); HTTP/2 is spoken on it.
+    Tunnel(u128),
 }
 
 /// Byte by byte: a path compares component by component, which would be paid for by every call. Two spellings of one
@@ -48,6 +51,7 @@ impl PartialEq for Address {
             (Self::Tcp(address), Self::Tcp(other)) | (Self::Http2(address), Self::Http2(other)) => {
                 address == other
             }
+            (Self::Tunnel(id), Self::Tunnel(other)) => id == other,
             _ => false,
         }
     }
@@ -62,6 +66,7 @@ impl Hash for Address {
             }
             // The two kinds are not told apart by their hash: nobody has both of one address.
             Self::Tcp(address) | Self::Http2(address) => address.hash(state),
+            Self::Tunnel(id) => id.hash(state),
         }
     }
 }
@@ -71,6 +76,7 @@ impl std::fmt::Display for Address {
         match self {
             Self::Unix { dir, file } => write!(f, "unix:{}", dir.join(file).display()),
             Self::Tcp(address) | Self::Http2(address) => address.fmt(f),
+            Self::Tunnel(_) => f.write_str("its tunnel"),
         }
     }
 }

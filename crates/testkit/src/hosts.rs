@@ -43,7 +43,7 @@ done
 const POWER: &str = r#"
 home=$1
 group=$2
-unshare --net --mount --pid --fork --kill-child --mount-proc /bin/sh -c "$5" sh "$@"
+unshare --net --mount --pid --fork --kill-child --mount-proc /bin/sh -c "$4" sh "$@"
 tries=0
 while [ $tries -lt 50 ] && [ -n "$(find /sys/fs/cgroup -maxdepth 2 -name "$group")" ]; do
     find $(find /sys/fs/cgroup -maxdepth 2 -name "$group") -depth -type d -exec rmdir {} ';'
@@ -52,13 +52,12 @@ while [ $tries -lt 50 ] && [ -n "$(find /sys/fs/cgroup -maxdepth 2 -name "$group
 done
 "#;
 
-/// What runs on a host from its start: an engine, and once it is enrolled a DTMA, both again when they end. It ends with the
+/// What runs on a host from its start: an engine, and once it is told how a DTMA, both again when they end. It ends with the
 /// standard input, and the kernel ends everything with it.
 const HOST: &str = r#"
 home=$1
 group=$2
-address=$3
-berth=$4
+berth=$3
 ip link set lo up
 mkdir -p /run/containerd
 mount -t tmpfs tmpfs /run/containerd
@@ -70,8 +69,8 @@ while :; do
     sleep 0.1
 done &
 while :; do
-    [ -e "$home/berth/dtma/token" ] && DOCKER_HOST="unix://$home/docker.sock" "$berth" dtma --data "$home/berth" \
-        --listen "$address:30000" --insecure-http --heartbeat-ms "$6" </dev/null >>"$home/dtma.log" 2>&1
+    [ -e "$home/options" ] && DOCKER_HOST="unix://$home/docker.sock" "$berth" dtma --data "$home/berth" \
+        $(cat "$home/options") --heartbeat-ms "$5" </dev/null >>"$home/dtma.log" 2>&1
     sleep 0.1
 done &
 cat >/dev/null
@@ -82,7 +81,7 @@ cat >/dev/null
 pub struct Hosts {
     home: PathBuf,
     switch: Child,
-    hosts: Vec<Host>,
+    all: Vec<Host>,
 }
 
 /// One host. Its number begins at 1.
@@ -99,7 +98,7 @@ pub struct Host {
 }
 
 impl Hosts {
-    /// Starts so many and waits until their engines answer. Their DTMAs report every `heartbeat_ms`, once they are enrolled.
+    /// Starts so many and waits until their engines answer. Their DTMAs report every `heartbeat_ms`, once they are enrolled and told to run.
     ///
     /// # Panics
     /// When Docker is not installed, this is not root, or something does not start in time.
@@ -117,22 +116,22 @@ impl Hosts {
             .process_group(0)
             .spawn()
             .expect("`unshare` starts");
-        let mut all = Self { home, switch, hosts: Vec::new() };
-        wait::until("the switch", || all.home.join("ready").exists().then_some(()));
+        let mut hosts = Self { home, switch, all: Vec::new() };
+        wait::until("the switch", || hosts.home.join("ready").exists().then_some(()));
         for number in 1..=count {
-            let home = all.home.join(number.to_string());
+            let home = hosts.home.join(number.to_string());
             fs::create_dir(&home).expect("a host's directory");
             let docker = Docker::at(home.clone());
-            let switch = all.switch.id();
+            let switch = hosts.switch.id();
             let mut host =
                 Host { number, home, berth: berth.into(), heartbeat_ms, switch, power: None, docker };
             host.boot();
-            all.hosts.push(host);
+            hosts.all.push(host);
         }
-        for host in &all.hosts {
+        for host in &hosts.all {
             host.until_docker();
         }
-        all
+        hosts
     }
 
     /// A host by its number, which begins at 1.
@@ -140,7 +139,7 @@ impl Hosts {
     /// # Panics
     /// When there are not so many.
     pub fn host(&mut self, number: usize) -> &mut Host {
-        &mut self.hosts[number - 1]
+        &mut self.all[number - 1]
     }
 
     /// Moves the calling thread onto the switch, whose address there is [`CONTROL`]: what it and the threads and processes that
@@ -163,6 +162,17 @@ impl Host {
     /// Its Docker engine.
     pub fn docker(&self) -> &Docker {
         &self.docker
+    }
+
+    /// Has its DTMA run with these options beside its data directory, now and after each start.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn run_dtma(&self, options: &str) {
+        let beside = self.home.join("options.new");
+        fs::write(&beside, options)
+            .and_then(|()| fs::rename(beside, self.home.join("options")))
+            .expect("a file");
     }
 
     /// Runs `berth` on it, with its data directory and a text on its standard input.
@@ -225,7 +235,6 @@ impl Host {
             .args(["-c", POWER, "sh"])
             .arg(&self.home)
             .arg(format!("{name}-{}", self.number))
-            .arg(self.address())
             .arg(&self.berth)
             .arg(HOST)
             .arg(self.heartbeat_ms.to_string())
@@ -282,9 +291,9 @@ impl Host {
 impl Drop for Hosts {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.hosts.iter().for_each(Host::print_logs);
+            self.all.iter().for_each(Host::print_logs);
         }
-        let mut powers: Vec<Child> = self.hosts.iter_mut().filter_map(|host| host.power.take()).collect();
+        let mut powers: Vec<Child> = self.all.iter_mut().filter_map(|host| host.power.take()).collect();
         for power in &mut powers {
             drop(power.stdin.take());
         }

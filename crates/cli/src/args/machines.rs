@@ -38,8 +38,9 @@ pub(crate) enum EnvCommand {
 /// `berth env add …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvAddCommand {
-    /// A Linux host that is there, whose host agent this control plane dials
-    #[command(after_help = "Example:
+    /// A Linux host that is there
+    #[command(after_help = "Examples:
+  berth env add host --name frankfurt             (the host opens a tunnel: it needs no port that others can dial)
   berth env add host --name frankfurt --address 10.0.0.5:30000 --insecure-http")]
     Host(AddHostArgs),
 }
@@ -50,11 +51,11 @@ pub(crate) struct AddHostArgs {
     /// Name of the environment
     #[arg(long)]
     pub(crate) name: String,
-    /// Where its host agent will listen, as this control plane reaches it
+    /// Dial its host agent, which will listen there, instead of waiting for the host's tunnel
     #[arg(long, value_name = "IP:PORT")]
-    pub(crate) address: String,
-    /// Speak to it without encryption: whoever is between reads its token and the secrets of its servers
-    #[arg(long)]
+    pub(crate) address: Option<String>,
+    /// Dial it without encryption: whoever is between reads its token and the secrets of its servers
+    #[arg(long, requires = "address")]
     pub(crate) insecure_http: bool,
 }
 

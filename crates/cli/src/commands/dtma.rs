@@ -38,6 +38,11 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    if args.tunnel && config.control_url.is_none() {
+        return Err(CliError::usage("`--tunnel` opens a connection to a control plane, and none is known")
+            .with_hint("name it with `--control-url URL`, or enrol this host with `berth dtma enrol`"));
+    }
+    config.tunnel = args.tunnel;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     config.heartbeat = args.heartbeat.period();
     let runtime = runtime(args.runtime, &data)?;

@@ -4,7 +4,7 @@ mod add;
 mod remove;
 mod show;
 
-use api::environments::{Environment, EnvironmentToken};
+use api::environments::{Environment, EnvironmentToken, Reached};
 use comfy_table::{Cell, Color};
 use domain::status::EnvironmentStatus;
 
@@ -58,7 +58,12 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
 }
 
 fn address(environment: &Environment) -> &str {
-    environment.address.as_deref().unwrap_or("(the control plane's machine)")
+    match (&environment.address, environment.reached) {
+        (Some(address), _) => address,
+        (None, Some(Reached::Local)) => "(the control plane's machine)",
+        (None, Some(Reached::Tunnel)) => "(its own tunnel)",
+        (None, Some(Reached::Direct) | None) => "-",
+    }
 }
 
 fn status_cell(status: EnvironmentStatus) -> Cell {

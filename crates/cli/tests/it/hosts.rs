@@ -18,7 +18,7 @@ use crate::conformance::fixture;
 /// The hosts report this often.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// What a busy machine may add to a time that is promised.
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(3);
 /// A call to a host that is cut off is given up by then: ten seconds without an acknowledgement.
 const BOUND: Duration = Duration::from_secs(12);
 
@@ -43,7 +43,7 @@ impl Caller {
                 let (mut calls, mut errors) = (0, Vec::new());
                 while !stopped.load(Ordering::Relaxed) {
                     calls += 1;
-                    let call = tokio::time::timeout(SLACK, client.call(tool, arguments.clone())).await;
+                    let call = tokio::time::timeout(BOUND, client.call(tool, arguments.clone())).await;
                     match call {
                         Ok(Ok(_)) => {}
                         Ok(Err(error)) => errors.push(error.to_string()),
@@ -72,22 +72,35 @@ impl Caller {
     }
 }
 
+/// How a host is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Dialled,
+    Tunnel,
+}
+
 /// Makes a host an environment, as its owner does.
-fn join(platform: &Platform, host: &Host, name: &str) -> String {
+fn join(platform: &Platform, host: &Host, name: &str, way: Way) -> String {
     let address = format!("{}:30000", host.address());
-    let add = ["env", "add", "host", "--name", name, "--address", &address, "--insecure-http"];
+    let add = ["env", "add", "host", "--name", name];
+    let (add, options) = match way {
+        Way::Dialled => (
+            [&add[..], &["--address", &address, "--insecure-http"]].concat(),
+            format!("--listen {address} --insecure-http"),
+        ),
+        Way::Tunnel => (add.to_vec(), "--tunnel".to_owned()),
+    };
     let steps = platform.ok(&add);
     let added = platform.json(&["env", "show", name]);
     let id = added["id"].as_str().expect("an id").to_owned();
     assert_eq!(added["status"], "awaiting_heartbeat");
     let url = platform.url();
     let enrol = ["dtma", "enrol", "--environment", &id, "--control-url", url, "--token-file", "-"];
-    for said in
-        [format!("berth {}", enrol.join(" ")), format!("berth dtma --listen {address} --insecure-http")]
-    {
+    for said in [format!("berth {}", enrol.join(" ")), format!("berth dtma {options}")] {
         assert!(steps.contains(&said), "no `{said}` in {steps}");
     }
     host.berth(&enrol, &platform.ok(&["env", "token", name]));
+    host.run_dtma(&options);
     id
 }
 
@@ -121,171 +134,202 @@ fn refused(client: &Mcp) -> (u16, String, Duration) {
     (answer.status, message, start.elapsed())
 }
 
+/// The platform, the hosts, and when it all began.
+struct Fleet {
+    platform: Platform,
+    hosts: Hosts,
+    ids: Vec<String>,
+    begun: Instant,
+}
+
+const NAMES: [&str; 3] = ["first", "second", "third"];
+
+impl Fleet {
+    /// A control plane and three hosts that report to it.
+    fn start() -> Self {
+        let begun = Instant::now();
+        let heartbeat = HEARTBEAT.as_millis().to_string();
+        let mut hosts = Hosts::start(BERTH, 3, heartbeat.parse().expect("a number"));
+        hosts.enter();
+        let arguments = ["--runtime", "process", "--heartbeat-ms", &heartbeat];
+        let platform = Platform::start_at(BERTH, &format!("{CONTROL}:8420"), &arguments, &[]);
+        let ways = [Way::Dialled, Way::Tunnel, Way::Dialled];
+        let ids = (NAMES.iter().zip(ways).enumerate())
+            .map(|(i, (name, way))| join(&platform, hosts.host(i + 1), name, way))
+            .collect();
+        for name in NAMES {
+            until_environment(&platform, name, "active");
+        }
+        let fleet = Self { platform, hosts, ids, begun };
+        fleet.step("three environments are active");
+        fleet
+    }
+
+    #[expect(clippy::print_stderr, reason = "what a failed test shows beside its message")]
+    fn step(&self, what: &str) {
+        eprintln!("{:5.1} s  {what}", self.begun.elapsed().as_secs_f64());
+    }
+
+    /// An instance on each, and a container tool on the third.
+    fn deploy(&mut self) {
+        let entry = r#"ENTRYPOINT ["/fixture"]"#;
+        let listen = r#"CMD ["--tool","/data","--listen","0.0.0.0:80"]"#;
+        for number in [1, 3] {
+            let docker = self.hosts.host(number).docker();
+            docker.image("stdio:1", &[("/fixture", &fixture())], &[entry]);
+            docker.image("tool:1", &[("/fixture", &fixture())], &[entry, listen]);
+        }
+        for arguments in [
+            &["oci:stdio:1", "--name", "one", "--env", "first"][..],
+            &["welcome", "--name", "two", "--env", "second"],
+            &["oci:stdio:1", "--name", "three", "--env", "third"],
+            &[
+                &["oci:tool:1", "--tool", "--name", "tool", "--env", "third", "--publish", "7180:80"][..],
+                &["--health", "http:80/health", "--volume", "d:/data"],
+            ]
+            .concat(),
+        ] {
+            self.platform.ok(&[&["deploy", "--wait"], arguments].concat());
+        }
+        self.step("four instances run");
+        let shown = self.platform.ok(&["env", "show", "third"]);
+        for word in ["10.91.0.13:30000", "three (running)", "tool (running)", "protection", "heartbeat"] {
+            assert!(shown.contains(word), "no `{word}` in {shown}");
+        }
+        let table = self.platform.ok(&["env", "list"]);
+        for word in ["first", "second", "third", "(its own tunnel)", "(the control plane's machine)"] {
+            assert!(table.contains(word), "no `{word}` in {table}");
+        }
+    }
+
+    /// What a host says of another is refused.
+    fn check_tokens(&self) {
+        let token = self.platform.ok(&["env", "token", "first"]);
+        let heartbeat = json!({
+            "environment": self.ids[1], "dtma_version": "0", "sequence": 1, "started_at": 1, "instances": [],
+            "protections": [], "system": {"cpu_load_percent": 0.0, "cores": 1, "uptime_seconds": 1,
+                "memory": {"total_bytes": 1, "active_bytes": 0, "free_bytes": 1, "used_bytes": 0}},
+        });
+        let beat = Mcp::new(&format!("{}/api/v1/dtma/heartbeat", self.platform.url()), token.trim());
+        assert_eq!(run(beat.post(&heartbeat)).expect("an answer").status, 403);
+    }
+
+    fn session(&self, instance: &str) -> Mcp {
+        run(Mcp::open(&self.platform.mcp_url(instance), self.platform.token())).expect("a session")
+    }
+
+    fn life_of(&mut self, number: usize, instance: &str) -> [Value; 3] {
+        let found = container(&self.platform, self.hosts.host(number), instance);
+        life(&found.expect("its container"))
+    }
+
+    /// The third host is cut off, while a call to it is on its way, and plugged in again.
+    fn cut_off_and_back(&mut self) {
+        let three = self.session("three");
+        run(three.call("test_simple_text", json!({}))).expect("it answers");
+        let before = self.life_of(3, "three");
+        self.hosts.host(3).cut();
+        self.step("the third host is cut off");
+        let cut = Instant::now();
+        let in_flight = {
+            let three = three.clone();
+            std::thread::spawn(move || refused(&three))
+        };
+        until_environment(&self.platform, "third", "unresponsive");
+        let noticed = cut.elapsed();
+        self.step("it is unresponsive");
+        assert!(noticed <= HEARTBEAT * 3 + SLACK, "noticed after {noticed:?}");
+        let (status, message, time) = refused(&three);
+        assert_eq!(status, 503, "{message}");
+        assert!(message.contains("`third` does not report (unresponsive)"), "{message}");
+        assert!(time < SLACK, "refused after {time:?}");
+        let shown = self.platform.json(&["env", "show", "third"])["message"].to_string();
+        assert!(shown.contains("no heartbeat since"), "{shown}");
+        self.wait_for_a_host_that_is_away();
+        let (status, message, time) = in_flight.join().expect("it does not panic");
+        self.step("what was on its way has failed");
+        assert_eq!(status, 502, "{message}");
+        assert!(message.contains("whether the call took effect is not known"), "{message}");
+        assert!(time < BOUND, "given up after {time:?}");
+
+        self.hosts.host(3).heal();
+        self.step("it is plugged in");
+        until_environment(&self.platform, "third", "active");
+        self.step("it is active");
+        run(three.call("test_simple_text", json!({}))).expect("its session goes on");
+        assert_eq!(self.life_of(3, "three"), before, "nothing was restarted");
+        self.platform.wait_for("late", "running");
+        wait::until("the end of `tool`", || self.platform.instance("tool").is_none().then_some(()));
+        let left = self.hosts.host(3).docker().containers();
+        assert_eq!(left.len(), 2, "the tool's container is gone: {left:?}");
+        self.step("what waited is done");
+    }
+
+    /// What is asked for meanwhile waits, and says why.
+    fn wait_for_a_host_that_is_away(&self) {
+        self.platform.ok(&["deploy", "oci:stdio:1", "--name", "late", "--env", "third"]);
+        self.platform.ok(&["remove", "tool", "--yes"]);
+        for (name, status) in [("late", "pending_deploy"), ("tool", "deleting")] {
+            let found = self.platform.instance(name).expect("it waits");
+            let message = found["message"].as_str().unwrap_or_default();
+            let reasons = ["has not reported since", "its DTMA does not answer", "did not answer within"];
+            assert!(reasons.iter().any(|reason| message.contains(reason)), "{found}");
+            assert_eq!(found["status"], status);
+        }
+    }
+
+    /// The first host loses power and boots again; nobody asks for anything.
+    fn power_off_and_on(&mut self) {
+        let one = self.session("one");
+        let before = self.life_of(1, "one");
+        self.hosts.host(1).off();
+        self.step("the first host has no power");
+        until_environment(&self.platform, "first", "unresponsive");
+        self.step("it is unresponsive");
+        self.hosts.host(1).on();
+        until_environment(&self.platform, "first", "active");
+        self.step("it is active");
+        wait::until("an answer of `one`", || {
+            let call = async { tokio::time::timeout(BOUND, one.call("test_simple_text", json!({}))).await };
+            run(call).ok()?.ok()
+        });
+        self.step("its session goes on");
+        let after = self.life_of(1, "one");
+        assert_ne!(before[1], after[1], "it was started again");
+        assert_eq!(self.hosts.host(1).docker().containers().len(), 1, "once");
+        self.platform.wait_for("one", "running");
+    }
+
+    /// An environment goes when nothing is in it.
+    fn remove(&self, environment: &str, instance: &str) {
+        let kept = self.platform.run(&["env", "remove", environment, "--yes"]);
+        let said = String::from_utf8_lossy(&kept.stderr);
+        let words = format!("`{environment}` has an instance: `{instance}`");
+        assert!(!kept.status.success() && said.contains(&words), "{said}");
+        self.platform.ok(&["remove", instance, "--yes"]);
+        wait::until("the instance's end", || self.platform.instance(instance).is_none().then_some(()));
+        self.platform.ok(&["env", "remove", environment, "--yes"]);
+        let left = self.platform.json(&["env", "list"]);
+        assert!(left.as_array().expect("a list").iter().all(|one| one["name"] != environment), "{left}");
+        self.step(&format!("`{environment}` is removed"));
+    }
+}
+
 #[test]
 fn three_hosts_one_cut_off_and_one_without_power() {
-    let begun = Instant::now();
-    let step = |what: &str| eprintln!("{:5.1} s  {what}", begun.elapsed().as_secs_f64());
-    let mut hosts = Hosts::start(BERTH, 3, u64::try_from(HEARTBEAT.as_millis()).expect("it is short"));
-    hosts.enter();
-    step("three engines answer");
-    let listen = format!("{CONTROL}:8420");
-    let arguments = ["--runtime", "process", "--heartbeat-ms", "1000"];
-    let platform = Platform::start_at(BERTH, &listen, &arguments, &[]);
-    step("the control plane runs");
-    let names = ["first", "second", "third"];
-    let ids: Vec<String> =
-        names.iter().enumerate().map(|(i, name)| join(&platform, hosts.host(i + 1), name)).collect();
-    for name in names {
-        until_environment(&platform, name, "active");
-    }
-    step("three environments are active");
-
-    // An instance on each, and a container tool.
-    let entry = r#"ENTRYPOINT ["/fixture"]"#;
-    for number in [1, 3] {
-        let docker = hosts.host(number).docker();
-        docker.image("stdio:1", &[("/fixture", &fixture())], &[entry]);
-        docker.image(
-            "tool:1",
-            &[("/fixture", &fixture())],
-            &[entry, r#"CMD ["--tool","/data","--listen","0.0.0.0:80"]"#],
-        );
-    }
-    let tool = [
-        "--tool",
-        "--name",
-        "tool",
-        "--publish",
-        "7180:80",
-        "--health",
-        "http:80/health",
-        "--volume",
-        "d:/data",
-    ];
-    for arguments in [
-        &["oci:stdio:1", "--name", "one", "--env", "first", "--wait"][..],
-        &["welcome", "--name", "two", "--env", "second", "--wait"],
-        &["oci:stdio:1", "--name", "three", "--env", "third", "--wait"],
-        &[&["oci:tool:1", "--env", "third", "--wait"], &tool[..]].concat(),
-    ] {
-        platform.ok(&[&["deploy"], arguments].concat());
-    }
-    step("four instances run");
-    let shown = platform.ok(&["env", "show", "third"]);
-    for word in
-        ["10.91.0.13:30000", "three (running)", "tool (running)", "protection", env!("CARGO_PKG_VERSION")]
-    {
-        assert!(shown.contains(word), "no `{word}` in {shown}");
-    }
-    let listed = platform.ok(&["env", "list"]);
-    assert!(names.iter().all(|name| listed.contains(name)), "{listed}");
-
-    // A host's token speaks for itself alone.
-    let token = platform.ok(&["env", "token", "first"]);
-    let heartbeat = json!({
-        "environment": ids[1], "dtma_version": "0", "sequence": 1, "started_at": 1, "instances": [], "protections": [],
-        "system": {"cpu_load_percent": 0.0, "cores": 1, "uptime_seconds": 1,
-            "memory": {"total_bytes": 1, "active_bytes": 0, "free_bytes": 1, "used_bytes": 0}},
-    });
-    let beat = Mcp::new(&format!("{}/api/v1/dtma/heartbeat", platform.url()), token.trim());
-    assert_eq!(run(beat.post(&heartbeat)).expect("an answer").status, 403);
-
-    let one = run(Mcp::open(&platform.mcp_url("one"), platform.token())).expect("a session");
-    let three = run(Mcp::open(&platform.mcp_url("three"), platform.token())).expect("a session");
-    run(three.call("test_simple_text", json!({}))).expect("it answers");
-    let before = life(&container(&platform, hosts.host(3), "three").expect("its container"));
+    let mut fleet = Fleet::start();
+    fleet.deploy();
+    fleet.check_tokens();
     let callers = [
-        Caller::start(&platform, "one", "test_simple_text", &json!({})),
-        Caller::start(&platform, "two", "echo", &json!({"message": "hi"})),
+        Caller::start(&fleet.platform, "one", "test_simple_text", &json!({})),
+        Caller::start(&fleet.platform, "two", "echo", &json!({"message": "hi"})),
     ];
-
-    // One host is cut off, while a call to it is on its way.
-    hosts.host(3).cut();
-    step("the third host is cut off");
-    let cut = Instant::now();
-    let in_flight = {
-        let three = three.clone();
-        std::thread::spawn(move || refused(&three))
-    };
-    until_environment(&platform, "third", "unresponsive");
-    let noticed = cut.elapsed();
-    step("it is unresponsive");
-    assert!(noticed <= HEARTBEAT * 3 + SLACK, "noticed after {noticed:?}");
-    let (status, message, took) = refused(&three);
-    assert_eq!(status, 503, "{message}");
-    assert!(message.contains("`third` does not report (unresponsive)"), "{message}");
-    assert!(took < SLACK, "refused after {took:?}");
-    let words = platform.json(&["env", "show", "third"])["message"].to_string();
-    assert!(words.contains("no heartbeat since"), "{words}");
-
-    // What is asked for meanwhile waits, and says why.
-    platform.ok(&["deploy", "oci:stdio:1", "--name", "late", "--env", "third"]);
-    platform.ok(&["remove", "tool", "--yes"]);
-    for (name, status) in [("late", "pending_deploy"), ("tool", "deleting")] {
-        wait::until("the reason", || {
-            let message = platform.instance(name)?["message"].as_str()?.to_owned();
-            let why = ["its DTMA does not answer", "did not answer within"];
-            why.iter().any(|why| message.contains(why)).then_some(())
-        });
-        assert_eq!(platform.instance(name).expect("it waits")["status"], status);
-    }
-    let (status, message, took) = in_flight.join().expect("it does not panic");
-    assert!(took < BOUND, "{took:?}: {status}: {message}");
-    assert_eq!(status, 502, "{message}");
-    assert!(message.contains("whether the call took effect is not known"), "{message}");
-    step("what was on its way has failed");
-
-    // It heals without a human, and nothing of it was restarted.
-    hosts.host(3).heal();
-    step("it is plugged in");
-    until_environment(&platform, "third", "active");
-    step("it is active");
-    run(three.call("test_simple_text", json!({}))).expect("its session goes on");
-    assert_eq!(life(&container(&platform, hosts.host(3), "three").expect("its container")), before);
-    platform.wait_for("late", "running");
-    wait::until("the end of `tool`", || platform.instance("tool").is_none().then_some(()));
-    let left = hosts.host(3).docker().containers();
-    assert_eq!(left.len(), 2, "the tool's container is gone: {left:?}");
-    step("what waited is done");
-
-    // Of all this the others saw nothing.
-    let [one_calls, two_calls] = callers;
-    let made = (one_calls.end("one"), two_calls.end("two"));
+    fleet.cut_off_and_back();
+    let [one, two] = callers;
+    let made = (one.end("one"), two.end("two"));
+    eprintln!("calls to the others meanwhile, none of which failed: {made:?}");
     assert!(20 < made.0 && 20 < made.1, "they called on: {made:?}");
-    eprintln!("calls to the others: {made:?}");
-
-    // Another loses power and boots again; nobody asks for anything.
-    let before = life(&container(&platform, hosts.host(1), "one").expect("its container"));
-    hosts.host(1).off();
-    step("the first host has no power");
-    until_environment(&platform, "first", "unresponsive");
-    step("it is unresponsive");
-    hosts.host(1).on();
-    until_environment(&platform, "first", "active");
-    step("it is active");
-    wait::until("an answer of `one`", || {
-        run(async { tokio::time::timeout(BOUND, one.call("test_simple_text", json!({}))).await.ok()?.ok() })
-    });
-    step("its session goes on");
-    let after = life(&container(&platform, hosts.host(1), "one").expect("its container"));
-    assert_ne!(before[2], after[2], "it was started again");
-    assert_eq!(hosts.host(1).docker().containers().len(), 1, "once");
-    platform.wait_for("one", "running");
-
-    // An environment goes when nothing is in it.
-    let kept = platform.run(&["env", "remove", "first", "--yes"]);
-    let said = String::from_utf8_lossy(&kept.stderr);
-    assert!(!kept.status.success() && said.contains("`first` has an instance: `one`"), "{said}");
-    platform.ok(&["remove", "one", "--yes"]);
-    wait::until("the end of `one`", || platform.instance("one").is_none().then_some(()));
-    platform.ok(&["env", "remove", "first", "--yes"]);
-    let names: Vec<Value> = platform
-        .json(&["env", "list"])
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|one| one["name"].clone())
-        .collect();
-    assert_eq!(names, ["local", "second", "third"]);
-    step("done");
+    fleet.power_off_and_on();
+    fleet.remove("first", "one");
+    fleet.remove("second", "two");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::dtma::Heartbeat;
@@ -13,6 +14,7 @@ use domain::ids::{EnvironmentId, InstanceId};
 use domain::names::{EnvironmentName, NameError, slug};
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
+use hyper::upgrade::OnUpgrade;
 use store::StoreError;
 use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
@@ -22,7 +24,7 @@ use crate::app::deployment::nearest;
 use crate::app::{App, Outcome, Problem, adoption};
 use crate::auth::{Caller, token};
 use crate::directory::now;
-use crate::reach::{Way, dialled_at, is_local};
+use crate::reach::{self, Way, dialled_at, is_local, reached};
 
 /// The most instances that one heartbeat may report.
 const MAX_REPORTS: usize = 10_000;
@@ -62,17 +64,11 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     caller.require(Role::Admin)?;
     let name = check_name(&request.name)?;
     let EnvironmentKind::Host = request.kind;
-    let address = check_address(&request.address)?;
-    if !request.insecure_http {
-        let message = format!(
-            "{address} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
-        );
-        return Err(Problem::invalid("insecure_http", message).hint(
-            "add `--insecure-http` if that network is yours alone; encrypted hosts will come by enrolment",
-        ));
-    }
+    let way = way_of(request)?;
     let rows = store::environments::list(&app.store, caller.account).await?;
-    if let Some(other) = rows.iter().find(|row| dialled_at(row) == Some(address)) {
+    if let Way::Direct { dtma: address } = way
+        && let Some(other) = rows.iter().find(|row| dialled_at(row) == Some(address))
+    {
         let message = format!("{address} is the environment `{}` already", other.name);
         return Err(Problem::refused(ErrorCode::Conflict, message)
             .field("address")
@@ -80,8 +76,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     }
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;
-    let reach = serde_json::to_value(Way::Direct { dtma: address })
-        .map_err(|error| Problem::Failed(Box::new(error)))?;
+    let reach = serde_json::to_value(&way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
         id,
         account: caller.account,
@@ -91,7 +86,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         status: EnvironmentStatus::AwaitingHeartbeat,
         droplet: Droplet::default(),
         public_ip_address: None,
-        reach,
+        reach: reach.clone(),
         dtma_token_sealed: Some(app.keys.seal(id.0, token.expose())?),
         dtma_version: None,
         health: None,
@@ -105,7 +100,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         kind: "environment",
         id: id.to_string(),
         name: row.name.as_str(),
-        detail: serde_json::json!({ "kind": "host", "address": address, "insecure_http": true }),
+        detail: serde_json::json!({ "kind": "host", "reach": reach }),
     };
     let mut tx = app.store.begin().await?;
     store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose()))).await.map_err(
@@ -159,6 +154,7 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
     audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
     tx.commit().await?;
     app.directory.refresh().await?;
+    app.tunnels.close(environment.id);
     app.publish(caller.account, Event::EnvironmentRemoved { name: environment.name.as_str().to_owned() });
     Ok(())
 }
@@ -171,6 +167,21 @@ fn check_name(text: &str) -> Outcome<EnvironmentName> {
         };
         Problem::invalid("name", error).hint(hint)
     })
+}
+
+/// How the host will be reached: dialled over plain HTTP, where that is asked for, or over a tunnel.
+fn way_of(request: &AddEnvironmentRequest) -> Outcome<Way> {
+    let Some(address) = &request.address else { return Ok(Way::Tunnel) };
+    let dtma = check_address(address)?;
+    if !request.insecure_http {
+        let message = format!(
+            "{dtma} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
+        );
+        return Err(Problem::invalid("insecure_http", message).hint(
+            "add `--insecure-http` if that network is yours alone; encrypted hosts will come by enrolment",
+        ));
+    }
+    Ok(Way::Direct { dtma })
 }
 
 fn check_address(text: &str) -> Outcome<SocketAddr> {
@@ -325,6 +336,26 @@ pub(crate) fn before(at: Timestamp, span: Duration) -> Timestamp {
     Timestamp(at.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
 }
 
+/// Keeps the tunnel that an environment's host opens, in a task of its own.
+///
+/// # Errors
+/// 409 when the environment is reached in another way.
+pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUpgrade) -> Outcome<()> {
+    if !reach::is_tunnel(environment) {
+        let message = format!("environment `{}` is not reached through a tunnel", environment.name);
+        return Err(Problem::refused(ErrorCode::Conflict, message).hint(
+            "start its `berth dtma` without `--tunnel`, or add the environment anew without `--address`",
+        ));
+    }
+    let (app, id) = (Arc::clone(app), environment.id);
+    tokio::spawn(async move {
+        // What waited for the host goes to it now.
+        let heartbeat = app.silence / 3;
+        app.tunnels.keep(id, &app.dtma.pool, upgrade, heartbeat, || app.deploy.notify_one()).await;
+    });
+    Ok(())
+}
+
 /// The token between an environment's DTMA and the control plane, for an admin who moves a host or an older caller. It is
 /// kept sealed, not only as a hash, because the control plane shows it to the DTMA; so it can be shown again, and each
 /// time is a line of the audit.
@@ -361,7 +392,8 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     let address = dialled_at(row);
     match row.status {
         EnvironmentStatus::AwaitingHeartbeat => {
-            let next = address.map(|_| ": enrol the host with its token and start `berth dtma` there");
+            let next =
+                (!is_local(row)).then_some(": enrol the host with its token and start `berth dtma` there");
             Some(format!("no heartbeat yet{}", next.unwrap_or_default()))
         }
         EnvironmentStatus::Unresponsive => {
@@ -382,7 +414,7 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
 }
 
 fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
-    let (message, address) = (message_of(app, &row), dialled_at(&row));
+    let (message, reached, address) = (message_of(app, &row), reached(&row), dialled_at(&row));
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
     Environment {
@@ -390,6 +422,7 @@ fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
         name: row.name,
         status: row.status,
         message,
+        reached,
         address: address.map(|address| address.to_string()),
         dtma_version: row.dtma_version,
         last_heartbeat_at: row.last_heartbeat_at,

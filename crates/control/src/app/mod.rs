@@ -38,6 +38,7 @@ pub(crate) struct App {
     pub(crate) directory: Arc<LiveDirectory>,
     pub(crate) events: Hub,
     pub(crate) dtma: DtmaClient,
+    pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
     /// Without a slash at its end.
     pub(crate) public_url: String,

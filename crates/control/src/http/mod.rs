@@ -98,6 +98,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
+        .routes(routes!(dtma::tunnel))
 }
 
 async fn unknown_path() -> Refused {

@@ -16,7 +16,7 @@ pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> 
     if output.json() {
         output.document(&added)?;
     } else {
-        output.data(&steps(&added, &request.address, url))?;
+        output.data(&steps(&added, request.address.as_deref(), url))?;
     }
     if is_loopback(url) {
         output.warn(&format!(
@@ -29,12 +29,16 @@ pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> 
 }
 
 /// The token is on no line of this: it is piped from where it may be read to where it belongs.
-fn steps(added: &Environment, address: &str, url: &str) -> String {
+fn steps(added: &Environment, address: Option<&str>, url: &str) -> String {
     let (name, id) = (&added.name, added.id);
     let enrol = format!("berth dtma enrol --environment {id} --control-url {url} --token-file -");
+    let run = address.map_or_else(
+        || "berth dtma --tunnel".to_owned(),
+        |address| format!("berth dtma --listen {address} --insecure-http"),
+    );
     format!(
         "`{name}` waits for its host. On the host, with this program there and as root:\n\n  \
-         {enrol}\n  berth dtma --listen {address} --insecure-http\n\n\
+         {enrol}\n  {run}\n\n\
          The first reads the host's token from standard input, where `berth env token {name}` prints it; in one line from here:\n\n  \
          berth env token {name} | ssh HOST {enrol}"
     )
