@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use domain::cleanup::{CleanupReport, Thing, ThingKind};
 use domain::ids::EnvironmentId;
 pub use domain::spec::InstanceSpec;
 pub use domain::status::{Adoption, Heartbeat, InstanceMetrics, InstanceReport, Protection, SystemMetrics};
@@ -9,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 /// Where a DTMA reports to, on the control plane: `POST`, Bearer the environment's token, [`Heartbeat`] → 204.
 pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
-/// The longest time between two heartbeats, unless both sides are told another.
-pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
 /// Where a DTMA opens its tunnel, on the control plane: `GET`, Bearer the environment's token, `Upgrade: berth-tunnel` → 101. From then
 /// on the DTMA serves its own API there, over HTTP/2.
 pub const TUNNEL_PATH: &str = "/api/v1/dtma/tunnel";
 /// The name under which it asks for that (RFC 9110 §7.8).
 pub const TUNNEL_PROTOCOL: &str = "berth-tunnel";
+/// The longest time between two heartbeats, unless both sides are told another.
+pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
 /// The default port of a DTMA.
 pub const DEFAULT_PORT: u16 = 30000;
 
@@ -28,6 +29,14 @@ pub struct DtmaInfo {
     pub environment: EnvironmentId,
     /// What its runtime protects servers with.
     pub protections: Vec<Protection>,
+}
+
+/// `POST /v1/cleanup`, and the same of the control plane's environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CleanupRequest {
+    /// Remove nothing, and say what would be.
+    pub dry_run: bool,
 }
 
 /// `POST /v1/shutdown`: ends the DTMA.

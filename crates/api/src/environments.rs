@@ -19,10 +19,7 @@ pub struct Environment {
     /// What is wrong, or waited for, and what to do; absent while all is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// How its DTMA is reached; absent for a way that this version does not know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reached: Option<Reached>,
-    /// Where its DTMA is dialled, when it is.
+    /// Where its DTMA is dialled; absent for the control plane's own machine, and for one that opens a tunnel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// Its DTMA's version, once it reported.
@@ -49,25 +46,13 @@ pub struct AddEnvironmentRequest {
     pub name: String,
     /// What it is.
     pub kind: EnvironmentKind,
-    /// Where its DTMA will listen and is dialled: an IP address and a port, such as `10.0.0.5:30000`. Absent: the host opens a
-    /// tunnel.
+    /// Where its DTMA will listen and is dialled: an IP address and a port, such as `10.0.0.5:30000`. Absent: its DTMA opens a
+    /// tunnel, and needs no port that others can dial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// Speak plain HTTP to that address: whoever is between reads its token and the secrets of its servers.
     #[serde(default)]
     pub insecure_http: bool,
-}
-
-/// How a host's DTMA is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Reached {
-    /// It is the control plane's own machine.
-    Local,
-    /// The control plane dials it.
-    Direct,
-    /// Over a connection that the host opens.
-    Tunnel,
 }
 
 /// What another machine is.

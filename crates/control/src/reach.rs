@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use api::environments::Reached;
 use domain::ids::InstanceId;
 use domain::shim::{MCP_PATH, SOCKET};
 use hop::address::Address;
@@ -75,32 +74,22 @@ pub(crate) enum ReachError {
     Shape,
 }
 
-/// How an environment is reached, in a word; `None` for a way that this version does not know.
-pub(crate) fn reached(environment: &EnvironmentRow) -> Option<Reached> {
-    match serde_json::from_value(environment.reach.clone()) {
-        Ok(Way::Local { .. }) => Some(Reached::Local),
-        Ok(Way::Direct { .. }) => Some(Reached::Direct),
-        Ok(Way::Tunnel) => Some(Reached::Tunnel),
-        Err(_) => None,
-    }
-}
-
 /// Whether an environment is this machine.
 pub(crate) fn is_local(environment: &EnvironmentRow) -> bool {
-    reached(environment) == Some(Reached::Local)
+    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Local { .. }))
 }
 
-/// Where the DTMA of an environment is dialled; `None` for this machine's own and for one that opens a tunnel.
+/// Whether an environment's host opens a tunnel.
+pub(crate) fn is_tunnel(environment: &EnvironmentRow) -> bool {
+    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Tunnel))
+}
+
+/// Where the DTMA of an environment is dialled; `None` for this machine's own, and for one that dials us.
 pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
     match serde_json::from_value(environment.reach.clone()) {
         Ok(Way::Direct { dtma }) => Some(dtma),
         Ok(Way::Local { .. } | Way::Tunnel) | Err(_) => None,
     }
-}
-
-/// Whether an environment's host opens a tunnel.
-pub(crate) fn is_tunnel(environment: &EnvironmentRow) -> bool {
-    reached(environment) == Some(Reached::Tunnel)
 }
 
 /// How to reach the host of an environment.

@@ -72,6 +72,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         metrics: Metrics::default(),
         public_url: config.public_url.trim_end_matches('/').to_owned(),
         local: config.local_way,
+        heartbeat: config.heartbeat,
         silence: config.heartbeat.saturating_mul(3),
         hosts: Hosts::default(),
         refused: crate::app::adoption::RefusedOnce::default(),

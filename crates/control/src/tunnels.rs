@@ -20,13 +20,13 @@ pub(crate) struct Tunnels {
 
 impl Tunnels {
     /// Keeps what a host opens, once its upgrade is done, in place of the one before; until it ends, or [`Self::close`].
-    /// `opened` is called when calls can go through it; `heartbeat` is between two of the host's.
+    /// One on which nothing comes for `quiet` is asked for a sign of life. `opened` is called when calls can go through it.
     pub(crate) async fn keep(
         &self,
         id: EnvironmentId,
         pool: &Pool<Full<Bytes>>,
+        quiet: Duration,
         upgrade: OnUpgrade,
-        heartbeat: Duration,
         opened: impl FnOnce(),
     ) {
         let stream = match upgrade.await {
@@ -41,7 +41,7 @@ impl Tunnels {
             before.cancel();
         }
         let end = async {
-            let connection = pool.attach(id.0.as_u128(), stream, heartbeat).await?;
+            let connection = pool.attach(id.0.as_u128(), stream, quiet).await?;
             tracing::info!(environment = %id, "its tunnel is open");
             opened();
             connection.await.map_err(std::io::Error::other)
@@ -63,6 +63,11 @@ impl Tunnels {
         if let Some(closed) = self.open().remove(&id) {
             closed.cancel();
         }
+    }
+
+    /// Whether a host has one open.
+    pub(crate) fn is_open(&self, id: EnvironmentId) -> bool {
+        self.open().contains_key(&id)
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, CancellationToken>> {

@@ -5,10 +5,12 @@
 
 pub mod backoff;
 pub mod catalog;
+pub mod cleanup;
 pub mod container;
 pub mod ids;
 pub mod names;
 pub mod package;
+pub mod registry;
 pub mod secret;
 pub mod shim;
 pub mod spec;

@@ -4,6 +4,7 @@
 //! calls to the instances' shims, and tells the control plane what is. It needs no control plane to go on, opens no
 //! database and reads no MCP. Shims outlive it: a DTMA that starts finds the living ones and keeps them.
 
+mod cleanup;
 mod config;
 mod face;
 mod heartbeat;
@@ -30,7 +31,7 @@ use std::sync::{Arc, Mutex};
 use ::runtime::Runtime;
 use ::runtime::layout::Layout;
 use hop::serve::Listener;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Enrolment, enrol};
@@ -145,6 +146,7 @@ pub async fn run(
         removed,
         own_port: listener.port(),
         installs: Semaphore::new(INSTALLS),
+        installing: RwLock::default(),
     });
     let gauge = Gauge::new(Arc::clone(&shared.runtime));
     let instances = Instances::start(shared, found);
@@ -172,6 +174,12 @@ pub async fn run(
         }
         std::future::pending::<()>().await;
     };
+    let cleanups = async {
+        if let Some(percent) = config.cleanup_percent {
+            cleanup::keep(instances.clone(), layout.data.clone(), percent).await;
+        }
+        std::future::pending::<()>().await;
+    };
     let stopped = async {
         tokio::select! {
             () = stop => asked.cancel(),
@@ -185,9 +193,11 @@ pub async fn run(
         }
     };
     let served = async { tokio::join!(hop::serve::serve(listener, front.clone(), stopped), tunnel) };
+    config.serves.notify_one();
     tokio::select! {
         _both = served => {}
         () = heartbeats => {}
+        () = cleanups => {}
     }
     instances.abandon();
     tracing::info!("the DTMA ended");

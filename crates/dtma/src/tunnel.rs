@@ -26,10 +26,14 @@ pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
     heartbeat::place(control_url, TUNNEL_PATH)
 }
 
-/// Keeps a tunnel open until `stop`; then lets what is under way finish. `period` is between two heartbeats.
-pub(crate) async fn run(url: Url, token: Secret, period: Duration, front: Front, stop: CancellationToken) {
+/// A control plane that has not answered by then did not get it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Keeps a tunnel open until `stop`; then lets what is under way finish. One on which nothing comes for `quiet` is asked for a
+/// sign of life, and given up when none comes.
+pub(crate) async fn run(url: Url, token: Secret, quiet: Duration, front: Front, stop: CancellationToken) {
     // An upgraded connection has no end, so there is no time limit on the whole of it.
-    let client = match heartbeat::http_client(&url, |builder| builder.connect_timeout(period)) {
+    let client = match heartbeat::http_client(&url, |builder| builder.connect_timeout(PATIENCE)) {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(error = chain(&error), "no tunnel can be opened from this host");
@@ -39,10 +43,10 @@ pub(crate) async fn run(url: Url, token: Secret, period: Duration, front: Front,
     let mut failures = 0;
     while !stop.is_cancelled() {
         let begun = Instant::now();
-        let outcome = match open(&client, &url, &token, period).await {
+        let outcome = match open(&client, &url, &token).await {
             Ok(stream) => {
                 tracing::info!(%url, "the tunnel is open");
-                hop::serve::serve_tunnel(stream, front.clone(), period, stop.cancelled())
+                hop::serve::serve_tunnel(stream, front.clone(), quiet, stop.cancelled())
                     .await
                     .map_err(|e| chain(&e))
             }
@@ -59,26 +63,21 @@ pub(crate) async fn run(url: Url, token: Secret, period: Duration, front: Front,
             tracing::debug!(%url, error, failures, "there is no tunnel yet");
         }
         tokio::select! {
-            () = tokio::time::sleep(jittered(Backoff::OWN.wait(failures))) => {}
+            () = tokio::time::sleep(jittered(Backoff::OWN.wait(failures).min(quiet))) => {}
             () = stop.cancelled() => return,
         }
     }
 }
 
-async fn open(
-    client: &reqwest::Client,
-    url: &Url,
-    token: &Secret,
-    period: Duration,
-) -> Result<reqwest::Upgraded, String> {
+async fn open(client: &reqwest::Client, url: &Url, token: &Secret) -> Result<reqwest::Upgraded, String> {
     let request = client
         .get(url.clone())
         .bearer_auth(token.expose())
         .header(CONNECTION, "upgrade")
         .header(UPGRADE, TUNNEL_PROTOCOL);
-    let response = tokio::time::timeout(period, request.send())
+    let response = tokio::time::timeout(PATIENCE, request.send())
         .await
-        .map_err(|_| format!("no answer within {} s", period.as_secs()))?
+        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
         .map_err(|error| chain(&error.without_url()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(format!(

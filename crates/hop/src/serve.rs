@@ -141,9 +141,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let connection = http1_builder().serve_connection(io, service).with_upgrades();
-    tokio::spawn(async move {
-        ended(drained(connection, draining, http1::UpgradeableConnection::graceful_shutdown).await);
-    });
+    let end = http1::UpgradeableConnection::graceful_shutdown;
+    tokio::spawn(async move { ended(drained(connection, draining, end).await) });
 }
 
 /// Drives a connection; told to end, it finishes what is under way.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use domain::ids::EnvironmentId;
 
+use super::{InstallArgs, UpgradeArgs};
+
 /// `berth env …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvCommand {
@@ -24,6 +26,18 @@ pub(crate) enum EnvCommand {
         /// Name of the environment
         name: String,
     },
+    /// Remove from a machine what no instance needs, nor the way back: images and packages that Berth fetched, copies of
+    /// its own binary, ended containers, its network
+    Cleanup {
+        /// Name of the environment
+        name: String,
+        /// Only show what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Remove a machine that has no instances
     #[command(visible_alias = "rm")]
     Remove {
@@ -38,9 +52,9 @@ pub(crate) enum EnvCommand {
 /// `berth env add …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvAddCommand {
-    /// A Linux host that is there
+    /// A Linux host that is there: its host agent opens a tunnel to this control plane, or is dialled at `--address`
     #[command(after_help = "Examples:
-  berth env add host --name frankfurt             (the host opens a tunnel: it needs no port that others can dial)
+  berth env add host --name workshop
   berth env add host --name frankfurt --address 10.0.0.5:30000 --insecure-http")]
     Host(AddHostArgs),
 }
@@ -51,11 +65,11 @@ pub(crate) struct AddHostArgs {
     /// Name of the environment
     #[arg(long)]
     pub(crate) name: String,
-    /// Dial its host agent, which will listen there, instead of waiting for the host's tunnel
+    /// Where its host agent will listen and this control plane dials it; default: nowhere, it opens a tunnel
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) address: Option<String>,
-    /// Dial it without encryption: whoever is between reads its token and the secrets of its servers
-    #[arg(long, requires = "address")]
+    /// Speak to that address without encryption: whoever is between reads its token and the secrets of its servers
+    #[arg(long)]
     pub(crate) insecure_http: bool,
 }
 
@@ -66,6 +80,12 @@ pub(crate) enum DtmaCommand {
     #[command(after_help = "Example, on the machine that `berth env add` was used on:
   berth env token frankfurt | ssh root@10.0.0.5 berth dtma enrol --environment ID --control-url URL --token-file -")]
     Enrol(EnrolArgs),
+    /// Make the host agent a service of this host: systemd starts it, and holds its socket
+    Install(InstallArgs),
+    /// Replace the service's binary without a refused connection; one that does not work is taken back
+    Upgrade(UpgradeArgs),
+    /// Take the service away again; instances and data stay
+    Uninstall,
 }
 
 /// `berth dtma enrol`.

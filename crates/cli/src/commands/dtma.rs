@@ -1,8 +1,11 @@
-//! `berth dtma`: the host agent.
+//! `berth dtma`: the host agent, and below it the commands that make it a service of this host.
 
 mod enrol;
+mod install;
+mod uninstall;
+mod upgrade;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +18,7 @@ use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
 use super::child;
+use super::manager::Manager;
 use crate::args::{Connection, DtmaArgs, DtmaCommand, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
@@ -27,26 +31,56 @@ const LEAST_KEY: usize = 16;
 
 /// Serves until it is told to stop; shims and servers go on then.
 pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
-    if let Some(DtmaCommand::Enrol(args)) = args.command {
-        return enrol::run(args, connection, output);
+    match args.command {
+        None => {}
+        Some(DtmaCommand::Enrol(args)) => return enrol::run(args, connection, output),
+        Some(DtmaCommand::Install(args)) => return install::run(&args, connection, output),
+        Some(DtmaCommand::Upgrade(args)) => return upgrade::run(&args, output),
+        Some(DtmaCommand::Uninstall) => return uninstall::run(output),
     }
     child::end_with_parent(&args.child)?;
     child::log()?;
     let stop = child::stop_on_signals()?;
     // Nothing is made here: without an enrolment there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
+    let manager = Manager::of_environment()?;
     check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
+    let address =
+        listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))?;
+    // Another one may have been handed over.
+    check_listen(address, args.insecure_http || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
-    if args.tunnel && config.control_url.is_none() {
-        return Err(CliError::usage("`--tunnel` opens a connection to a control plane, and none is known")
-            .with_hint("name it with `--control-url URL`, or enrol this host with `berth dtma enrol`"));
-    }
     config.tunnel = args.tunnel;
+    if config.tunnel {
+        check_tunnel(config.control_url.as_deref(), args.insecure_http)?;
+    }
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     config.heartbeat = args.heartbeat.period();
-    let runtime = runtime(args.runtime, &data)?;
+    config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
+    let runtime = runtime(args.runtime, args.service, &data)?;
+    manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
+}
+
+/// Refuses a tunnel that leads nowhere, or through which tokens and secrets would pass in clear unless that is asked for.
+fn check_tunnel(control_url: Option<&str>, is_insecure: bool) -> Result<(), CliError> {
+    let Some(url) = control_url else {
+        return Err(CliError::usage("`--tunnel` needs a control plane to lead to")
+            .with_hint("say which with `--control-url URL`, or enrol this host with `berth dtma enrol`"));
+    };
+    let is_clear = reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        url.scheme() == "http" && !is_here
+    });
+    if is_clear && !is_insecure {
+        return Err(CliError::usage(format!(
+            "the tunnel to {url} would be plain HTTP: the host's token and the secrets of its servers could be read on the way"
+        ))
+        .with_hint("use an `https://` address, or add `--insecure-http` if that network is yours alone"));
+    }
+    Ok(())
 }
 
 /// Refuses an address that others reach, where tokens and secrets would pass in clear, unless that is asked for.
@@ -61,7 +95,7 @@ pub(crate) fn check_listen(listen: SocketAddr, is_insecure: bool, flag: &str) ->
     .with_hint("listen on 127.0.0.1, or add `--insecure-http` if that network is yours alone"))
 }
 
-fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
+fn runtime(choice: RuntimeChoice, in_scopes: bool, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
     let berth =
         std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
     let layout =
@@ -72,12 +106,12 @@ fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, Cl
         RuntimeChoice::Process => {
             let runtime = ProcessRuntime::new(layout, &berth)
                 .map_err(|e| CliError::because("the runtime `process` cannot start", e))?;
-            return Ok(Arc::new(runtime));
+            return Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }));
         }
     };
     let runtime = DockerRuntime::new(layout, &berth, scope)
         .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
-    Ok(Arc::new(runtime))
+    Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }))
 }
 
 /// The key that older backends share, when it is switched on.

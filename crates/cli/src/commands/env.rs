@@ -1,10 +1,11 @@
 //! `berth env …`: the machines.
 
 mod add;
+mod cleanup;
 mod remove;
 mod show;
 
-use api::environments::{Environment, EnvironmentToken, Reached};
+use api::environments::{Environment, EnvironmentToken};
 use comfy_table::{Cell, Color};
 use domain::status::EnvironmentStatus;
 
@@ -21,6 +22,7 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Show { name } => show::run(&name, client, output).await,
         EnvCommand::Add(EnvAddCommand::Host(args)) => add::host(args, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
+        EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
         EnvCommand::Remove { name, yes } => remove::run(&name, yes, client, output).await,
     }
 }
@@ -58,11 +60,10 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
 }
 
 fn address(environment: &Environment) -> &str {
-    match (&environment.address, environment.reached) {
-        (Some(address), _) => address,
-        (None, Some(Reached::Local)) => "(the control plane's machine)",
-        (None, Some(Reached::Tunnel)) => "(its own tunnel)",
-        (None, Some(Reached::Direct) | None) => "-",
+    match &environment.address {
+        Some(address) => address,
+        None if environment.name.as_str() == "local" => "(the control plane's machine)",
+        None => "(its own tunnel)",
     }
 }
 

@@ -88,7 +88,7 @@ fn join(platform: &Platform, host: &Host, name: &str, way: Way) -> String {
             [&add[..], &["--address", &address, "--insecure-http"]].concat(),
             format!("--listen {address} --insecure-http"),
         ),
-        Way::Tunnel => (add.to_vec(), "--tunnel".to_owned()),
+        Way::Tunnel => (add.to_vec(), "--tunnel --insecure-http".to_owned()),
     };
     let steps = platform.ok(&add);
     let added = platform.json(&["env", "show", name]);

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
+mod activation;
 mod bad_input;
+mod cleanup;
 mod clients;
 mod command_line;
 mod conformance;
@@ -11,13 +13,16 @@ mod empty_root;
 mod faults;
 mod hosts;
 mod interrupted;
+mod kinds;
 mod lifecycle;
 mod matrix;
 mod older;
+mod real_tools;
 mod remote;
 mod soak;
 mod supervision;
 mod tools;
+mod tunnel;
 mod welcome;
 
 /// The binary under test.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::dtma::Heartbeat;
+use api::dtma::{CleanupReport, CleanupRequest, Heartbeat};
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind, EnvironmentToken};
 use api::errors::ErrorCode;
 use api::events::Event;
@@ -24,7 +24,8 @@ use crate::app::deployment::nearest;
 use crate::app::{App, Outcome, Problem, adoption};
 use crate::auth::{Caller, token};
 use crate::directory::now;
-use crate::reach::{self, Way, dialled_at, is_local, reached};
+use crate::dtma_client::DtmaError;
+use crate::reach::{Way, dialled_at, is_local, is_tunnel, reach};
 
 /// The most instances that one heartbeat may report.
 const MAX_REPORTS: usize = 10_000;
@@ -64,9 +65,17 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     caller.require(Role::Admin)?;
     let name = check_name(&request.name)?;
     let EnvironmentKind::Host = request.kind;
-    let way = way_of(request)?;
+    let address = request.address.as_deref().map(check_address).transpose()?;
+    if let Some(address) = address.filter(|_| !request.insecure_http) {
+        let message = format!(
+            "{address} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
+        );
+        return Err(Problem::invalid("insecure_http", message).hint(
+            "leave `--address` out, so that the host opens a tunnel, or add `--insecure-http` if that network is yours alone",
+        ));
+    }
     let rows = store::environments::list(&app.store, caller.account).await?;
-    if let Way::Direct { dtma: address } = way
+    if let Some(address) = address
         && let Some(other) = rows.iter().find(|row| dialled_at(row) == Some(address))
     {
         let message = format!("{address} is the environment `{}` already", other.name);
@@ -76,7 +85,8 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     }
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;
-    let reach = serde_json::to_value(&way).map_err(|error| Problem::Failed(Box::new(error)))?;
+    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma });
+    let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
         id,
         account: caller.account,
@@ -86,7 +96,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         status: EnvironmentStatus::AwaitingHeartbeat,
         droplet: Droplet::default(),
         public_ip_address: None,
-        reach: reach.clone(),
+        reach,
         dtma_token_sealed: Some(app.keys.seal(id.0, token.expose())?),
         dtma_version: None,
         health: None,
@@ -100,7 +110,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         kind: "environment",
         id: id.to_string(),
         name: row.name.as_str(),
-        detail: serde_json::json!({ "kind": "host", "reach": reach }),
+        detail: serde_json::json!({ "kind": "host", "address": address, "insecure_http": request.insecure_http }),
     };
     let mut tx = app.store.begin().await?;
     store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose()))).await.map_err(
@@ -153,8 +163,8 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
     };
     audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
     tx.commit().await?;
-    app.directory.refresh().await?;
     app.tunnels.close(environment.id);
+    app.directory.refresh().await?;
     app.publish(caller.account, Event::EnvironmentRemoved { name: environment.name.as_str().to_owned() });
     Ok(())
 }
@@ -167,21 +177,6 @@ fn check_name(text: &str) -> Outcome<EnvironmentName> {
         };
         Problem::invalid("name", error).hint(hint)
     })
-}
-
-/// How the host will be reached: dialled over plain HTTP, where that is asked for, or over a tunnel.
-fn way_of(request: &AddEnvironmentRequest) -> Outcome<Way> {
-    let Some(address) = &request.address else { return Ok(Way::Tunnel) };
-    let dtma = check_address(address)?;
-    if !request.insecure_http {
-        let message = format!(
-            "{dtma} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
-        );
-        return Err(Problem::invalid("insecure_http", message).hint(
-            "add `--insecure-http` if that network is yours alone; encrypted hosts will come by enrolment",
-        ));
-    }
-    Ok(Way::Direct { dtma })
 }
 
 fn check_address(text: &str) -> Outcome<SocketAddr> {
@@ -341,7 +336,7 @@ pub(crate) fn before(at: Timestamp, span: Duration) -> Timestamp {
 /// # Errors
 /// 409 when the environment is reached in another way.
 pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUpgrade) -> Outcome<()> {
-    if !reach::is_tunnel(environment) {
+    if !is_tunnel(environment) {
         let message = format!("environment `{}` is not reached through a tunnel", environment.name);
         return Err(Problem::refused(ErrorCode::Conflict, message).hint(
             "start its `berth dtma` without `--tunnel`, or add the environment anew without `--address`",
@@ -350,8 +345,7 @@ pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUp
     let (app, id) = (Arc::clone(app), environment.id);
     tokio::spawn(async move {
         // What waited for the host goes to it now.
-        let heartbeat = app.silence / 3;
-        app.tunnels.keep(id, &app.dtma.pool, upgrade, heartbeat, || app.deploy.notify_one()).await;
+        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, || app.deploy.notify_one()).await;
     });
     Ok(())
 }
@@ -382,6 +376,44 @@ pub(crate) async fn token(app: &App, caller: &Caller, name: &str) -> Outcome<Env
     Ok(EnvironmentToken { environment: environment.name, token })
 }
 
+/// Clears an environment's host of what no instance needs, for an admin; what is removed is a line of the audit.
+///
+/// # Errors
+/// 403, 404 with the nearest name, 409 while something is installed there, 503 when its DTMA does not answer.
+pub(crate) async fn cleanup(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    request: CleanupRequest,
+) -> Outcome<CleanupReport> {
+    caller.require(Role::Admin)?;
+    let environment = find(app, caller, name).await?;
+    let unavailable = |error: &dyn std::fmt::Display| {
+        let message = format!("environment `{}`: {error}", environment.name);
+        Problem::refused(ErrorCode::Unavailable, message)
+            .hint("what its DTMA was asked to remove before it went silent may be gone")
+    };
+    let host = reach(&environment, &app.keys, app.local).map_err(|error| unavailable(&error))?;
+    let report = match app.dtma.cleanup(&host, request).await {
+        Ok(report) => report,
+        Err(DtmaError::Refused(detail)) => return Err(Problem::Refused(detail)),
+        Err(error) => return Err(unavailable(&error)),
+    };
+    if !request.dry_run {
+        let act = Act {
+            action: "environment.cleanup",
+            kind: "environment",
+            id: environment.id.to_string(),
+            name: environment.name.as_str(),
+            detail: serde_json::json!({ "things": report.things.len(), "bytes": report.bytes }),
+        };
+        let mut tx = app.store.begin().await?;
+        audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
+        tx.commit().await?;
+    }
+    Ok(report)
+}
+
 async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
     Ok(render(app, row, instances as u64))
@@ -392,8 +424,7 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     let address = dialled_at(row);
     match row.status {
         EnvironmentStatus::AwaitingHeartbeat => {
-            let next =
-                (!is_local(row)).then_some(": enrol the host with its token and start `berth dtma` there");
+            let next = (!is_local(row)).then_some(": enrol the host with its token and start `berth dtma` there");
             Some(format!("no heartbeat yet{}", next.unwrap_or_default()))
         }
         EnvironmentStatus::Unresponsive => {
@@ -403,6 +434,11 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
                  plane"
             ))
         }
+        EnvironmentStatus::Active if is_tunnel(row) => (!app.tunnels.is_open(row.id)).then(|| {
+            "it reports, but has no tunnel open: see that its `berth dtma` runs with `--tunnel`, and that nothing between passes \
+             heartbeats alone"
+                .to_owned()
+        }),
         EnvironmentStatus::Active => {
             let (address, why) = (address?, app.hosts.why(row.id)?);
             Some(format!(
@@ -414,7 +450,7 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
 }
 
 fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
-    let (message, reached, address) = (message_of(app, &row), reached(&row), dialled_at(&row));
+    let (message, address) = (message_of(app, &row), dialled_at(&row));
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
     Environment {
@@ -422,7 +458,6 @@ fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
         name: row.name,
         status: row.status,
         message,
-        reached,
         address: address.map(|address| address.to_string()),
         dtma_version: row.dtma_version,
         last_heartbeat_at: row.last_heartbeat_at,

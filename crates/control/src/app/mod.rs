@@ -8,6 +8,7 @@ pub(crate) mod environments;
 pub(crate) mod instances;
 pub(crate) mod older;
 pub(crate) mod problem;
+pub(crate) mod registries;
 pub(crate) mod tokens;
 
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(crate) struct App {
     /// Without a slash at its end.
     pub(crate) public_url: String,
     pub(crate) local: LocalWay,
+    /// Between two heartbeats.
+    pub(crate) heartbeat: std::time::Duration,
     /// A DTMA that was silent for longer is unresponsive: three heartbeats.
     pub(crate) silence: Duration,
     /// Which hosts answer when they are dialled.

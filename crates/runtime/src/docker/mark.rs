@@ -52,6 +52,11 @@ pub(super) fn shared_labels(identity: &str) -> HashMap<String, String> {
     [(MANAGED, "1"), (DTMA, identity)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
+/// The label of everything of this DTMA, as engines are asked for it.
+pub(super) fn label_of(identity: &str) -> String {
+    format!("{DTMA}={identity}")
+}
+
 /// Notes that a container is about to be made, and gives its labels.
 pub(super) fn record(
     layout: &Layout,
@@ -167,7 +172,7 @@ pub(super) fn is_ours(
 }
 
 /// On disk before the engine is asked: what is made must be found again by a DTMA that knows nothing else.
-fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
     let written = fs::OpenOptions::new()
         .write(true)
         .create(true)

@@ -21,8 +21,13 @@ impl DockerRuntime {
         }
     }
 
+    /// The name of the network that this DTMA's instances share.
+    pub(super) fn network_name(&self) -> String {
+        format!("berth-{}", &self.identity[..12])
+    }
+
     async fn bridge(&self) -> Result<String, RuntimeError> {
-        let name = format!("berth-{}", &self.identity[..12]);
+        let name = self.network_name();
         let _one_at_a_time = self.network.lock().await;
         let looked = name.clone();
         let found = self

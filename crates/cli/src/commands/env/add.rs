@@ -32,13 +32,15 @@ pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> 
 fn steps(added: &Environment, address: Option<&str>, url: &str) -> String {
     let (name, id) = (&added.name, added.id);
     let enrol = format!("berth dtma enrol --environment {id} --control-url {url} --token-file -");
-    let run = address.map_or_else(
-        || "berth dtma --tunnel".to_owned(),
-        |address| format!("berth dtma --listen {address} --insecure-http"),
-    );
+    let start = match address {
+        Some(address) => format!("--listen {address} --insecure-http"),
+        // It is as open to whoever is between as the control plane's own address.
+        None if url.starts_with("http://") && !is_loopback(url) => "--tunnel --insecure-http".to_owned(),
+        None => "--tunnel".to_owned(),
+    };
     format!(
         "`{name}` waits for its host. On the host, with this program there and as root:\n\n  \
-         {enrol}\n  {run}\n\n\
+         {enrol}\n  berth dtma {start}\n\n\
          The first reads the host's token from standard input, where `berth env token {name}` prints it; in one line from here:\n\n  \
          berth env token {name} | ssh HOST {enrol}"
     )
