@@ -1,4 +1,4 @@
-//! Listening sockets that a service manager hands over: sd_listen_fds(3). They come as descriptors from 3 on, told by
+//! Listening sockets that a service manager hands over: `sd_listen_fds(3)`. They come as descriptors from 3 on, told by
 //! `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`.
 
 use std::io;
