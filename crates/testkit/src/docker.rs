@@ -93,7 +93,8 @@ pub fn engine() -> &'static Docker {
 #[derive(Debug)]
 pub struct Docker {
     home: PathBuf,
-    keeper: Child,
+    /// Absent for an engine that another one keeps.
+    keeper: Option<Child>,
 }
 
 impl Docker {
@@ -122,10 +123,14 @@ impl Docker {
             .process_group(0)
             .spawn()
             .context("`unshare` cannot be started")?;
-        let mut docker = Self { home, keeper };
+        let mut docker = Self { home, keeper: Some(keeper) };
         let deadline = Instant::now() + PATIENCE;
-        while docker.request("GET", "/_ping", &[]).is_err() {
-            if docker.keeper.try_wait()?.is_some() || deadline < Instant::now() {
+        while !docker.answers() {
+            let ended = match &mut docker.keeper {
+                Some(keeper) => keeper.try_wait()?.is_some(),
+                None => false,
+            };
+            if ended || deadline < Instant::now() {
                 let mut said = String::new();
                 log.rewind()?;
                 log.read_to_string(&mut said)?;
@@ -134,6 +139,16 @@ impl Docker {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(docker)
+    }
+
+    /// The engine whose socket is, or will be, in this directory, and which somebody else keeps.
+    pub(crate) fn at(home: PathBuf) -> Self {
+        Self { home, keeper: None }
+    }
+
+    /// Whether it answers.
+    pub(crate) fn answers(&self) -> bool {
+        self.request("GET", "/_ping", &[]).is_ok()
     }
 
     /// The value of `DOCKER_HOST`.
@@ -383,9 +398,10 @@ impl Docker {
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
+        let Some(keeper) = &mut self.keeper else { return };
+        drop(keeper.stdin.take());
         // The keeper ends once the engine has; there is nothing to do about one that does not.
-        let _ = self.keeper.wait();
+        let _ = keeper.wait();
     }
 }
 

@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod digitalocean;
 pub mod docker;
 pub mod host;
+pub mod hosts;
 pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;

@@ -16,6 +16,7 @@ pub struct Platform {
     dir: tempfile::TempDir,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    listen: String,
     up: Option<Child>,
     url: String,
     token: String,
@@ -43,12 +44,21 @@ impl Platform {
     /// # Panics
     /// When it ends, or is not ready in time.
     pub fn start_in(berth: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_at(berth, "127.0.0.1:0", arguments, environment)
+    }
+
+    /// As [`Platform::start_in`], on an address of its own.
+    ///
+    /// # Panics
+    /// When it ends, or is not ready in time.
+    pub fn start_at(berth: &str, listen: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
         let mut platform = Self {
             berth: berth.into(),
             dir: tempfile::tempdir().expect("a temporary directory"),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             environment: environment.iter().map(owned).collect(),
+            listen: listen.to_owned(),
             up: None,
             url: String::new(),
             token: String::new(),
@@ -65,7 +75,7 @@ impl Platform {
         assert!(self.up.is_none(), "it is up already");
         let log = std::fs::File::create(self.dir.path().join("up.log")).expect("a log file");
         let child = Command::new(&self.berth)
-            .args(["up", "--listen", "127.0.0.1:0", "--dtma-listen", "127.0.0.1:0", "--data"])
+            .args(["up", "--listen", &self.listen, "--dtma-listen", "127.0.0.1:0", "--data"])
             .arg(self.data())
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

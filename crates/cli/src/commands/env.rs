@@ -60,7 +60,11 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
 }
 
 fn address(environment: &Environment) -> &str {
-    environment.address.as_deref().unwrap_or("(the control plane's machine)")
+    match &environment.address {
+        Some(address) => address,
+        None if environment.name.as_str() == "local" => "(the control plane's machine)",
+        None => "(its own tunnel)",
+    }
 }
 
 fn status_cell(status: EnvironmentStatus) -> Cell {

@@ -11,6 +11,7 @@ mod conformance;
 mod docker;
 mod empty_root;
 mod faults;
+mod hosts;
 mod interrupted;
 mod kinds;
 mod lifecycle;

@@ -38,7 +38,7 @@ pub(super) fn run(args: EnrolArgs, connection: &Connection, output: Output) -> R
     })?;
     output.say(&format!("this host is the environment {environment}"));
     output.hint(&format!(
-        "`berth dtma --data {} --listen IP:PORT` with the address that the control plane was given starts its host agent",
+        "`berth dtma --data {}` starts its host agent, with the options that `berth env add` printed",
         data.path().display()
     ));
     Ok(())

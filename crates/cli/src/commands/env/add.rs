@@ -34,6 +34,8 @@ fn steps(added: &Environment, address: Option<&str>, url: &str) -> String {
     let enrol = format!("berth dtma enrol --environment {id} --control-url {url} --token-file -");
     let start = match address {
         Some(address) => format!("--listen {address} --insecure-http"),
+        // It is as open to whoever is between as the control plane's own address.
+        None if url.starts_with("http://") && !is_loopback(url) => "--tunnel --insecure-http".to_owned(),
         None => "--tunnel".to_owned(),
     };
     format!(
