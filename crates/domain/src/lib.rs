@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod catalog;
 pub mod container;
+pub mod egress;
 pub mod ids;
 pub mod names;
 pub mod package;

@@ -147,7 +147,6 @@ pub async fn run(
     let app = http::App {
         instances: instances.clone(),
         environment: config.environment,
-        protections: protections.clone().into(),
         meter: Arc::new(Mutex::new(Meter::new(layout.data.clone()))),
         token: http::hash(&config.token),
         backend_key: config.backend_key.as_ref().map(http::hash),
@@ -159,11 +158,16 @@ pub async fn run(
         if let Some(url) = heartbeat_url {
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
-            let reporter = heartbeat::Reporter { url, environment, token, protections, meter, gauge };
+            let reporter = heartbeat::Reporter { url, environment, token, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");
         }
+        std::future::pending::<()>().await;
+    };
+    let runtime = Arc::clone(&instances.shared().runtime);
+    let kept = async {
+        runtime.keep().await;
         std::future::pending::<()>().await;
     };
     let stopped = async {
@@ -175,6 +179,7 @@ pub async fn run(
     tokio::select! {
         () = hop::serve::serve(listener, http::front(app), stopped) => {}
         () = heartbeats => {}
+        () = kept => {}
     }
     instances.abandon();
     tracing::info!("the DTMA ended");

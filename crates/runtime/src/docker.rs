@@ -11,6 +11,7 @@
 mod binary;
 mod body;
 mod credentials;
+mod egress;
 mod engine;
 mod handover;
 mod images;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use domain::egress::Blocked;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::spec::InstanceSpec;
@@ -35,6 +37,8 @@ use crate::error::RuntimeError;
 use crate::layout::Layout;
 use crate::process::ProcessRuntime;
 use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Usage};
+use egress::Filter;
+pub use egress::Options as EgressOptions;
 use engine::Engine;
 
 /// Which instances run in containers.
@@ -61,6 +65,8 @@ pub struct DockerRuntime {
     /// What the engine's host is; it does not change.
     cores: OnceCell<u16>,
     platform: OnceCell<images::Platform>,
+    /// What its containers reach.
+    filter: Arc<Filter>,
     /// One network is made, not two of one name.
     network: Mutex<()>,
 }
@@ -71,11 +77,17 @@ impl DockerRuntime {
     ///
     /// # Errors
     /// As [`ProcessRuntime::new`].
-    pub fn new(layout: Layout, berth: &Path, scope: Scope) -> Result<Self, RuntimeError> {
+    pub fn new(
+        layout: Layout,
+        berth: &Path,
+        scope: Scope,
+        egress: EgressOptions,
+    ) -> Result<Self, RuntimeError> {
         let process = ProcessRuntime::new(layout.clone(), berth)?;
         let engine = Arc::new(Engine::of_environment());
         let identity = mark::identity(&layout)?;
         let berth = process.berth().to_owned();
+        let filter = Filter::new(&layout, &identity, egress);
         Ok(Self {
             process,
             scope,
@@ -86,6 +98,7 @@ impl DockerRuntime {
             binary: OnceCell::new(),
             cores: OnceCell::new(),
             platform: OnceCell::new(),
+            filter,
             network: Mutex::default(),
         })
     }
@@ -113,9 +126,28 @@ impl DockerRuntime {
         if let Package::Oci { image } = &spec.package {
             return self.prepare_image(image, spec, progress).await;
         }
-        let mut prepared = self.process.prepare(spec, progress).await?;
+        let mut prepared = self.process.prepare_package(spec, progress).await?;
         prepared.image = Some(self.empty_image().await?);
         Ok(prepared)
+    }
+
+    /// Keeps the packet filter's rules what they must be, for ever.
+    async fn keep_rules(&self) {
+        let mut told = None;
+        loop {
+            // Rules that know not all containers would cut off those that they do not know.
+            let done = match self.know_older().await {
+                Ok(()) => self.filter.apply().await,
+                Err(error) => Err(error),
+            };
+            // Each trouble once, not with every look.
+            let trouble = done.err().map(|error| error.to_string());
+            if let Some(error) = trouble.as_ref().filter(|_| trouble != told) {
+                tracing::warn!(error, "the rules of what containers may reach cannot be kept; trying again");
+            }
+            told = trouble;
+            tokio::time::sleep(egress::PERIOD).await;
+        }
     }
 
     async fn kill(&self, instance: InstanceId) -> Result<(), RuntimeError> {
@@ -161,7 +193,17 @@ impl Runtime for DockerRuntime {
     }
 
     fn protections(&self) -> Vec<Protection> {
-        self.process.protections()
+        let mut all = self.process.protections();
+        all.push(self.filter.protection());
+        all
+    }
+
+    fn keep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.keep_rules())
+    }
+
+    fn blocked(&self) -> BTreeMap<InstanceId, Vec<Blocked>> {
+        self.filter.blocked()
     }
 
     /// From the kernel, as for processes: the engine takes a second for each container.

@@ -8,7 +8,7 @@ use domain::secret::Secret;
 use dtma::{Config, DtmaError, Enrolment};
 use hop::serve::Listener;
 use runtime::Runtime;
-use runtime::docker::{DockerRuntime, Scope};
+use runtime::docker::{DockerRuntime, EgressOptions, Scope};
 use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
@@ -33,7 +33,12 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
-    let runtime = runtime(args.runtime, &data)?;
+    let egress = EgressOptions {
+        own_port: listener.local_addr().ok().map(|address| address.port()),
+        control: config.control_url.as_deref().and_then(host_and_port),
+        nameservers: args.nameserver,
+    };
+    let runtime = runtime(args.runtime, &data, egress)?;
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
 }
 
@@ -49,7 +54,11 @@ pub(crate) fn check_listen(listen: SocketAddr, is_insecure: bool, flag: &str) ->
     .with_hint("listen on 127.0.0.1, or add `--insecure-http` if that network is yours alone"))
 }
 
-fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
+fn runtime(
+    choice: RuntimeChoice,
+    data: &DataDir,
+    egress: EgressOptions,
+) -> Result<Arc<dyn Runtime>, CliError> {
     let berth =
         std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
     let layout =
@@ -63,9 +72,15 @@ fn runtime(choice: RuntimeChoice, data: &DataDir) -> Result<Arc<dyn Runtime>, Cl
             return Ok(Arc::new(runtime));
         }
     };
-    let runtime = DockerRuntime::new(layout, &berth, scope)
+    let runtime = DockerRuntime::new(layout, &berth, scope, egress)
         .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
     Ok(Arc::new(runtime))
+}
+
+/// Where a control plane listens; `None` for what is no address of one, which the DTMA refuses itself.
+fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let url = reqwest::Url::parse(url).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 /// The key that older backends share, when it is switched on.

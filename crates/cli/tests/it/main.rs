@@ -7,6 +7,7 @@ mod clients;
 mod command_line;
 mod conformance;
 mod docker;
+mod egress;
 mod empty_root;
 mod faults;
 mod interrupted;

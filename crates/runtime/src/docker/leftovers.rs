@@ -36,6 +36,7 @@ impl DockerRuntime {
                 Err(error) => return Err(error),
             }
         }
+        self.filter.release(instance).await?;
         mark::forget(&self.layout, instance)
     }
 

@@ -167,7 +167,7 @@ pub(super) fn is_ours(
 }
 
 /// On disk before the engine is asked: what is made must be found again by a DTMA that knows nothing else.
-fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
     let written = fs::OpenOptions::new()
         .write(true)
         .create(true)

@@ -65,6 +65,7 @@ impl DockerRuntime {
         let cores = self.cores().await?;
         let volumes = self.volumes_of(spec).await?;
         let labels = mark::record(&self.layout, &self.identity, spec)?;
+        let member = self.note_network(spec, &network)?;
         let body = body::body(
             spec,
             Parts {
@@ -101,15 +102,15 @@ impl DockerRuntime {
                 error => error,
             })?;
         let started = id.as_str();
-        let pid = self
+        let found = self
             .engine
             .ask("start the container", engine::WORK, |docker| async move {
                 docker.start_container(started, None::<StartContainerOptions>).await?;
-                let found = docker.inspect_container(started, None::<InspectContainerOptions>).await?;
-                Ok(found.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()))
+                docker.inspect_container(started, None::<InspectContainerOptions>).await
             })
-            .await?
-            .filter(|pid| *pid != 0);
+            .await?;
+        let pid =
+            found.state.as_ref().and_then(|state| u32::try_from(state.pid?).ok()).filter(|pid| *pid != 0);
         let log = self.layout.shim_log(spec.id);
         let Some(pid) = pid else {
             return Err(RuntimeError::ShimEnded { how: watch::words(&self.engine, &id, &log).await });
@@ -117,6 +118,8 @@ impl DockerRuntime {
         // For what it uses, and so that nothing of it survives an engine that is away when it is to end.
         crate::leftovers::record_shim(&self.layout, spec.id, pid)?;
         let watch = Watch::of(pid);
+        // Before the shim is told what to start: nothing in there has a network that is not guarded.
+        self.admit(spec.id, member, &found).await?;
         config.pid = Some(pid);
         let document = serde_json::to_vec(&config)
             .map_err(|e| RuntimeError::io("write the configuration of", &self.berth)(e.into()))?;
