@@ -1,7 +1,6 @@
 //! What containers reach on the network, on a real Docker engine with a real packet filter.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -11,6 +10,8 @@ use testkit::{processes, wait};
 
 use crate::BERTH;
 use crate::conformance::fixture;
+use crate::older::ask;
+use crate::tools::get;
 
 /// What stands in for the internet: a network of its own behind the engine's, as `internet.py` has it.
 struct Internet {
@@ -82,7 +83,7 @@ struct Listener(Child);
 
 impl Listener {
     fn start(docker: &Docker, port: u16) -> Self {
-        let server = PathBuf::from(fixture()).display().to_string();
+        let server = fixture().display().to_string();
         let listen = format!("0.0.0.0:{port}");
         let mut command = in_network(docker, &[&server, "--tool", "/tmp", "--listen", &listen]);
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the fixture");
@@ -204,9 +205,7 @@ fn open_reaches_others_and_never_the_host() {
             .expect("a list")
             .contains(&json!({"protocol": "tcp", "host": "203.0.113.1", "port": 8088}))
     );
-    assert!(
-        inside(docker, "curl -s -o /dev/null -w %{http_code} http://203.0.113.1:7180/kept").contains("200")
-    );
+    assert!(get(docker, 7180, "/kept").is_some(), "it is published");
 
     // Nobody speaks under another's address.
     let (strict, standard) =
@@ -300,7 +299,8 @@ fn a_list_is_all_that_is_reached() {
         dials(&platform, name, "allowed.test:443", true);
         dials(&platform, name, "ALLOWED.test:80", true);
         dials(&platform, name, "198.51.100.10:80", true);
-        let echoed = call(&platform, name, "ask", &json!({"address": "allowed.test:9999", "text": name}));
+        let echoed =
+            call(&platform, name, "datagram", &json!({"address": "allowed.test:9999", "text": name}));
         assert_eq!(echoed, name, "over UDP too");
         dials(&platform, name, "deep.wild.test:80", true);
         resolves(&platform, name, "wild.test", "failed");
@@ -311,7 +311,7 @@ fn a_list_is_all_that_is_reached() {
         dials(&platform, name, "port.test:80", false);
         // Another resolver, by either way, and one at an address that may be reached by another name.
         dials(&platform, name, "198.51.100.53:53", false);
-        let said = call(&platform, name, "ask", &json!({"address": "198.51.100.53:53", "text": "x"}));
+        let said = call(&platform, name, "datagram", &json!({"address": "198.51.100.53:53", "text": "x"}));
         assert!(said.contains("failed"), "{said}");
         // Names cannot open what is never open.
         resolves(&platform, name, "sneaky.test", "169.254.169.254");
@@ -329,7 +329,7 @@ fn a_list_is_all_that_is_reached() {
     // Garbage does the resolver no harm.
     let (_, gateway) = addresses(docker, &platform, "strict");
     for text in ["", "x", "0123456789ab", &"y".repeat(600)] {
-        call(&platform, "strict", "ask", &json!({"address": format!("{gateway}:53"), "text": text}));
+        call(&platform, "strict", "datagram", &json!({"address": format!("{gateway}:53"), "text": text}));
     }
     resolves(&platform, "strict", "allowed.test", "198.51.100.10");
     // Nor does it serve others.
@@ -397,8 +397,8 @@ fn nothing_is_reached_and_what_cannot_be_kept_is_refused() {
     let seen = elsewhere.wait_for("list", "error_runtime");
     let words = seen["message"].as_str().expect("a message");
     assert!(words.contains("is not on the host of this DTMA"), "{words}");
-    let environments = elsewhere.json(&["env", "list"]);
-    let protections = environments[0]["protections"].as_array().expect("protections").clone();
+    let (_, info) = ask(&elsewhere, "GET", "/v1/info", None);
+    let protections = info["protections"].as_array().expect("protections");
     let egress =
         protections.iter().find(|protection| protection["name"] == "egress rules").expect("it is told");
     assert_eq!(egress["granted"], false, "{egress}");

@@ -15,6 +15,7 @@ mod lifecycle;
 mod matrix;
 mod older;
 mod remote;
+mod seccomp;
 mod soak;
 mod supervision;
 mod tools;

@@ -21,7 +21,7 @@ fn id(platform: &Platform, name: &str) -> String {
 }
 
 /// What a port of the engine's host answers to GET; the host is a network of the engine's own.
-fn get(docker: &Docker, port: u16, path: &str) -> Option<String> {
+pub(crate) fn get(docker: &Docker, port: u16, path: &str) -> Option<String> {
     let script = format!(
         "exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3 && timeout 10 cat <&3"
     );

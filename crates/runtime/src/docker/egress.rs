@@ -142,12 +142,12 @@ impl Filter {
     pub(super) async fn prepare(&self, egress: &Egress, bridge: &Bridge) -> Result<bool, RuntimeError> {
         member::keep_bridge(&self.layout, bridge)?;
         if let Ok(()) = self.standing() {
-            self.stand(self.is_here(bridge));
+            self.stand(is_here(bridge));
         }
         let is_list = matches!(egress, Egress::AllowList { .. });
         if let Err(reason) = self.standing() {
             // It is looked again: what was missing may be there by now.
-            let again = self.is_here(bridge).and_then(|()| self.tried());
+            let again = is_here(bridge).and_then(|()| self.tried());
             self.stand(again.clone());
             if again.is_err() {
                 return if is_list { Err(RuntimeError::NoEgressRules { reason }) } else { Ok(false) };
@@ -229,7 +229,7 @@ impl Filter {
             return self.remove(state).await;
         };
         let program = self.program.as_ref().ok_or_else(|| trouble(self.tried().err().unwrap_or_default()))?;
-        self.is_here(&bridge).map_err(trouble)?;
+        is_here(&bridge).map_err(trouble)?;
         if members.iter().any(|(_, member)| member.asks) {
             self.listen(state, bridge.gateway).await?;
         } else {
@@ -288,14 +288,6 @@ impl Filter {
         Ok(())
     }
 
-    /// The engine may have another network than this process, where nothing can be enforced from here.
-    fn is_here(&self, bridge: &Bridge) -> Result<(), String> {
-        if super::network::index_of(&bridge.interface).is_some() {
-            return Ok(());
-        }
-        Err(format!("the engine's network `{}` is not on the host of this DTMA", bridge.interface))
-    }
-
     async fn listen(&self, state: &mut State, gateway: Ipv4Addr) -> Result<(), RuntimeError> {
         if state.resolver.as_ref().is_some_and(|resolver| resolver.is_at(gateway)) {
             return Ok(());
@@ -341,4 +333,12 @@ impl Filter {
             Err(_elapsed) => tracing::debug!(host, "the control plane's name is not resolved in time"),
         }
     }
+}
+
+/// The engine may have another network than this process, where nothing can be enforced from here.
+fn is_here(bridge: &Bridge) -> Result<(), String> {
+    if super::network::index_of(&bridge.interface).is_some() {
+        return Ok(());
+    }
+    Err(format!("the engine's network `{}` is not on the host of this DTMA", bridge.interface))
 }

@@ -23,7 +23,7 @@ use super::{DockerRuntime, mark};
 use crate::config::{self, Places, Server};
 use crate::error::RuntimeError;
 use crate::process::{give, private_directory, text};
-use crate::sandbox::policy::system_paths;
+use crate::sandbox::{self, policy::system_paths};
 use crate::{Image, Prepared, Shim};
 
 /// A shim asks for its configuration as the first thing it does.
@@ -212,8 +212,9 @@ fn shim_config(spec: &InstanceSpec, prepared: &Prepared, image: &Image, is_image
     if let Link::Tool { stop_signal, .. } = &mut link {
         stop_signal.clone_from(&image.stop_signal);
     }
+    let filter = is_strict && sandbox::has_filter();
     let server = Server { link, command, cwd: image.workdir.clone(), env };
-    config::shim_config(spec, places, server)
+    ShimConfig { filter, ..config::shim_config(spec, places, server) }
 }
 
 /// The host's files that a container shows: the system's, and what the package needs beyond them.

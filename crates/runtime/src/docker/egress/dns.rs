@@ -24,7 +24,7 @@ pub(super) enum Asked {
     /// A name that this instance may not resolve: its name, and the answer.
     Refused(String, Vec<u8>),
     /// The host's resolvers are to be asked.
-    Forward(Question),
+    Forward(Box<Question>),
 }
 
 /// A question in order.
@@ -77,7 +77,7 @@ pub(super) fn read(bytes: &[u8], egress: &Egress) -> Asked {
         _ => {
             let wanted = request.edns.as_ref().map_or(MIN_UDP, Edns::max_payload);
             let max_udp = usize::from(wanted.clamp(MIN_UDP, MAX_UDP));
-            Asked::Forward(Question { request, query, ports, max_udp })
+            Asked::Forward(Box::new(Question { request, query, ports, max_udp }))
         }
     }
 }

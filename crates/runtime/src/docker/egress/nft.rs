@@ -1,5 +1,6 @@
 //! The program `nft`: scripts go in on its standard input and are one transaction each; what a table holds comes out.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -145,11 +146,13 @@ pub(super) fn naming(
             Some(port) => (&names.named_port, format!("{address} . {port}")),
         };
         // An element that is there keeps its time, so it is taken out first; and only what is there can be.
-        script.push_str(&format!(
+        // Writing to a text does not fail.
+        let _ = write!(
+            script,
             "add element inet {table} {set} {{ {key} timeout 1h }}\n\
              delete element inet {table} {set} {{ {key} }}\n\
              add element inet {table} {set} {{ {key} timeout {seconds}s }}\n"
-        ));
+        );
     }
     script
 }

@@ -40,7 +40,7 @@ impl Asker {
     /// Remembers a name that it may not resolve. Of too many the oldest are forgotten.
     pub(super) fn refuse(&self, name: String) {
         // Programs ask for the names of addresses that they deal with: nothing is blocked by having none.
-        if name.is_empty() || name.ends_with(".arpa") {
+        if name.is_empty() || name.rsplit('.').next() == Some("arpa") {
             return;
         }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);

@@ -168,11 +168,12 @@ async fn answer(filter: &Filter, asker: &Asker, bytes: &[u8], over_tcp: bool) ->
         return question.failed();
     };
     let (addresses, seconds) = found.addresses();
-    if !question.ports.is_empty() && !addresses.is_empty() {
-        if let Err(error) = filter.open(asker, &addresses, &question.ports, seconds).await {
-            tracing::warn!(instance = %asker.instance, error, "the addresses of an allowed name cannot be opened");
-            return question.failed();
-        }
+    if !question.ports.is_empty()
+        && !addresses.is_empty()
+        && let Err(error) = filter.open(asker, &addresses, &question.ports, seconds).await
+    {
+        tracing::warn!(instance = %asker.instance, error, "the addresses of an allowed name cannot be opened");
+        return question.failed();
     }
     question.reply(&found, over_tcp)
 }
