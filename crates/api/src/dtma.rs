@@ -1,5 +1,7 @@
 //! The DTMA's own API on port 30000, and what it sends to the control plane.
 
+use std::time::Duration;
+
 use domain::ids::EnvironmentId;
 pub use domain::spec::InstanceSpec;
 pub use domain::status::{Adoption, Heartbeat, InstanceMetrics, InstanceReport, Protection, SystemMetrics};
@@ -7,6 +9,13 @@ use serde::{Deserialize, Serialize};
 
 /// Where a DTMA reports to, on the control plane: `POST`, Bearer the environment's token, [`Heartbeat`] → 204.
 pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
+/// Where a DTMA opens its tunnel, on the control plane: `GET`, Bearer the environment's token, `Upgrade: berth-tunnel` → 101. From then
+/// on the DTMA serves its own API there, over HTTP/2.
+pub const TUNNEL_PATH: &str = "/api/v1/dtma/tunnel";
+/// The name under which it asks for that (RFC 9110 §7.8).
+pub const TUNNEL_PROTOCOL: &str = "berth-tunnel";
+/// The longest time between two heartbeats, unless both sides are told another.
+pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
 /// The default port of a DTMA.
 pub const DEFAULT_PORT: u16 = 30000;
 

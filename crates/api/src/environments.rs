@@ -16,6 +16,12 @@ pub struct Environment {
     pub name: EnvironmentName,
     /// Its state.
     pub status: EnvironmentStatus,
+    /// What is wrong, or waited for, and what to do; absent while all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Where its DTMA is dialled; absent for the control plane's own machine, and for one that opens a tunnel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// Its DTMA's version, once it reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtma_version: Option<String>,
@@ -30,6 +36,31 @@ pub struct Environment {
     pub protections: Vec<Protection>,
     /// Instances in it.
     pub instances: u64,
+}
+
+/// `POST /api/v1/environments`: another machine becomes an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddEnvironmentRequest {
+    /// Its name, unique in the account.
+    pub name: String,
+    /// What it is.
+    pub kind: EnvironmentKind,
+    /// Where its DTMA will listen and is dialled: an IP address and a port, such as `10.0.0.5:30000`. Absent: its DTMA opens a
+    /// tunnel, and needs no port that others can dial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Speak plain HTTP to that address: whoever is between reads its token and the secrets of its servers.
+    #[serde(default)]
+    pub insecure_http: bool,
+}
+
+/// What another machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvironmentKind {
+    /// A Linux host that is there already.
+    Host,
 }
 
 /// `POST …/{name}/token`: the token between an environment's DTMA and the control plane. Every time it is shown is a line

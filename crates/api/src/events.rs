@@ -17,7 +17,12 @@ pub enum Event {
         name: String,
     },
     /// An environment changed.
-    Environment(Environment),
+    Environment(Box<Environment>),
+    /// An environment is gone; the data has its name.
+    EnvironmentRemoved {
+        /// Its name.
+        name: String,
+    },
     /// Events were lost because the reader was slow: read the lists again.
     Lagged,
 }

@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 mod calls;
+mod docker;
 mod load;
 mod mcp;
 mod memory;
@@ -56,16 +57,18 @@ fn main() -> anyhow::Result<()> {
                 calls::measure().await?;
                 mcp::measure().await?;
                 memory::measure().await?;
-                start::measure().await
+                start::measure().await?;
+                docker::measure().await
             }
             ["calls"] => calls::measure().await,
             ["mcp"] => mcp::measure().await,
             ["memory"] => memory::measure().await,
             ["start"] => start::measure().await,
+            ["docker"] => docker::measure().await,
             ["hop", listen, to] => reference::hop(listen, to).await,
             ["leaf", listen] => reference::leaf(listen).await,
             ["mirror", listen] => reference::mirror(listen).await,
-            _ => bail!("usage: bench [calls | mcp | memory | start]"),
+            _ => bail!("usage: bench [calls | mcp | memory | start | docker]"),
         }
     })
 }

@@ -40,13 +40,13 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn median(mut times: Vec<Duration>) -> anyhow::Result<Duration> {
+pub(crate) fn median(mut times: Vec<Duration>) -> anyhow::Result<Duration> {
     times.sort_unstable();
     times.get(times.len() / 2).copied().context("no rounds")
 }
 
 /// The package's own executable, wherever its store put it.
-fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn find(dir: &Path, name: &str) -> Option<PathBuf> {
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
         for entry in std::fs::read_dir(dir).ok()?.flatten() {

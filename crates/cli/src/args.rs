@@ -1,14 +1,20 @@
 //! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
 //! the arguments and the two environment variables.
 
+mod machines;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use api::dtma::HEARTBEAT_PERIOD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
 use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
 use domain::secret::Secret;
+
+pub(crate) use machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
 
 use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -127,6 +133,9 @@ pub(crate) struct UpArgs {
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
+    /// How often host agents report.
+    #[command(flatten)]
+    pub(crate) heartbeat: HeartbeatArgs,
 }
 
 /// `berth server`.
@@ -147,6 +156,9 @@ pub(crate) struct ServerArgs {
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
+    /// How often host agents report.
+    #[command(flatten)]
+    pub(crate) heartbeat: HeartbeatArgs,
     /// How the supervisor started it.
     #[command(flatten)]
     pub(crate) child: ChildArgs,
@@ -154,16 +166,23 @@ pub(crate) struct ServerArgs {
 
 /// `berth dtma`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DtmaArgs {
+    /// Something else than running it.
+    #[command(subcommand)]
+    pub(crate) command: Option<DtmaCommand>,
     /// Address of the host agent; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) listen: SocketAddr,
     /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
     #[arg(long)]
     pub(crate) insecure_http: bool,
-    /// Address of the control plane that it reports to; without it the DTMA works alone
+    /// Address of the control plane that it reports to; default: the one it was enrolled with, else it works alone
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
+    /// Open the connection over which the control plane reaches this host: it needs no port that others can dial
+    #[arg(long)]
+    pub(crate) tunnel: bool,
     /// File with the key that older backends share among all hosts: it opens the older paths beside the token, for as
     /// long as you migrate
     #[arg(long, value_name = "FILE", conflicts_with = "backend_key_from_env")]
@@ -177,9 +196,27 @@ pub(crate) struct DtmaArgs {
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
+    /// How often it reports.
+    #[command(flatten)]
+    pub(crate) heartbeat: HeartbeatArgs,
     /// How the supervisor started it.
     #[command(flatten)]
     pub(crate) child: ChildArgs,
+}
+
+/// How often host agents report: both sides must be told the same.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct HeartbeatArgs {
+    /// Milliseconds between two heartbeats; for tests
+    #[arg(long, hide = true, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub(crate) heartbeat_ms: Option<u64>,
+}
+
+impl HeartbeatArgs {
+    /// The longest time between two heartbeats.
+    pub(crate) fn period(self) -> Duration {
+        self.heartbeat_ms.map_or(HEARTBEAT_PERIOD, Duration::from_millis)
+    }
 }
 
 /// `berth shim`.
@@ -432,16 +469,6 @@ pub(crate) enum TokenCommand {
         /// Its id, its prefix or its name, as `berth token list` shows them
         #[arg(value_name = "TOKEN")]
         which: String,
-    },
-}
-
-/// `berth env …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum EnvCommand {
-    /// Print the token of a machine's host agent, for an admin; each time is noted in the audit
-    Token {
-        /// Name of the environment
-        name: String,
     },
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     match command {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
-        Command::Dtma(args) => block_on(dtma::run(args, &connection)),
+        Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
         Command::Ask(command) => {

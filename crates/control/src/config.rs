@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use domain::secret::Secret;
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// How calls reach instances of this machine. For measurements; the default is the shorter way.
     pub local_way: LocalWay,
+    /// How often DTMAs report; one that was silent for three times as long is unresponsive.
+    pub heartbeat: Duration,
 }
 
 /// The environment of this machine.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::dtma::InstanceSpec;
+use api::dtma::{DtmaInfo, InstanceSpec};
 use api::errors::{ErrorBody, ErrorDetail};
 use api::instances::LogQuery;
 use bytes::Bytes;
@@ -37,10 +37,10 @@ pub(crate) enum DtmaError {
     Garbled(StatusCode),
 }
 
-/// Connections to DTMAs.
+/// Connections to DTMAs, which the gateway's calls share: a host in a tunnel has one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DtmaClient {
-    pool: Pool<Full<Bytes>>,
+    pub(crate) pool: Pool<Full<Bytes>>,
 }
 
 impl DtmaClient {
@@ -69,6 +69,19 @@ impl DtmaClient {
             Err(DtmaError::Refused(detail)) if detail.code == api::errors::ErrorCode::NotFound => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// What it says it is.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn info(&self, host: &Host) -> Result<DtmaInfo, DtmaError> {
+        let whole = async {
+            let response = self.send(host, Method::GET, "/v1/info", Vec::new()).await?;
+            let status = response.status();
+            serde_json::from_slice(&read(response).await?).map_err(|_| DtmaError::Garbled(status))
+        };
+        tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
     }
 
     /// The lines of an instance's log, as they come.

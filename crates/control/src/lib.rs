@@ -11,6 +11,7 @@ mod config;
 mod directory;
 mod dtma_client;
 mod events;
+mod hosts;
 mod http;
 mod metrics;
 mod reach;
@@ -18,6 +19,7 @@ mod secrets;
 mod serve;
 mod setup;
 mod tasks;
+mod tunnels;
 
 pub use app::Problem;
 pub use config::{Config, LocalEnvironment, LocalWay};

@@ -29,6 +29,8 @@ pub(crate) enum Way {
         /// Where the DTMA listens.
         dtma: SocketAddr,
     },
+    /// Another host whose DTMA has opened a connection to us.
+    Tunnel,
 }
 
 /// A host that can be reached.
@@ -77,6 +79,19 @@ pub(crate) fn is_local(environment: &EnvironmentRow) -> bool {
     matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Local { .. }))
 }
 
+/// Whether an environment's host opens a tunnel.
+pub(crate) fn is_tunnel(environment: &EnvironmentRow) -> bool {
+    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Tunnel))
+}
+
+/// Where the DTMA of an environment is dialled; `None` for this machine's own, and for one that dials us.
+pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
+    match serde_json::from_value(environment.reach.clone()) {
+        Ok(Way::Direct { dtma }) => Some(dtma),
+        Ok(Way::Local { .. } | Way::Tunnel) | Err(_) => None,
+    }
+}
+
 /// How to reach the host of an environment.
 ///
 /// # Errors
@@ -101,6 +116,10 @@ pub(crate) fn reach(
         },
         Way::Direct { dtma } => {
             Host { dtma: Address::Tcp(dtma), bearer, calls: Address::Tcp(dtma), sockets: None }
+        }
+        Way::Tunnel => {
+            let tunnel = Address::Tunnel(environment.id.0.as_u128());
+            Host { dtma: tunnel.clone(), bearer, calls: tunnel, sockets: None }
         }
     })
 }

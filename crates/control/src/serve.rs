@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::directory::LiveDirectory;
 use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
+use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::setup::{StartError, fill_catalog, open};
 use crate::tasks::{self, Statuses};
@@ -35,7 +36,8 @@ pub async fn run(config: Config, listener: Listener, stop: CancellationToken) ->
         own_origins: own_origins(&app.public_url),
         allowed_origins: config.allowed_origins.clone(),
     };
-    let gateway = Gateway::new(Arc::clone(&app.directory) as Arc<dyn gateway::Directory>, &gateway_config);
+    let directory = Arc::clone(&app.directory) as Arc<dyn gateway::Directory>;
+    let gateway = Gateway::new(directory, app.dtma.pool.clone(), &gateway_config);
     let front = Front {
         router: crate::http::router(Arc::clone(&app)),
         gateway: Arc::new(gateway),
@@ -66,9 +68,13 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         directory,
         events: Hub::default(),
         dtma: DtmaClient::default(),
+        tunnels: crate::tunnels::Tunnels::default(),
         metrics: Metrics::default(),
         public_url: config.public_url.trim_end_matches('/').to_owned(),
         local: config.local_way,
+        heartbeat: config.heartbeat,
+        silence: config.heartbeat.saturating_mul(3),
+        hosts: Hosts::default(),
         refused: crate::app::adoption::RefusedOnce::default(),
         deploy: Notify::new(),
         statuses: Statuses::default(),

@@ -1,10 +1,13 @@
-//! What a DTMA is started with, and the files that make a host an environment's: `environment` and `token`.
+//! What a DTMA is started with, and the files that make a host an environment's: `environment`, `token` and,
+//! where it is not said at each start, `control-url`.
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use api::dtma::HEARTBEAT_PERIOD;
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
 
@@ -13,6 +16,7 @@ use crate::specs::{WriteError, make_dir};
 
 const ENVIRONMENT: &str = "environment";
 const TOKEN: &str = "token";
+const CONTROL_URL: &str = "control-url";
 
 /// What a DTMA is started with.
 #[derive(Debug, Clone)]
@@ -25,8 +29,12 @@ pub struct Config {
     pub token: Secret,
     /// Where heartbeats go, such as `http://127.0.0.1:8420`; absent: nowhere.
     pub control_url: Option<String>,
+    /// Whether the control plane reaches this host over a connection that this host opens.
+    pub tunnel: bool,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
     pub backend_key: Option<Secret>,
+    /// The longest time between two heartbeats.
+    pub heartbeat: Duration,
 }
 
 /// What makes a host an environment's.
@@ -36,10 +44,13 @@ pub struct Enrolment {
     pub environment: EnvironmentId,
     /// Its token.
     pub token: Secret,
+    /// Where it reports to, when that is not said at each start.
+    pub control_url: Option<String>,
 }
 
 impl Config {
-    /// The configuration of a host whose enrolment lies in `data`.
+    /// The configuration of a host whose enrolment lies in `data`; a `control_url` that is given goes before the one that it
+    /// was enrolled with.
     ///
     /// # Errors
     /// [`DtmaError::Enrolment`], naming the file and what is wrong with it.
@@ -53,23 +64,52 @@ impl Config {
         if text.is_empty() {
             return Err(DtmaError::Enrolment { path, reason: "is empty".to_owned() });
         }
-        Ok(Self { data, environment, token: Secret::new(text), control_url, backend_key: None })
+        let token = Secret::new(text);
+        let control_url = match control_url {
+            Some(url) => Some(url),
+            None => enrolled_url(&data)?,
+        };
+        Ok(Self {
+            data,
+            environment,
+            token,
+            control_url,
+            tunnel: false,
+            backend_key: None,
+            heartbeat: HEARTBEAT_PERIOD,
+        })
     }
 }
 
-/// Makes the host of `data` an environment's: writes both files, mode 0600, each whole or not at all.
+/// Makes the host of `data` an environment's: writes its files, mode 0600, each whole or not at all. The token is the last
+/// one: without it a host is not enrolled.
 ///
 /// # Errors
-/// [`DtmaError::Data`]
+/// [`DtmaError::ControlUrl`], [`DtmaError::Data`]
 pub fn enrol(data: &Path, enrolment: &Enrolment) -> Result<(), DtmaError> {
+    if let Some(url) = &enrolment.control_url {
+        crate::heartbeat::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.clone(), reason })?;
+    }
     make_dir(data)?;
-    for (name, text) in
-        [(ENVIRONMENT, enrolment.environment.to_string()), (TOKEN, enrolment.token.expose().to_owned())]
-    {
+    let environment = enrolment.environment.to_string();
+    let url = enrolment.control_url.clone();
+    let token = enrolment.token.expose().to_owned();
+    for (name, text) in [(ENVIRONMENT, Some(environment)), (CONTROL_URL, url), (TOKEN, Some(token))] {
+        let Some(text) = text else { continue };
         let path = data.join(name);
         write(&path, &text).map_err(|source| DtmaError::Data(WriteError::Io { path, source }))?;
     }
     Ok(())
+}
+
+/// The control plane that the host was enrolled with.
+fn enrolled_url(data: &Path) -> Result<Option<String>, DtmaError> {
+    let path = data.join(CONTROL_URL);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DtmaError::Enrolment { path, reason: format!("cannot be read ({error})") }),
+    }
 }
 
 fn read(data: &Path, name: &str) -> Result<(PathBuf, String), DtmaError> {

@@ -1,4 +1,4 @@
-//! Tells the control plane what is, every 15 s and at once on change. When nobody answers, the host goes on alone.
+//! Tells the control plane what is, on a period and at once on change. When nobody answers, the host goes on alone.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,15 +18,13 @@ use crate::metrics::{HeartbeatLabels, Truth};
 use crate::system::Meter;
 use crate::usage::Gauge;
 
-/// The longest time between two heartbeats.
-const PERIOD: Duration = Duration::from_secs(15);
 /// Changes that come together go out together.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// The shortest time between two heartbeats that tell no more than how far an install is.
 const PROGRESS_PERIOD: Duration = Duration::from_millis(500);
 /// The first heartbeat waits so long for instances that were not looked at yet; a shim that hangs takes 5 s.
 const FIRST_LOOK: Duration = Duration::from_secs(6);
-/// A control plane that has not answered by then did not get it.
+/// A control plane that has not answered by then did not get it, or two periods where they are short.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where to report and as whom.
@@ -38,6 +36,8 @@ pub(crate) struct Reporter {
     pub(crate) environment: EnvironmentId,
     /// The environment's token.
     pub(crate) token: Secret,
+    /// The longest time between two heartbeats.
+    pub(crate) period: Duration,
     /// Measures this host.
     pub(crate) meter: Meter,
     /// Measures the instances.
@@ -49,16 +49,25 @@ pub(crate) struct Reporter {
 /// # Errors
 /// Why the text is not the address of one.
 pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
+    place(control_url, HEARTBEAT_PATH)
+}
+
+/// An address of a control plane.
+///
+/// # Errors
+/// Why the text is not the address of one.
+pub(crate) fn place(control_url: &str, path: &str) -> Result<Url, String> {
     let url = Url::parse(control_url).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("it must begin with `http://` or `https://` and name a host".to_owned());
     }
-    url.join(HEARTBEAT_PATH).map_err(|error| error.to_string())
+    url.join(path).map_err(|error| error.to_string())
 }
 
 /// Reports until dropped.
 pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
-    let client = match http_client(&reporter.url) {
+    let timeout = TIMEOUT.min(reporter.period * 2);
+    let client = match http_client(&reporter.url, |builder| builder.timeout(timeout)) {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(error = chain(&error), "no heartbeat can be sent from this host");
@@ -91,7 +100,7 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
                     tokio::time::sleep_until(sent_at + PROGRESS_PERIOD).await;
                 };
                 tokio::select! {
-                    () = tokio::time::sleep_until(sent_at + PERIOD) => {}
+                    () = tokio::time::sleep_until(sent_at + reporter.period) => {}
                     () = progressed => {}
                     () = changes.urgent.notified() => tokio::time::sleep(DEBOUNCE).await,
                 }
@@ -102,7 +111,7 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
                     tracing::warn!(url = %reporter.url, error, "the control plane takes no heartbeat; this host goes on alone and keeps trying");
                 }
                 // All that changed meanwhile goes out with the next one, so a change does not shorten the wait.
-                tokio::time::sleep(jittered(Backoff::OWN.wait(failures))).await;
+                tokio::time::sleep(jittered(Backoff::OWN.wait(failures).min(reporter.period))).await;
             }
         }
     }
@@ -144,14 +153,16 @@ async fn send(
 
 /// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it
 /// is used. A control plane on this machine is never asked through a proxy.
-fn http_client(url: &Url) -> reqwest::Result<reqwest::Client> {
+pub(crate) fn http_client(
+    url: &Url,
+    limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> reqwest::Result<reqwest::Client> {
     let builder = || {
         let builder = reqwest::Client::builder()
-            .timeout(TIMEOUT)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("berth-dtma/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(url) { builder.no_proxy() } else { builder }
+        limits(if is_loopback(url) { builder.no_proxy() } else { builder })
     };
     builder().build().or_else(|_| builder().tls_certs_only([]).build())
 }
@@ -164,7 +175,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Between half of a time and all of it, so that hosts that lost one control plane do not return as one.
-fn jittered(time: Duration) -> Duration {
+pub(crate) fn jittered(time: Duration) -> Duration {
     // Without random bytes the full time is as good.
     time.mul_f64(getrandom::u32().map_or(1.0, |random| 0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0))
 }

@@ -21,6 +21,7 @@ mod seal;
 mod shim_client;
 mod specs;
 mod system;
+mod tunnel;
 mod usage;
 
 use std::future::Future;
@@ -53,7 +54,7 @@ pub enum DtmaError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The host is not enrolled, or a file of the enrolment is not what it should be.
-    #[error("`{path}` {reason}: start with `berth up`, or write the file")]
+    #[error("`{path}` {reason}: start with `berth up`, or enrol this host with `berth dtma enrol`")]
     Enrolment {
         /// The file.
         path: std::path::PathBuf,
@@ -108,6 +109,10 @@ pub async fn run(
         heartbeat::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
     });
     let heartbeat_url = heartbeat_url.transpose()?;
+    let tunnel_url = config.control_url.as_deref().filter(|_| config.tunnel).map(|url| {
+        tunnel::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
+    });
+    let tunnel_url = tunnel_url.transpose()?;
     let seal = Seal::of_file(&layout.data.join("key"))?;
     let specs = Specs::open(layout.instances(), seal)?;
     specs::make_dir(&layout.sockets())?;
@@ -158,7 +163,8 @@ pub async fn run(
         if let Some(url) = heartbeat_url {
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
-            let reporter = heartbeat::Reporter { url, environment, token, meter, gauge };
+            let period = config.heartbeat;
+            let reporter = heartbeat::Reporter { url, environment, token, period, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");
@@ -176,8 +182,15 @@ pub async fn run(
             () = asked.cancelled() => {}
         }
     };
+    let front = http::front(app);
+    let tunnel = async {
+        if let Some(url) = tunnel_url {
+            tunnel::run(url, config.token.clone(), config.heartbeat, front.clone(), asked.clone()).await;
+        }
+    };
+    let served = async { tokio::join!(hop::serve::serve(listener, front.clone(), stopped), tunnel) };
     tokio::select! {
-        () = hop::serve::serve(listener, http::front(app), stopped) => {}
+        _both = served => {}
         () = heartbeats => {}
         () = kept => {}
     }

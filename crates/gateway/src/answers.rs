@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     NotServed { name: String, why: NotServed },
     /// The shim ended, or was ended, before it answered.
     Lost { name: String },
+    /// The connection to the DTMA of another host ended, or nobody there acknowledged anything any more.
+    HostLost { name: String },
 }
 
 /// One answer, ready to be sent.
@@ -95,6 +97,14 @@ impl Refusal {
                 "unread",
                 None,
                 "the request's body broke off before its end".to_owned(),
+            ),
+            Self::HostLost { name } => (
+                StatusCode::BAD_GATEWAY,
+                "lost",
+                None,
+                format!(
+                    "the connection to the host of `{name}` was lost before it answered: whether the call took effect is not known"
+                ),
             ),
             Self::NotServed { name, why } => describe_not_served(name, why),
             Self::Lost { name } => (
@@ -170,6 +180,12 @@ impl Answer {
     }
 }
 
+/// The refusal of a call whose answer was lost.
+pub(crate) fn lost(target: &Target) -> Refusal {
+    let name = target.name.as_str().to_owned();
+    if target.bearer.is_some() { Refusal::HostLost { name } } else { Refusal::Lost { name } }
+}
+
 /// Whether a response may come from the path (a DTMA, or a shim that refuses our key) instead of from the server.
 pub(crate) fn is_of_the_path(status: StatusCode, target: &Target) -> bool {
     status == StatusCode::UNAUTHORIZED || (target.bearer.is_some() && status.as_u16() >= 400)
@@ -192,7 +208,7 @@ pub(crate) async fn translate(
     let Ok(body) =
         Limited::new(body, MAX_ERROR_BODY).collect().await.map(http_body_util::Collected::to_bytes)
     else {
-        return Err(Refusal::Lost { name: name.to_owned() }.answer(Some(request)));
+        return Err(lost(target).answer(Some(request)));
     };
     parts.headers.remove(header::CONTENT_LENGTH);
     let body = match serde_json::from_slice::<ErrorBody>(&body) {

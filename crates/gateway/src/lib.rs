@@ -68,10 +68,10 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// A gateway over `directory`, with a connection pool of its own.
-    pub fn new(directory: Arc<dyn Directory>, config: &Config) -> Self {
+    /// A gateway over `directory`, which reaches hosts over the connections of `pool`.
+    pub fn new(directory: Arc<dyn Directory>, pool: Pool<Full<Bytes>>, config: &Config) -> Self {
         let origins = Origins::new(config.own_origins.iter().chain(&config.allowed_origins));
-        Self { directory, pool: Pool::new(), origins }
+        Self { directory, pool, origins }
     }
 
     /// Answers one request whose path begins with [`PREFIX`]. Never fails: every failure is an answer.
@@ -134,15 +134,15 @@ impl Gateway {
             }
             Err(error @ HopError::Connect { .. }) => {
                 tracing::debug!(instance = %target.instance, %error, "the shim cannot be reached");
-                let served = NotServed::Unreachable {
-                    message: "its process does not answer at the moment".to_owned(),
-                };
+                let who = if target.bearer.is_some() { "host" } else { "process" };
+                let served =
+                    NotServed::Unreachable { message: format!("its {who} does not answer at the moment") };
                 Err(Refusal::NotServed { name: target.name.as_str().to_owned(), why: served }
                     .answer(Some(&body)))
             }
             Err(error) => {
                 tracing::debug!(instance = %target.instance, %error, "the shim ended before it answered");
-                Err(Refusal::Lost { name: target.name.as_str().to_owned() }.answer(Some(&body)))
+                Err(answers::lost(&target).answer(Some(&body)))
             }
         }
     }

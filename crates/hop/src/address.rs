@@ -9,9 +9,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::net::sockopt;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+/// A host that has not taken a connection by then is away.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A host that has acknowledged nothing for so long is away, however long an answer may take: hosts acknowledge what they
+/// get and what asks whether they are there, servers need not.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Where a hop goes.
 #[derive(Debug, Clone, Eq)]
@@ -27,6 +35,9 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A TCP address where HTTP/2 is spoken from the first byte (RFC 9113 §3.3).
     Http2(SocketAddr),
+    /// The connection that a host has opened to us, by the id under which it was attached
+    /// ([`crate::pool::Pool::attach`]); HTTP/2 is spoken on it.
+    Tunnel(u128),
 }
 
 /// Byte by byte: a path compares component by component, which would be paid for by every call. Two spellings of one
@@ -40,6 +51,7 @@ impl PartialEq for Address {
             (Self::Tcp(address), Self::Tcp(other)) | (Self::Http2(address), Self::Http2(other)) => {
                 address == other
             }
+            (Self::Tunnel(id), Self::Tunnel(other)) => id == other,
             _ => false,
         }
     }
@@ -54,6 +66,7 @@ impl Hash for Address {
             }
             // The two kinds are not told apart by their hash: nobody has both of one address.
             Self::Tcp(address) | Self::Http2(address) => address.hash(state),
+            Self::Tunnel(id) => id.hash(state),
         }
     }
 }
@@ -63,6 +76,7 @@ impl std::fmt::Display for Address {
         match self {
             Self::Unix { dir, file } => write!(f, "unix:{}", dir.join(file).display()),
             Self::Tcp(address) | Self::Http2(address) => address.fmt(f),
+            Self::Tunnel(_) => f.write_str("its tunnel"),
         }
     }
 }
@@ -97,10 +111,16 @@ pub(crate) async fn connect_unix(dir: &Path, file: &str) -> io::Result<UnixStrea
     UnixStream::connect(through(&handle, file)).await
 }
 
-/// `TCP_NODELAY` is set: without it a small message waits for the acknowledgement of the one before.
+/// `TCP_NODELAY` is set: without it a small message waits for the acknowledgement of the one before. A host that is cut off
+/// says nothing, so its connections end after [`SILENCE`], those that wait for an answer and those that nobody uses alike.
 pub(crate) async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "nothing answers there");
+    let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address)).await.map_err(late)??;
     stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, SILENCE / 2)?;
+    sockopt::set_tcp_keepintvl(&stream, SILENCE / 4)?;
+    sockopt::set_tcp_user_timeout(&stream, u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))?;
     Ok(stream)
 }
 

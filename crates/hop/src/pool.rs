@@ -4,10 +4,12 @@
 //! is closed when the body is dropped before: that is how a caller who leaves is noticed by the next party.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -99,8 +101,8 @@ where
             request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
         }
         let place = self.shared.place(address);
-        if let Address::Http2(tcp) = address {
-            let response = place.multiplexed.send(*tcp, request).await?;
+        if let Address::Http2(_) | Address::Tunnel(_) = address {
+            let response = place.multiplexed.send(address, request).await?;
             return Ok(response.map(|incoming| PooledBody { incoming, lease: None }));
         }
         while let Some(mut sender) = place.take() {
@@ -123,6 +125,31 @@ where
             Ok(response) => Ok(lend(response, sender, place)),
             Err(source) => Err(HopError::Lost { address: address.clone(), source }),
         }
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Takes a connection that a host has opened to us: from now on [`Address::Tunnel`] of this id is reached over it, and no
+    /// more over the one before. The future that is given must be polled; it ends when the connection does. When nothing
+    /// came for `quiet`, a sign of life is asked for, and the connection given up when none comes for as long again.
+    ///
+    /// # Errors
+    /// When the connection ends before anything was said.
+    pub async fn attach<S>(
+        &self,
+        id: u128,
+        stream: S,
+        quiet: Duration,
+    ) -> io::Result<impl Future<Output = Result<(), hyper::Error>> + Send + use<B, S>>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
+        self.shared.place(&Address::Tunnel(id)).multiplexed.attach(stream, quiet).await
     }
 }
 
@@ -220,7 +247,9 @@ where
 {
     match address {
         Address::Unix { dir, file } => start(address::connect_unix(dir, file).await?).await,
-        Address::Tcp(tcp) | Address::Http2(tcp) => start(address::connect_tcp(*tcp).await?).await,
+        Address::Tcp(tcp) => start(address::connect_tcp(*tcp).await?).await,
+        // Theirs are shared, and opened where they are.
+        Address::Http2(_) | Address::Tunnel(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

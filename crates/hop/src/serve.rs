@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -12,11 +12,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::watch;
 
-use crate::multiplexed::WINDOW;
+use crate::multiplexed::{ALL_WINDOWS, WINDOW};
 
 /// A client that has not sent a whole head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,7 +64,8 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let graceful = GracefulShutdown::new();
+    // Each connection has a receiver: the last one that is dropped is the end of the drain.
+    let (drain, draining) = watch::channel(());
     let mut stop = pin!(stop);
     // Every head that is waited for is a timer. The runtime wakes itself with a system call for one that is due before all
     // others, which it never is while this one stands.
@@ -76,9 +77,9 @@ where
             accepted = accept(&listener) => accepted,
         };
         match accepted {
-            Ok(Stream::Tcp(stream)) => connection(TokioIo::new(stream), service.clone(), &graceful),
-            Ok(Stream::Unix(stream)) => connection(TokioIo::new(stream), service.clone(), &graceful),
-            Ok(Stream::Either(stream)) => either(stream, service.clone(), graceful.watcher()),
+            Ok(Stream::Tcp(stream)) => connection(TokioIo::new(stream), service.clone(), draining.clone()),
+            Ok(Stream::Unix(stream)) => connection(TokioIo::new(stream), service.clone(), draining.clone()),
+            Ok(Stream::Either(stream)) => either(stream, service.clone(), draining.clone()),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -86,7 +87,9 @@ where
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    drop(draining);
+    drain.send_replace(());
+    if tokio::time::timeout(DRAIN, drain.closed()).await.is_err() {
         tracing::debug!("connections were still open at the end of the drain");
     }
 }
@@ -128,7 +131,7 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
     }
 }
 
-fn connection<I, S, B>(io: TokioIo<I>, service: S, graceful: &GracefulShutdown)
+fn connection<I, S, B>(io: TokioIo<I>, service: S, draining: watch::Receiver<()>)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -137,8 +140,26 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let connection = graceful.watch(http1_builder().serve_connection(io, service));
-    tokio::spawn(async move { ended(connection.await) });
+    let connection = http1_builder().serve_connection(io, service).with_upgrades();
+    let end = http1::UpgradeableConnection::graceful_shutdown;
+    tokio::spawn(async move { ended(drained(connection, draining, end).await) });
+}
+
+/// Drives a connection; told to end, it finishes what is under way.
+async fn drained<C>(
+    connection: C,
+    mut draining: watch::Receiver<()>,
+    end: impl FnOnce(Pin<&mut C>),
+) -> Result<(), hyper::Error>
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return result,
+        _ = draining.changed() => end(connection.as_mut()),
+    }
+    connection.await
 }
 
 fn http1_builder() -> http1::Builder {
@@ -147,9 +168,48 @@ fn http1_builder() -> http1::Builder {
     builder
 }
 
+fn http2_builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(ALL_WINDOWS)
+        .max_concurrent_streams(STREAMS);
+    builder
+}
+
+/// Serves HTTP/2 on a connection that we opened, to whoever accepted it, until it ends or `stop` is done; then what is under
+/// way has as long as at the end of [`serve`]. `quiet` is as in [`crate::pool::Pool::attach`].
+///
+/// # Errors
+/// What ended the connection, a failed keep-alive among it.
+pub async fn serve_tunnel<I, S, B>(
+    stream: I,
+    service: S,
+    quiet: Duration,
+    stop: impl Future<Output = ()>,
+) -> Result<(), hyper::Error>
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut builder = http2_builder();
+    builder.keep_alive_interval(quiet).keep_alive_timeout(quiet);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = stop => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::time::timeout(DRAIN, connection).await.unwrap_or(Ok(()))
+}
+
 /// A connection of either version, told by its first bytes (RFC 9113 §3.4). They are looked at and left where they are, so that
 /// reading afterwards costs nothing more.
-fn either<S, B>(stream: TcpStream, service: S, watcher: Watcher)
+fn either<S, B>(stream: TcpStream, service: S, draining: watch::Receiver<()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -168,15 +228,11 @@ where
         };
         let io = TokioIo::new(stream);
         if is_http2 {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(WINDOW)
-                .initial_connection_window_size(WINDOW * 16)
-                .max_concurrent_streams(STREAMS)
-                .serve_connection(io, service);
-            ended(watcher.watch(connection).await);
+            let connection = http2_builder().serve_connection(io, service);
+            ended(drained(connection, draining, http2::Connection::graceful_shutdown).await);
         } else {
-            ended(watcher.watch(http1_builder().serve_connection(io, service)).await);
+            let connection = http1_builder().serve_connection(io, service);
+            ended(drained(connection, draining, http1::Connection::graceful_shutdown).await);
         }
     });
 }

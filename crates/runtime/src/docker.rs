@@ -24,7 +24,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::egress::Blocked;
 use domain::ids::InstanceId;
@@ -65,6 +65,8 @@ pub struct DockerRuntime {
     /// What the engine's host is; it does not change.
     cores: OnceCell<u16>,
     platform: OnceCell<images::Platform>,
+    /// Whether root in its containers is an ordinary user of this host, once the engine said so.
+    remaps: OnceLock<bool>,
     /// What its containers reach.
     filter: Arc<Filter>,
     /// One network is made, not two of one name.
@@ -98,6 +100,7 @@ impl DockerRuntime {
             binary: OnceCell::new(),
             cores: OnceCell::new(),
             platform: OnceCell::new(),
+            remaps: OnceLock::new(),
             filter,
             network: Mutex::default(),
         })
@@ -135,9 +138,10 @@ impl DockerRuntime {
     async fn keep_rules(&self) {
         let mut told = None;
         loop {
+            self.learn_remapping().await;
             // Rules that know not all containers would cut off those that they do not know.
             let done = match self.know_older().await {
-                Ok(()) => self.filter.apply().await,
+                Ok(()) => self.filter.refresh().await,
                 Err(error) => Err(error),
             };
             // Each trouble once, not with every look.
@@ -150,10 +154,40 @@ impl DockerRuntime {
         }
     }
 
+    /// Asks the engine how it is set up, until it has said so. One that is away is told where it is needed.
+    async fn learn_remapping(&self) {
+        if self.remaps.get().is_some() {
+            return;
+        }
+        let asking = self
+            .engine
+            .ask("say how it is set up", engine::LOOK, |docker| async move { docker.info().await });
+        match asking.await {
+            Ok(info) => {
+                let options = info.security_options.unwrap_or_default();
+                let remaps = options
+                    .iter()
+                    .any(|option| option.starts_with("name=userns") || option.starts_with("name=rootless"));
+                self.remaps.get_or_init(|| remaps);
+            }
+            Err(error) => tracing::debug!(%error, "the engine does not say how it is set up"),
+        }
+    }
+
     async fn kill(&self, instance: InstanceId) -> Result<(), RuntimeError> {
         self.process.kill_leftovers(instance).await?;
         self.remove_container(instance).await
     }
+}
+
+/// As an environment's status has it.
+fn remapping(granted: bool) -> Protection {
+    let detail = if granted {
+        "root in a container is an ordinary user of this host"
+    } else {
+        "root in a container is root of this host, limited by its profile; `userns-remap` of the engine would change that"
+    };
+    Protection { name: "user namespace of containers".to_owned(), granted, detail: detail.to_owned() }
 }
 
 impl Runtime for DockerRuntime {
@@ -195,6 +229,7 @@ impl Runtime for DockerRuntime {
     fn protections(&self) -> Vec<Protection> {
         let mut all = self.process.protections();
         all.push(self.filter.protection());
+        all.extend(self.remaps.get().map(|&granted| remapping(granted)));
         all
     }
 

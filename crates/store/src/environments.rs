@@ -1,14 +1,14 @@
 //! Environments: the machines, what their DTMAs last said, and how to reach them.
 
 use domain::ids::{AccountId, EnvironmentId, UserId};
-use domain::names::EnvironmentName;
+use domain::names::{EnvironmentName, InstanceName};
 use domain::status::{EnvironmentStatus, Protection, SystemMetrics};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use crate::columns::{json, optional_text, parsed, shown, text, to_bigint, to_json, word};
-use crate::open::on_pool;
+use crate::open::{Dialect, on_pool};
 use crate::{Store, StoreError, Tx};
 
 const TABLE: &str = "account_tool_environments";
@@ -305,6 +305,42 @@ pub async fn set_reach(
         .fetch_optional(db).await)
     .map_err(|e| StoreError::from_write(e, &[("dtma_token_hash", "…")]))?;
     found.ok_or(StoreError::NotFound { what: "environment" })?.try_into()
+}
+
+/// Removes an environment that has no instances. Otherwise nothing is changed, and the names of those it has are given,
+/// sorted; one that is being removed counts until its host has let go of it.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub async fn remove(tx: &mut Tx, id: EnvironmentId) -> Result<Vec<InstanceName>, StoreError> {
+    const NAMES: &str = "SELECT name FROM account_tool_instances WHERE account_tool_environment_id = $1";
+    const SQL: &str = "DELETE FROM account_tool_environments WHERE id = $1 RETURNING id";
+    lock(tx, id).await?;
+    let names: Vec<String> =
+        on_pool!(tx.connection(), db => sqlx::query_scalar(NAMES).bind(id.to_string()).fetch_all(db).await)
+            .map_err(StoreError::from_driver)?;
+    if !names.is_empty() {
+        let names = names.iter().map(|name| parsed("account_tool_instances", "name", name));
+        let mut names = names.collect::<Result<Vec<InstanceName>, _>>()?;
+        names.sort();
+        return Ok(names);
+    }
+    let gone: Option<String> =
+        on_pool!(tx.connection(), db => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_optional(db).await)
+            .map_err(StoreError::from_driver)?;
+    gone.map(|_| Vec::new()).ok_or(StoreError::NotFound { what: "environment" })
+}
+
+/// Waits for everybody who is making an instance in the environment, and makes others wait: an instance made between the
+/// look and the removal would go with it. SQLite has one writer at a time as it is.
+async fn lock(tx: &mut Tx, id: EnvironmentId) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT id FROM account_tool_environments WHERE id = $1 FOR UPDATE";
+    match tx.connection() {
+        Dialect::Sqlite(_) => Ok(()),
+        Dialect::Postgres(db) => {
+            sqlx::query(SQL).bind(id.to_string()).execute(db).await.map(drop).map_err(StoreError::from_driver)
+        }
+    }
 }
 
 /// Makes `unresponsive` every active environment whose last heartbeat is older than `before`, and gives them back.

@@ -1,6 +1,8 @@
 //! `berth dtma`: the host agent.
 
-use std::net::SocketAddr;
+mod enrol;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,9 +15,10 @@ use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
 use super::child;
-use crate::args::{Connection, DtmaArgs, RuntimeChoice};
+use crate::args::{Connection, DtmaArgs, DtmaCommand, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
+use crate::output::Output;
 
 /// The environment variable in which older hosts have the key of their backend.
 const BACKEND_KEY: &str = "BACKEND_TO_DTMA_API_KEY";
@@ -23,16 +26,24 @@ const BACKEND_KEY: &str = "BACKEND_TO_DTMA_API_KEY";
 const LEAST_KEY: usize = 16;
 
 /// Serves until it is told to stop; shims and servers go on then.
-pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), CliError> {
+pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
+    if let Some(DtmaCommand::Enrol(args)) = args.command {
+        return enrol::run(args, connection, output);
+    }
     child::end_with_parent(&args.child)?;
     child::log()?;
     let stop = child::stop_on_signals()?;
-    // Nothing is made here: without the enrolment that `berth up` writes there is no DTMA.
+    // Nothing is made here: without an enrolment there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
     check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    config.tunnel = args.tunnel;
+    if config.tunnel {
+        check_tunnel(config.control_url.as_deref(), args.insecure_http)?;
+    }
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
+    config.heartbeat = args.heartbeat.period();
     let egress = EgressOptions {
         own_port: listener.local_addr().ok().map(|address| address.port()),
         control: config.control_url.as_deref().and_then(host_and_port),
@@ -40,6 +51,26 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection) -> Result<(), C
     };
     let runtime = runtime(args.runtime, &data, egress)?;
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
+}
+
+/// Refuses a tunnel that leads nowhere, or through which tokens and secrets would pass in clear unless that is asked for.
+fn check_tunnel(control_url: Option<&str>, is_insecure: bool) -> Result<(), CliError> {
+    let Some(url) = control_url else {
+        return Err(CliError::usage("`--tunnel` needs a control plane to lead to")
+            .with_hint("say which with `--control-url URL`, or enrol this host with `berth dtma enrol`"));
+    };
+    let is_clear = reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        url.scheme() == "http" && !is_here
+    });
+    if is_clear && !is_insecure {
+        return Err(CliError::usage(format!(
+            "the tunnel to {url} would be plain HTTP: the host's token and the secrets of its servers could be read on the way"
+        ))
+        .with_hint("use an `https://` address, or add `--insecure-http` if that network is yours alone"));
+    }
+    Ok(())
 }
 
 /// Refuses an address that others reach, where tokens and secrets would pass in clear, unless that is asked for.

@@ -1,8 +1,15 @@
 //! `berth env …`: the machines.
 
-use api::environments::EnvironmentToken;
+mod add;
+mod remove;
+mod show;
 
-use crate::args::EnvCommand;
+use api::environments::{Environment, EnvironmentToken};
+use comfy_table::{Cell, Color};
+use domain::status::EnvironmentStatus;
+
+use super::instances::to_the_second;
+use crate::args::{EnvAddCommand, EnvCommand};
 use crate::client::{Client, path_part};
 use crate::error::CliError;
 use crate::output::Output;
@@ -10,14 +17,62 @@ use crate::output::Output;
 /// Does what was asked.
 pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
+        EnvCommand::List => list(client, output).await,
+        EnvCommand::Show { name } => show::run(&name, client, output).await,
+        EnvCommand::Add(EnvAddCommand::Host(args)) => add::host(args, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
+        EnvCommand::Remove { name, yes } => remove::run(&name, yes, client, output).await,
+    }
+}
+
+/// The path of one environment.
+fn path_of(name: &str) -> String {
+    format!("/environments/{}", path_part(name))
+}
+
+async fn list(client: &Client, output: Output) -> Result<(), CliError> {
+    let environments: Vec<Environment> = client.get("/environments").await?;
+    if output.json() {
+        return output.document(&environments);
+    }
+    let rows = environments
+        .iter()
+        .map(|environment| {
+            [
+                Cell::new(&environment.name),
+                status_cell(environment.status),
+                Cell::new(environment.instances),
+                Cell::new(environment.dtma_version.as_deref().unwrap_or("-")),
+                Cell::new(environment.last_heartbeat_at.map_or_else(|| "-".to_owned(), to_the_second)),
+                Cell::new(address(environment)),
+            ]
+        })
+        .collect();
+    output.table(["NAME", "STATUS", "INSTANCES", "DTMA", "LAST HEARTBEAT", "ADDRESS"], rows)?;
+    for environment in &environments {
+        if let Some(message) = &environment.message {
+            output.warn(&format!("{}: {message}", environment.name));
+        }
+    }
+    Ok(())
+}
+
+fn address(environment: &Environment) -> &str {
+    environment.address.as_deref().unwrap_or("(the control plane's machine)")
+}
+
+fn status_cell(status: EnvironmentStatus) -> Cell {
+    let cell = Cell::new(status.word());
+    match status {
+        EnvironmentStatus::Active => cell.fg(Color::Green),
+        EnvironmentStatus::AwaitingHeartbeat => cell.fg(Color::Yellow),
+        EnvironmentStatus::Unresponsive => cell.fg(Color::Red),
     }
 }
 
 /// The token alone goes to standard output, so that it can be piped to where it belongs.
 async fn token(name: &str, client: &Client, output: Output) -> Result<(), CliError> {
-    let path = format!("/environments/{}/token", path_part(name));
-    let shown: EnvironmentToken = client.act(&path).await?;
+    let shown: EnvironmentToken = client.act(&format!("{}/token", path_of(name))).await?;
     if output.json() {
         return output.document(&shown);
     }

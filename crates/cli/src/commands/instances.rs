@@ -87,10 +87,15 @@ fn confirm(instance: &Instance, output: Output) -> Result<(), CliError> {
         return Err(CliError::usage(format!("removing `{}` cannot be taken back", instance.name))
             .with_hint("say so with `--yes`"));
     }
-    output.say(&format!(
-        "Remove `{}` ({}, {}) and all it stored? This cannot be taken back. [y/N]",
-        instance.name, instance.package, instance.status
-    ));
+    ask(
+        &format!("Remove `{}` ({}, {}) and all it stored?", instance.name, instance.package, instance.status),
+        output,
+    )
+}
+
+/// Asks on the terminal; anything but a yes is an error.
+pub(super) fn ask(question: &str, output: Output) -> Result<(), CliError> {
+    output.say(&format!("{question} This cannot be taken back. [y/N]"));
     let mut answer = String::new();
     std::io::stdin()
         .lock()

@@ -23,7 +23,11 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     let url = format!("http://{}", child::reachable(address));
     // A machine whose DTMA was never enrolled is no environment.
     let local = super::dtma::token(&data).is_some().then_some(args.dtma);
-    let config = config(&data, args.database.as_ref(), args.reach, &args.origins, &url, local);
+    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, &url, local);
+    config.heartbeat = args.heartbeat.period();
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
+    }
     control::run(config, Listener::Tcp(listener), stop).await.map_err(failure)
 }
 
@@ -52,6 +56,7 @@ pub(crate) fn config(
             Some(ReachChoice::Dtma) => LocalWay::Dtma,
             Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,
         },
+        heartbeat: api::dtma::HEARTBEAT_PERIOD,
     }
 }
 

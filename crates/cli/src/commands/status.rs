@@ -101,7 +101,7 @@ fn usage(metrics: &InstanceMetrics) -> Vec<(&'static str, String)> {
 }
 
 /// Bytes with one decimal of the largest unit that fits.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let (unit, shift) = match count {
         ..0x400 => return format!("{count} B"),
         0x400..0x10_0000 => ("KiB", 10),

@@ -123,7 +123,9 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
     );
     let setup = control::setup(&config).await.map_err(super::server::failure)?;
     let environment = setup.environment.ok_or_else(|| CliError::failed("this machine is no environment"))?;
-    super::dtma::enrol(data, &Enrolment { environment: environment.id, token: environment.dtma_token })?;
+    let enrolment =
+        Enrolment { environment: environment.id, token: environment.dtma_token, control_url: None };
+    super::dtma::enrol(data, &enrolment)?;
     // Tokens are stored as hashes, so the one of the first start is only in the file that this start replaces.
     let token = match setup.api_token.or_else(|| kept_token(&data.client_file())) {
         Some(token) => token,
@@ -171,7 +173,12 @@ fn workers(
         RuntimeChoice::Docker => "docker",
         RuntimeChoice::Process => "process",
     };
-    let dtma = own(&["dtma", "--control-url", &place.url, "--runtime", runtime]);
+    let mut dtma = own(&["dtma", "--control-url", &place.url, "--runtime", runtime]);
+    if let Some(period) = args.heartbeat.heartbeat_ms {
+        for arguments in [&mut server, &mut dtma] {
+            arguments.extend(["--heartbeat-ms", &period.to_string()].map(OsString::from));
+        }
+    }
     let log = |name: &str| data.logs().join(format!("{name}.log"));
     // An argument can be read by everybody on the machine; a database's address may hold a password.
     let secret_environment: Vec<(&'static str, Secret)> =

@@ -42,6 +42,16 @@ fn deployments_that_cannot_be() {
         (&["call", "welcome", "ecko", "{}"], &["welcome"]),
         (&["call", "welcome", "add", r#"{"a":1}"#], &["reports an error"]),
         (&["token", "revoke", "nothing"], &["nothing", "token list"]),
+        (&["env", "show", "lokal"], &["lokal", "`local`"]),
+        (&["env", "remove", "local", "--yes"], &["`local`", "own machine"]),
+        (
+            &["env", "add", "host", "--name", "far", "--address", "10.0.0.5:30000"],
+            &["plain HTTP", "--insecure-http"],
+        ),
+        (
+            &["env", "add", "host", "--name", "far", "--address", "far.example", "--insecure-http"],
+            &["far.example", "10.0.0.5:30000"],
+        ),
     ] {
         refuses(&platform, arguments, words);
     }

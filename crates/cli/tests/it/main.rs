@@ -19,6 +19,7 @@ mod seccomp;
 mod soak;
 mod supervision;
 mod tools;
+mod tunnel;
 mod welcome;
 
 /// The binary under test.

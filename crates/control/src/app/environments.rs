@@ -1,18 +1,22 @@
-//! Environments: showing them, and taking what their DTMAs report.
+//! Environments: adding, showing and removing them, and taking what their DTMAs report.
 
 use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::dtma::Heartbeat;
-use api::environments::{Environment, EnvironmentToken};
+use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind, EnvironmentToken};
 use api::errors::ErrorCode;
 use api::events::Event;
 use api::users::Role;
-use domain::ids::InstanceId;
-use domain::names::EnvironmentName;
+use domain::ids::{EnvironmentId, InstanceId};
+use domain::names::{EnvironmentName, NameError, slug};
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
-use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
+use hyper::upgrade::OnUpgrade;
+use store::StoreError;
+use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 
 use crate::app::audit::{self, Act};
@@ -20,11 +24,12 @@ use crate::app::deployment::nearest;
 use crate::app::{App, Outcome, Problem, adoption};
 use crate::auth::{Caller, token};
 use crate::directory::now;
+use crate::reach::{Way, dialled_at, is_local, is_tunnel};
 
-/// Three heartbeats of 15 s: a DTMA that was silent for longer is unresponsive.
-pub(crate) const SILENCE: Duration = Duration::from_secs(45);
 /// The most instances that one heartbeat may report.
 const MAX_REPORTS: usize = 10_000;
+/// Instances that are named when an environment cannot go because of them.
+const MAX_NAMED: usize = 5;
 
 /// The account's environments, by name.
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>> {
@@ -37,7 +42,7 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
         .into_iter()
         .map(|row| {
             let count = counts.get(&row.id).copied().unwrap_or_default();
-            render(row, count)
+            render(app, row, count)
         })
         .collect())
 }
@@ -48,6 +53,147 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
 /// 404 with the nearest name.
 pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Environment> {
     rendered(app, find(app, caller, name).await?).await
+}
+
+/// Makes another machine an environment: its row and its token. Nothing is dialled: before its DTMA has the token there is
+/// none that could answer.
+///
+/// # Errors
+/// 403, 422 with field and hint, 409.
+pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequest) -> Outcome<Environment> {
+    caller.require(Role::Admin)?;
+    let name = check_name(&request.name)?;
+    let EnvironmentKind::Host = request.kind;
+    let address = request.address.as_deref().map(check_address).transpose()?;
+    if let Some(address) = address.filter(|_| !request.insecure_http) {
+        let message = format!(
+            "{address} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
+        );
+        return Err(Problem::invalid("insecure_http", message).hint(
+            "leave `--address` out, so that the host opens a tunnel, or add `--insecure-http` if that network is yours alone",
+        ));
+    }
+    let rows = store::environments::list(&app.store, caller.account).await?;
+    if let Some(address) = address
+        && let Some(other) = rows.iter().find(|row| dialled_at(row) == Some(address))
+    {
+        let message = format!("{address} is the environment `{}` already", other.name);
+        return Err(Problem::refused(ErrorCode::Conflict, message)
+            .field("address")
+            .hint("give each host's DTMA an address of its own, or remove the other environment"));
+    }
+    let (id, at) = (EnvironmentId::generate(), now());
+    let token = token::generate()?;
+    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma });
+    let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
+    let row = EnvironmentRow {
+        id,
+        account: caller.account,
+        user: Some(caller.user),
+        name,
+        description: None,
+        status: EnvironmentStatus::AwaitingHeartbeat,
+        droplet: Droplet::default(),
+        public_ip_address: None,
+        reach,
+        dtma_token_sealed: Some(app.keys.seal(id.0, token.expose())?),
+        dtma_version: None,
+        health: None,
+        last_heartbeat_at: None,
+        provisioning_error_message: None,
+        created_at: at,
+        updated_at: at,
+    };
+    let act = Act {
+        action: "environment.add",
+        kind: "environment",
+        id: id.to_string(),
+        name: row.name.as_str(),
+        detail: serde_json::json!({ "kind": "host", "address": address, "insecure_http": request.insecure_http }),
+    };
+    let mut tx = app.store.begin().await?;
+    store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose()))).await.map_err(
+        |error| match error {
+            StoreError::Taken { field: "name", .. } => {
+                let message = format!("an environment `{}` exists already", row.name);
+                Problem::refused(ErrorCode::Conflict, message).field("name").hint("choose another name")
+            }
+            error => error.into(),
+        },
+    )?;
+    audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
+    tx.commit().await?;
+    app.directory.refresh().await?;
+    tell(app, row.clone()).await?;
+    rendered(app, row).await
+}
+
+/// Removes an environment that has no instances. Its DTMA's token opens nothing from then on.
+///
+/// # Errors
+/// 403, 404 with the nearest name, 409 with the instances that are in it, and for this machine.
+pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()> {
+    caller.require(Role::Admin)?;
+    let environment = find(app, caller, name).await?;
+    if is_local(&environment) {
+        let message = format!("`{}` is the control plane's own machine", environment.name);
+        return Err(Problem::refused(ErrorCode::Conflict, message)
+            .hint("it stays for as long as the control plane runs here"));
+    }
+    let mut tx = app.store.begin().await?;
+    let left = store::environments::remove(&mut tx, environment.id).await?;
+    if !left.is_empty() {
+        let mut named: Vec<String> = left.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
+        if MAX_NAMED < left.len() {
+            named.push(format!("{} more", left.len() - MAX_NAMED));
+        }
+        let count =
+            if left.len() == 1 { "an instance".to_owned() } else { format!("{} instances", left.len()) };
+        let message = format!("`{}` has {count}: {}", environment.name, named.join(", "));
+        return Err(Problem::refused(ErrorCode::Conflict, message)
+            .hint("remove them first; one that is being removed is there until its host has let go of it"));
+    }
+    let act = Act {
+        action: "environment.remove",
+        kind: "environment",
+        id: environment.id.to_string(),
+        name: environment.name.as_str(),
+        detail: serde_json::json!({}),
+    };
+    audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
+    tx.commit().await?;
+    app.tunnels.close(environment.id);
+    app.directory.refresh().await?;
+    app.publish(caller.account, Event::EnvironmentRemoved { name: environment.name.as_str().to_owned() });
+    Ok(())
+}
+
+fn check_name(text: &str) -> Outcome<EnvironmentName> {
+    text.parse().map_err(|error| {
+        let hint = match &error {
+            NameError::Empty => "give one, such as `frankfurt`".to_owned(),
+            NameError::TooLong(_) | NameError::Shape { .. } => format!("use `{}`", slug(text)),
+        };
+        Problem::invalid("name", error).hint(hint)
+    })
+}
+
+fn check_address(text: &str) -> Outcome<SocketAddr> {
+    let wrong = |message: String| {
+        let port = api::dtma::DEFAULT_PORT;
+        Problem::invalid("address", message)
+            .hint(format!("write the host's IP address and its DTMA's port, such as 10.0.0.5:{port}"))
+    };
+    let address: SocketAddr =
+        text.trim().parse().map_err(|_| wrong(format!("`{text}` is no IP address with a port")))?;
+    let nobody = match address.ip() {
+        IpAddr::V4(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local(),
+    };
+    if nobody || address.port() == 0 {
+        return Err(wrong(format!("{address} is not the address of a host")));
+    }
+    Ok(address)
 }
 
 async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
@@ -105,7 +251,8 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
     let at = now();
     let mut tx = app.store.begin().await?;
     let recorded =
-        store::environments::record_heartbeat(&mut tx, environment.id, &row_of(heartbeat, at)).await?;
+        store::environments::record_heartbeat(&mut tx, environment.id, &row_of(heartbeat, at, app.silence))
+            .await?;
     let Recorded::Taken { was, row } = recorded else { return Ok(()) };
     let mut changed = Vec::new();
     for report in &heartbeat.instances {
@@ -140,7 +287,7 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
 pub(crate) async fn tell(app: &App, row: EnvironmentRow) -> Outcome<()> {
     if app.events.is_heard() {
         let account = row.account;
-        app.publish(account, Event::Environment(rendered(app, row).await?));
+        app.publish(account, Event::Environment(Box::new(rendered(app, row).await?)));
     }
     Ok(())
 }
@@ -169,20 +316,39 @@ fn is_lost(row: &InstanceRow, reported: &HashSet<InstanceId>) -> bool {
         && !reported.contains(&row.id)
 }
 
-fn row_of(heartbeat: &Heartbeat, at: Timestamp) -> HeartbeatRow {
+fn row_of(heartbeat: &Heartbeat, at: Timestamp, silence: Duration) -> HeartbeatRow {
     HeartbeatRow {
         dtma_version: heartbeat.dtma_version.clone(),
         health: Health { system: heartbeat.system.clone(), protections: heartbeat.protections.clone() },
         dtma_started_at: heartbeat.started_at,
         sequence: heartbeat.sequence,
         at,
-        silent_before: before(at, SILENCE),
+        silent_before: before(at, silence),
     }
 }
 
 /// The instant that lies `span` before `at`.
 pub(crate) fn before(at: Timestamp, span: Duration) -> Timestamp {
     Timestamp(at.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+}
+
+/// Keeps the tunnel that an environment's host opens, in a task of its own.
+///
+/// # Errors
+/// 409 when the environment is reached in another way.
+pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUpgrade) -> Outcome<()> {
+    if !is_tunnel(environment) {
+        let message = format!("environment `{}` is not reached through a tunnel", environment.name);
+        return Err(Problem::refused(ErrorCode::Conflict, message).hint(
+            "start its `berth dtma` without `--tunnel`, or add the environment anew without `--address`",
+        ));
+    }
+    let (app, id) = (Arc::clone(app), environment.id);
+    tokio::spawn(async move {
+        // What waited for the host goes to it now.
+        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, || app.deploy.notify_one()).await;
+    });
+    Ok(())
 }
 
 /// The token between an environment's DTMA and the control plane, for an admin who moves a host or an older caller. It is
@@ -213,16 +379,49 @@ pub(crate) async fn token(app: &App, caller: &Caller, name: &str) -> Outcome<Env
 
 async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
-    Ok(render(row, instances as u64))
+    Ok(render(app, row, instances as u64))
 }
 
-fn render(row: EnvironmentRow, instances: u64) -> Environment {
+/// What is wrong with an environment, or waited for.
+fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
+    let address = dialled_at(row);
+    match row.status {
+        EnvironmentStatus::AwaitingHeartbeat => {
+            let next = (!is_local(row)).then_some(": enrol the host with its token and start `berth dtma` there");
+            Some(format!("no heartbeat yet{}", next.unwrap_or_default()))
+        }
+        EnvironmentStatus::Unresponsive => {
+            let since = row.last_heartbeat_at.map(|at| format!(" since {at}")).unwrap_or_default();
+            Some(format!(
+                "no heartbeat{since}: see that the host is on, that `berth dtma` runs there, and that it reaches this control \
+                 plane"
+            ))
+        }
+        EnvironmentStatus::Active if is_tunnel(row) => (!app.tunnels.is_open(row.id)).then(|| {
+            "it reports, but has no tunnel open: see that its `berth dtma` runs with `--tunnel`, and that nothing between passes \
+             heartbeats alone"
+                .to_owned()
+        }),
+        EnvironmentStatus::Active => {
+            let (address, why) = (address?, app.hosts.why(row.id)?);
+            Some(format!(
+                "it reports, but {why} at {address}: see that this is its address, that its `berth dtma` listens there, \
+                 and that no firewall is between"
+            ))
+        }
+    }
+}
+
+fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
+    let (message, address) = (message_of(app, &row), dialled_at(&row));
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
     Environment {
         id: row.id,
         name: row.name,
         status: row.status,
+        message,
+        address: address.map(|address| address.to_string()),
         dtma_version: row.dtma_version,
         last_heartbeat_at: row.last_heartbeat_at,
         system,

@@ -11,6 +11,7 @@ pub(crate) mod problem;
 pub(crate) mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::events::Event;
 use domain::ids::AccountId;
@@ -23,6 +24,7 @@ use crate::config::LocalWay;
 use crate::directory::LiveDirectory;
 use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
+use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::secrets::MasterKey;
 pub(crate) use problem::Outcome;
@@ -36,10 +38,17 @@ pub(crate) struct App {
     pub(crate) directory: Arc<LiveDirectory>,
     pub(crate) events: Hub,
     pub(crate) dtma: DtmaClient,
+    pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
     /// Without a slash at its end.
     pub(crate) public_url: String,
     pub(crate) local: LocalWay,
+    /// Between two heartbeats.
+    pub(crate) heartbeat: std::time::Duration,
+    /// A DTMA that was silent for longer is unresponsive: three heartbeats.
+    pub(crate) silence: Duration,
+    /// Which hosts answer when they are dialled.
+    pub(crate) hosts: Hosts,
     /// Ids that hosts wanted adopted and that are others', so that each is told once.
     pub(crate) refused: adoption::RefusedOnce,
     /// Wakes the deploy reconciler.

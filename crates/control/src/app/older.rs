@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 
-use crate::app::environments::{SILENCE, before, is_news, tell};
+use crate::app::environments::{before, is_news, tell};
 use crate::app::{App, Outcome, Problem};
 use crate::directory::now;
 
@@ -53,7 +53,7 @@ pub(crate) async fn heartbeat(
         dtma_started_at: at,
         sequence: 0,
         at,
-        silent_before: before(at, SILENCE),
+        silent_before: before(at, app.silence),
     };
     let rows = store::instances::list_by_environment(&app.store, environment.id).await?;
     let mut tx = app.store.begin().await?;

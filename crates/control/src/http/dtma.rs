@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use api::dtma::Heartbeat;
-use api::errors::ErrorBody;
-use axum::extract::State;
-use axum::http::StatusCode;
+use api::dtma::{Heartbeat, TUNNEL_PROTOCOL};
+use api::errors::{ErrorBody, ErrorCode};
+use axum::extract::{Request, State};
+use axum::http::header::{CONNECTION, UPGRADE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 
-use crate::app::{App, environments};
+use crate::app::{App, Problem, environments};
 use crate::http::extract::{Body, ByDtma};
 use crate::http::refused::Refused;
 
@@ -26,4 +28,31 @@ pub(crate) async fn heartbeat(
 ) -> Result<StatusCode, Refused> {
     environments::heartbeat(&app, &environment, &body).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Opens the tunnel of a DTMA that cannot be dialled: after the 101 it serves its own API on this connection, over HTTP/2.
+#[utoipa::path(
+    get, path = "/api/v1/dtma/tunnel", tag = "dtma", security(("dtma" = [])),
+    responses(
+        (status = 101), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 409, body = ErrorBody)
+    )
+)]
+pub(crate) async fn tunnel(
+    State(app): State<Arc<App>>,
+    ByDtma(environment): ByDtma,
+    request: Request,
+) -> Result<Response, Refused> {
+    let asked = request.headers().get(UPGRADE).is_some_and(|asked| asked == TUNNEL_PROTOCOL);
+    if !asked {
+        return Err(Problem::refused(ErrorCode::BadRequest, "this path only opens tunnels")
+            .field("Upgrade")
+            .hint(format!("send `Connection: upgrade` and `Upgrade: {TUNNEL_PROTOCOL}` over HTTP/1.1"))
+            .into());
+    }
+    environments::tunnel(&app, &environment, hyper::upgrade::on(request))?;
+    let headers = [
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static(TUNNEL_PROTOCOL)),
+    ];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use api::environments::{Environment, EnvironmentToken};
+use api::environments::{AddEnvironmentRequest, Environment, EnvironmentToken};
 use api::errors::ErrorBody;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, StatusCode, header};
 
 use crate::app::{App, environments};
-use crate::http::extract::By;
+use crate::http::extract::{Body, By};
 use crate::http::refused::Refused;
 
 /// The account's environments.
@@ -36,6 +36,41 @@ pub(crate) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<Environment>, Refused> {
     Ok(Json(environments::show(&app, &caller, &name).await?))
+}
+
+/// Makes another machine an environment, for an admin. `POST …/{name}/token` gives the token that its DTMA needs.
+#[utoipa::path(
+    post, path = "/api/v1/environments", tag = "environments", security(("token" = [])),
+    request_body = AddEnvironmentRequest,
+    responses(
+        (status = 201, body = Environment), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)
+    )
+)]
+pub(crate) async fn add(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    Body(request): Body<AddEnvironmentRequest>,
+) -> Result<(StatusCode, Json<Environment>), Refused> {
+    Ok((StatusCode::CREATED, Json(environments::add(&app, &caller, &request).await?)))
+}
+
+/// Removes an environment that has no instances, for an admin.
+#[utoipa::path(
+    delete, path = "/api/v1/environments/{name}", tag = "environments", security(("token" = [])),
+    params(("name" = String, Path, description = "The environment's name")),
+    responses(
+        (status = 204), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)
+    )
+)]
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refused> {
+    environments::remove(&app, &caller, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The token of an environment's DTMA, for an admin. Each time is a line of the audit.

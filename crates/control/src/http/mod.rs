@@ -89,8 +89,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
-        .routes(routes!(environments::list))
-        .routes(routes!(environments::show))
+        .routes(routes!(environments::list, environments::add))
+        .routes(routes!(environments::show, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
@@ -98,6 +98,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
+        .routes(routes!(dtma::tunnel))
 }
 
 async fn unknown_path() -> Refused {

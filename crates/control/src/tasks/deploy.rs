@@ -22,7 +22,7 @@ use crate::app::problem::Chain;
 use crate::app::{App, Outcome, Problem, instances};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
-use crate::reach::{Host, reach};
+use crate::reach::{Host, dialled_at, reach};
 use crate::tasks::PERIOD;
 
 /// For a host that does not answer, and for an instance that a host refuses.
@@ -234,14 +234,13 @@ async fn serve(app: &App, environment: &EnvironmentRow, rows: Vec<InstanceRow>) 
                 done.push(Done::Refused(row.id, row.generation));
             }
             Err(error) => {
-                let known = match environment.status {
-                    EnvironmentStatus::AwaitingHeartbeat => " (it has not reported yet)",
-                    EnvironmentStatus::Active | EnvironmentStatus::Unresponsive => "",
-                };
+                let known = what_is_known(environment);
                 let message = format!(
                     "environment `{}`: {error}{known}; it is tried again by itself",
                     environment.name
                 );
+                // It is asked again who it is, and says so in its own status when it still does not answer.
+                app.hosts.retain(|id| id != environment.id);
                 tracing::debug!(environment = %environment.name, error = %Chain(&error), "a host cannot be reached");
                 say_all(app, &rows[i..], &message).await?;
                 done.push(Done::Outage);
@@ -250,6 +249,16 @@ async fn serve(app: &App, environment: &EnvironmentRow, rows: Vec<InstanceRow>) 
         }
     }
     Ok(done)
+}
+
+/// What explains that a host does not answer, in brackets.
+fn what_is_known(environment: &EnvironmentRow) -> String {
+    match (environment.status, dialled_at(environment)) {
+        (EnvironmentStatus::AwaitingHeartbeat, _) => " (it has not reported yet)".to_owned(),
+        (EnvironmentStatus::Unresponsive, _) => " (it does not report either)".to_owned(),
+        (EnvironmentStatus::Active, Some(address)) => format!(" at {address}, though it reports"),
+        (EnvironmentStatus::Active, None) => String::new(),
+    }
 }
 
 async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Done, DtmaError>> {

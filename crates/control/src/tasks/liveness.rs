@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::app::environments::{self, SILENCE, before};
+use crate::app::environments::{self, before};
 use crate::app::problem::Chain;
 use crate::app::{App, Outcome};
 use crate::directory::now;
@@ -33,12 +33,12 @@ pub(crate) async fn pass(app: &App, up: Duration) -> Status {
 
 async fn silence(app: &App, up: Duration) -> Outcome<usize> {
     app.directory.refresh().await?;
-    if up < SILENCE {
+    if up < app.silence {
         return Ok(0);
     }
     let at = now();
     let mut tx = app.store.begin().await?;
-    let rows = store::environments::mark_unresponsive(&mut tx, before(at, SILENCE), at).await?;
+    let rows = store::environments::mark_unresponsive(&mut tx, before(at, app.silence), at).await?;
     tx.commit().await?;
     if rows.is_empty() {
         return Ok(0);

@@ -2,6 +2,7 @@
 //! read.
 
 pub(crate) mod deploy;
+pub(crate) mod dialled;
 pub(crate) mod liveness;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +12,14 @@ use serde::Serialize;
 
 use crate::app::App;
 
-/// How often everything is looked at without a nudge.
+/// How often what is due is looked for without a nudge.
 pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 
 /// What each reconciler last did.
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
     deploy: Mutex<deploy::Status>,
+    dialled: Mutex<dialled::Status>,
     liveness: Mutex<liveness::Status>,
 }
 
@@ -26,6 +28,8 @@ pub(crate) struct Statuses {
 pub(crate) struct StatusView {
     /// Of [`deploy`].
     pub(crate) deploy: deploy::Status,
+    /// Of [`dialled`].
+    pub(crate) dialled: dialled::Status,
     /// Of [`liveness`].
     pub(crate) liveness: liveness::Status,
 }
@@ -35,12 +39,17 @@ impl Statuses {
     pub(crate) fn view(&self) -> StatusView {
         StatusView {
             deploy: self.deploy.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            dialled: self.dialled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             liveness: self.liveness.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
     fn set_deploy(&self, status: deploy::Status) {
         *self.deploy.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn set_dialled(&self, status: dialled::Status) {
+        *self.dialled.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     fn set_liveness(&self, status: liveness::Status) {
@@ -51,15 +60,26 @@ impl Statuses {
 /// Runs all reconcilers until the process stops.
 pub(crate) async fn run(app: Arc<App>) {
     let deploy = deploy::Deployer::default().run(&app);
+    // Often enough that silence is noticed within a third of a heartbeat.
+    let tick = app.silence / 9;
     let liveness = async {
         let started = std::time::Instant::now();
         loop {
             tokio::select! {
                 () = app.stop.cancelled() => break,
-                () = tokio::time::sleep(PERIOD) => {}
+                () = tokio::time::sleep(tick) => {}
             }
             app.statuses.set_liveness(liveness::pass(&app, started.elapsed()).await);
         }
     };
-    tokio::join!(deploy, liveness);
+    let dialled = async {
+        loop {
+            tokio::select! {
+                () = app.stop.cancelled() => break,
+                () = tokio::time::sleep(tick) => {}
+            }
+            app.statuses.set_dialled(dialled::pass(&app).await);
+        }
+    };
+    tokio::join!(deploy, liveness, dialled);
 }

@@ -28,6 +28,8 @@ pub(crate) struct FakeDtma {
     pub(crate) bearers: Mutex<Vec<String>>,
     /// What `PUT` answers instead of taking the spec.
     pub(crate) refusal: Mutex<Option<(StatusCode, Value)>>,
+    /// Whose it says it is.
+    pub(crate) environment: Mutex<String>,
     sequence: AtomicU64,
 }
 
@@ -44,6 +46,7 @@ impl FakeDtma {
             .route("/v1/instances/{id}", put(take).delete(remove))
             .route("/v1/instances/{id}/logs", get(logs))
             .route("/v1/instances/{id}/mcp", post(mcp))
+            .route("/v1/info", get(info))
             .with_state(Arc::clone(self));
         let stop = CancellationToken::new();
         let until = stop.clone();
@@ -140,6 +143,11 @@ async fn remove(State(dtma): State<Arc<FakeDtma>>, Path(id): Path<InstanceId>) -
     }
     let body = json!({ "error": { "code": "not_found", "message": "no such instance" } });
     (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+async fn info(State(dtma): State<Arc<FakeDtma>>) -> Json<Value> {
+    let environment = dtma.environment.lock().unwrap().clone();
+    Json(json!({ "version": "0.1.0", "environment": environment, "protections": [] }))
 }
 
 /// What the instance's shim would be shown, and the DTMA itself.

@@ -58,6 +58,9 @@ async fn every_endpoint_as_everybody() {
     let spare = platform.post("/api/v1/tokens", json!({ "name": "spare" })).await.json();
     let spare = spare["id"].as_str().unwrap();
 
+    platform.environment("spare", "spare-token").await;
+    let host = json!({ "name": "far", "kind": "host", "address": "10.0.0.5:30000", "insecure_http": true });
+
     let deploy = Some(json!({ "server": "welcome" }));
     let beat = Some(heartbeat(&platform.local.id.to_string(), 1, &json!([])));
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
@@ -91,6 +94,8 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/instances/{name}/logs", "welcome", None, [401, 401, 401, 401, 404, 503, 503, 503]),
         row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
+        row(&post, "/api/v1/environments", "", Some(host), [401, 401, 401, 401, 201, 403, 403, 201]),
+        row(&delete, "/api/v1/environments/{name}", "spare", None, [401, 401, 401, 401, 404, 403, 403, 204]),
         row(
             &post,
             "/api/v1/environments/{name}/token",
@@ -111,6 +116,7 @@ async fn every_endpoint_as_everybody() {
         row(&delete, "/api/v1/tokens/{id}", spare, None, [401, 401, 401, 401, 404, 404, 404, 204]),
         row(&get, "/api/v1/events", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&post, "/api/v1/dtma/heartbeat", "", beat, [401, 401, 401, 204, 401, 401, 401, 401]),
+        row(&get, "/api/v1/dtma/tunnel", "", None, [401, 401, 401, 400, 401, 401, 401, 401]),
         row(&delete, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 403, 202, 202]),
     ];
 

@@ -5,6 +5,7 @@
 mod deploy;
 mod dtma;
 mod endpoints;
+mod environments;
 mod events;
 mod gateway_path;
 mod heartbeats;

@@ -74,6 +74,7 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
         local: Some(LocalEnvironment { dtma, sockets: dir.join("sockets"), token: None }),
         allowed_origins: Vec::new(),
         local_way: LocalWay::Socket,
+        heartbeat: api::dtma::HEARTBEAT_PERIOD,
     }
 }
 

@@ -71,7 +71,9 @@ impl Host {
             environment: self.environment,
             token: Secret::new(TOKEN),
             control_url: self.control_url.clone(),
+            tunnel: false,
             backend_key: self.backend_key.clone(),
+            heartbeat: api::dtma::HEARTBEAT_PERIOD,
         }
     }
 

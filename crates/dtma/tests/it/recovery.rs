@@ -186,9 +186,18 @@ fn enrolment() {
 
     let environment = domain::ids::EnvironmentId::generate();
     let token = domain::secret::Secret::new("berth_x");
-    dtma::enrol(&data, &dtma::Enrolment { environment, token: token.clone() }).unwrap();
+    let enrol = |control_url: Option<&str>| {
+        let control_url = control_url.map(str::to_owned);
+        dtma::enrol(&data, &dtma::Enrolment { environment, token: token.clone(), control_url })
+    };
+    enrol(None).unwrap();
     let config = read().unwrap();
-    assert_eq!((config.environment, config.token), (environment, token));
+    assert_eq!((config.environment, &config.token, config.control_url), (environment, &token, None));
+    let Err(DtmaError::ControlUrl { .. }) = enrol(Some("10.0.0.1:8420")) else { panic!("it is no URL") };
+    enrol(Some("http://10.0.0.1:8420")).unwrap();
+    assert_eq!(read().unwrap().control_url.as_deref(), Some("http://10.0.0.1:8420"));
+    let said = dtma::Config::read(data.clone(), Some("http://10.0.0.2:8420".to_owned())).unwrap();
+    assert_eq!(said.control_url.as_deref(), Some("http://10.0.0.2:8420"), "what is said goes first");
     for (name, text) in [("environment", "x"), ("token", " \n")] {
         let before = std::fs::read(data.join(name)).unwrap();
         std::fs::write(data.join(name), text).unwrap();

@@ -77,7 +77,7 @@ impl Platform {
             allowed_origins: vec![OTHER_ORIGIN.to_owned()],
         };
         let directory: Arc<dyn Directory> = Arc::new(Names::new(&dir));
-        let gateway = Arc::new(Gateway::new(directory, &config));
+        let gateway = Arc::new(Gateway::new(directory, Pool::new(), &config));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {

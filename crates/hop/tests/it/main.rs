@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod http2;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::path::Path;

@@ -70,6 +70,8 @@ pub(super) struct Filter {
 struct State {
     /// What was last done, without what it removed.
     applied: Option<String>,
+    /// Whether the tables are known to be gone.
+    is_clean: bool,
     control: Vec<(Ipv4Addr, u16)>,
     resolved: Option<Instant>,
     resolver: Option<Resolver>,
@@ -235,7 +237,11 @@ impl Filter {
         } else {
             state.resolver = None;
         }
-        self.find_control(state).await;
+        if state.resolved.is_none() {
+            // The first of all: nothing starts before it is known where not to.
+            state.control = self.find_control().await.unwrap_or_default();
+            state.resolved = Some(Instant::now());
+        }
         let own_ports: Vec<u16> = self
             .options
             .own_port
@@ -255,6 +261,7 @@ impl Filter {
         if listing.is_none() || state.applied.as_ref() != Some(&wanted) {
             let present = listing.as_ref().map(nft::present).unwrap_or_default();
             let mut is_new = listing.is_none();
+            state.is_clean = false;
             if let Err(error) = nft::run(program, &rules::script(&facts, &present)).await {
                 tracing::info!(error, "the packet filter's tables are made from nothing");
                 is_new = true;
@@ -281,10 +288,11 @@ impl Filter {
         if self.standing().is_err() && state.applied.is_none() {
             return Ok(());
         }
-        if nft::list(program, &self.table).await.map_err(trouble)?.is_some() {
+        if !state.is_clean {
             nft::run(program, &rules::removal(&self.table)).await.map_err(trouble)?;
         }
         state.applied = None;
+        state.is_clean = true;
         Ok(())
     }
 
@@ -307,31 +315,42 @@ impl Filter {
         }
     }
 
-    /// Where the control plane is, if not on this host.
-    async fn find_control(&self, state: &mut State) {
-        let Some((host, port)) = &self.options.control else { return };
-        if state.resolved.is_some_and(|at| at.elapsed() < RESOLVED) {
-            return;
+    /// Looks where the control plane is by now, and makes the tables what they must be.
+    pub(super) async fn refresh(&self) -> Result<(), RuntimeError> {
+        let resolved = self.state.lock().await.resolved;
+        if resolved.is_none_or(|at| RESOLVED < at.elapsed()) {
+            // Outside of the lock: containers that start must not wait for a resolver that hangs.
+            let found = self.find_control().await;
+            let mut state = self.state.lock().await;
+            state.control = found.unwrap_or(std::mem::take(&mut state.control));
+            state.resolved = Some(Instant::now());
         }
-        match tokio::time::timeout(Duration::from_secs(3), tokio::net::lookup_host((host.as_str(), *port)))
-            .await
-        {
-            Ok(Ok(found)) => {
-                let mut control: Vec<(Ipv4Addr, u16)> = found
-                    .filter_map(|address| match address.ip() {
-                        IpAddr::V4(ip) if !ip.is_loopback() => Some((ip, *port)),
-                        _ => None,
-                    })
-                    .collect();
-                control.sort();
-                control.dedup();
-                state.control = control;
-                state.resolved = Some(Instant::now());
+        self.apply().await
+    }
+
+    /// Where the control plane is, if not on this host; `None` when that cannot be found out.
+    async fn find_control(&self) -> Option<Vec<(Ipv4Addr, u16)>> {
+        let Some((host, port)) = &self.options.control else { return Some(Vec::new()) };
+        let asking = tokio::net::lookup_host((host.as_str(), *port));
+        let found = match tokio::time::timeout(Duration::from_secs(3), asking).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                tracing::debug!(host, %error, "the control plane's name cannot be resolved");
+                return None;
             }
-            // What was known stays.
-            Ok(Err(error)) => tracing::debug!(host, %error, "the control plane's name cannot be resolved"),
-            Err(_elapsed) => tracing::debug!(host, "the control plane's name is not resolved in time"),
-        }
+            Err(_elapsed) => {
+                tracing::debug!(host, "the control plane's name is not resolved in time");
+                return None;
+            }
+        };
+        let elsewhere = found.filter_map(|address| match address.ip() {
+            IpAddr::V4(ip) if !ip.is_loopback() => Some((ip, *port)),
+            _ => None,
+        });
+        let mut control: Vec<(Ipv4Addr, u16)> = elsewhere.collect();
+        control.sort();
+        control.dedup();
+        Some(control)
     }
 }
 

@@ -189,3 +189,21 @@ fn state_and_reach_can_be_set() {
         drop(beta);
     });
 }
+
+#[test]
+fn one_that_has_instances_stays() {
+    on_both_stores(async |store| {
+        let acme = tenant(&store, "acme").await;
+        let spare = environment(&acme.account, "spare");
+        change(&store, async |tx| environments::insert(tx, &spare, None).await).await.unwrap();
+        let row = crate::instances::instance(&acme, "echo");
+        change(&store, async |tx| store::instances::insert(tx, &row).await).await.unwrap();
+        let remove = async |id| change(&store, async |tx| environments::remove(tx, id).await).await;
+        assert_eq!(remove(acme.environment.id).await.unwrap(), [row.name.clone()]);
+        assert!(store::instances::by_id(&store, row.id).await.unwrap().is_some());
+        assert_eq!(remove(spare.id).await.unwrap(), []);
+        assert_eq!(environments::by_id(&store, spare.id).await.unwrap(), None);
+        let again = remove(spare.id).await;
+        assert!(matches!(again, Err(StoreError::NotFound { what: "environment" })), "{again:?}");
+    });
+}

@@ -17,7 +17,7 @@ fn name(text: &str) -> InstanceName {
     text.parse().unwrap()
 }
 
-fn instance(tenant: &Tenant, called: &str) -> InstanceRow {
+pub(crate) fn instance(tenant: &Tenant, called: &str) -> InstanceRow {
     InstanceRow {
         id: InstanceId::generate(),
         account: tenant.account.id,

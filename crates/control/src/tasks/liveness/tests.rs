@@ -50,16 +50,17 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
         }),
         allowed_origins: Vec::new(),
         local_way: LocalWay::Dtma,
+        heartbeat: api::dtma::HEARTBEAT_PERIOD,
     };
     crate::setup(&config).await.unwrap();
     let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
     let row = local(&app).await;
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "one that never reported is awaited, not silent");
 
-    heard(&app, &row, before(now(), SILENCE / 2), 1).await;
+    heard(&app, &row, before(now(), app.silence / 2), 1).await;
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "two missed are not three");
 
-    heard(&app, &row, before(now(), SILENCE + Duration::from_secs(1)), 2).await;
+    heard(&app, &row, before(now(), app.silence + Duration::from_secs(1)), 2).await;
     assert_eq!(
         pass(&app, Duration::from_secs(1)).await.silenced,
         0,

@@ -55,9 +55,13 @@ pub(super) fn check(program: &Path, script: &str) -> Result<(), Trouble> {
     if output.status.success() { Ok(()) } else { Err(reason(&output.stderr)) }
 }
 
-/// What a table holds; `None` when it is not there.
+/// What the table of the family `inet` holds; `None` when one of the two is not there.
 pub(super) async fn list(program: &Path, table: &str) -> Result<Option<Value>, Trouble> {
-    match ask(program, &["-j", "list", "table", "inet", table], "").await {
+    let listed = match ask(program, &["-t", "list", "table", "bridge", table], "").await {
+        Ok(_is_there) => ask(program, &["-j", "list", "table", "inet", table], "").await,
+        Err(words) => Err(words),
+    };
+    match listed {
         Ok(text) => {
             serde_json::from_slice(&text).map(Some).map_err(|error| format!("nft gave no JSON: {error}"))
         }

@@ -1,0 +1,83 @@
+//! What can be typed about other machines: `berth env …` and `berth dtma enrol`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use domain::ids::EnvironmentId;
+
+/// `berth env …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// List the machines
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show everything about one machine
+    Show {
+        /// Name of the environment
+        name: String,
+    },
+    /// Make another machine an environment
+    #[command(subcommand)]
+    Add(EnvAddCommand),
+    /// Print the token of a machine's host agent, for an admin; each time is noted in the audit
+    Token {
+        /// Name of the environment
+        name: String,
+    },
+    /// Remove a machine that has no instances
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Name of the environment
+        name: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// `berth env add …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvAddCommand {
+    /// A Linux host that is there: its host agent opens a tunnel to this control plane, or is dialled at `--address`
+    #[command(after_help = "Examples:
+  berth env add host --name workshop
+  berth env add host --name frankfurt --address 10.0.0.5:30000 --insecure-http")]
+    Host(AddHostArgs),
+}
+
+/// `berth env add host`.
+#[derive(Debug, Args)]
+pub(crate) struct AddHostArgs {
+    /// Name of the environment
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where its host agent will listen and this control plane dials it; default: nowhere, it opens a tunnel
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) address: Option<String>,
+    /// Speak to that address without encryption: whoever is between reads its token and the secrets of its servers
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
+}
+
+/// `berth dtma …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DtmaCommand {
+    /// Make this machine an environment of a control plane: writes its id, token and control plane to the data directory
+    #[command(after_help = "Example, on the machine that `berth env add` was used on:
+  berth env token frankfurt | ssh root@10.0.0.5 berth dtma enrol --environment ID --control-url URL --token-file -")]
+    Enrol(EnrolArgs),
+}
+
+/// `berth dtma enrol`.
+#[derive(Debug, Args)]
+pub(crate) struct EnrolArgs {
+    /// Id of the environment, as `berth env add` and `berth env show` print it
+    #[arg(long, value_name = "ID")]
+    pub(crate) environment: EnvironmentId,
+    /// Address of the control plane, as this machine reaches it
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_url: String,
+    /// File with the environment's token, as `berth env token` prints it; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+}

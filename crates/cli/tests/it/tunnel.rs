@@ -1,0 +1,158 @@
+//! A host that nobody can dial: its DTMA opens a tunnel, and everything goes through it.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use testkit::platform::Platform;
+use testkit::{processes, wait};
+
+use crate::BERTH;
+
+/// `berth dtma --tunnel` in a directory of its own, enrolled as an environment of a platform.
+struct Host {
+    dir: tempfile::TempDir,
+    dtma: Option<Child>,
+}
+
+impl Host {
+    fn enrol(platform: &Platform, name: &str) -> Self {
+        let added = platform.json(&["env", "add", "host", "--name", name]);
+        let mut host = Self { dir: tempfile::tempdir().unwrap(), dtma: None };
+        let token = host.dir.path().join("token");
+        std::fs::write(&token, platform.ok(&["env", "token", name])).unwrap();
+        let status = Command::new(BERTH)
+            .args(["dtma", "enrol", "--environment", added["id"].as_str().unwrap()])
+            .args(["--control-url", platform.url(), "--token-file"])
+            .arg(token)
+            .arg("--data")
+            .arg(host.data())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        host.start();
+        host
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("berth-data")
+    }
+
+    fn start(&mut self) {
+        let log = std::fs::File::create(self.dir.path().join("dtma.log")).unwrap();
+        let dtma = Command::new(BERTH)
+            .args([
+                "dtma",
+                "--tunnel",
+                "--heartbeat-ms",
+                "500",
+                "--listen",
+                "127.0.0.1:0",
+                "--runtime",
+                "process",
+                "--data",
+            ])
+            .arg(self.data())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.dtma = Some(dtma.unwrap());
+    }
+
+    fn kill(&mut self) {
+        let mut dtma = self.dtma.take().unwrap();
+        dtma.kill().unwrap();
+        dtma.wait().unwrap();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default());
+        }
+        let Some(dtma) = &mut self.dtma else { return };
+        let below = processes::below(dtma.id());
+        drop(dtma.kill());
+        drop(dtma.wait());
+        for process in below {
+            processes::kill(process.pid);
+        }
+    }
+}
+
+#[track_caller]
+fn says_hi(platform: &Platform, name: &str) {
+    assert_eq!(platform.ok(&["call", name, "echo", r#"{"message":"hi"}"#]).trim(), "hi");
+}
+
+fn environment(platform: &Platform, name: &str) -> Value {
+    platform.json(&["env", "show", name])
+}
+
+#[test]
+fn a_host_without_an_open_port_is_deployed_to_called_and_heals() {
+    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500"]);
+    let mut host = Host::enrol(&platform, "workshop");
+    platform.ok(&["deploy", "welcome", "--name", "far", "--env", "workshop", "--wait"]);
+    says_hi(&platform, "far");
+    says_hi(&platform, "welcome");
+    let shown = environment(&platform, "workshop");
+    assert_eq!(
+        (&shown["status"], &shown["address"], &shown["message"]),
+        (&"active".into(), &Value::Null, &Value::Null)
+    );
+    let log = platform.ok(&["logs", "far"]);
+    assert!(log.contains("runs, revision"), "what its host keeps comes through the tunnel: {log}");
+
+    // The DTMA ends with no word: the tunnel is gone at once, and so says who calls. The next DTMA opens another.
+    host.kill();
+    let refused = wait::until("a refusal", || {
+        let output = platform.run(&["call", "far", "echo", r#"{"message":"hi"}"#]);
+        (!output.status.success()).then_some(output)
+    });
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("workshop") || said.contains("does not answer"), "{said}");
+    host.start();
+    wait::until("a call through the next tunnel", || {
+        platform.run(&["call", "far", "echo", r#"{"message":"hi"}"#]).status.success().then_some(())
+    });
+
+    // The control plane ends with no word: its next one is found again.
+    processes::kill(platform.own("server"));
+    wait::until("a call through the next control plane", || {
+        platform.run(&["call", "far", "echo", r#"{"message":"hi"}"#]).status.success().then_some(())
+    });
+
+    // Another host with this one's environment takes its place only with its token; without the right one it gets none.
+    platform.ok(&["remove", "far", "--yes"]);
+    wait::until("its end", || platform.instance("far").is_none().then_some(()));
+    platform.ok(&["env", "remove", "workshop", "--yes"]);
+    wait::until("a host that is not wanted any more", || {
+        let log = std::fs::read_to_string(host.dir.path().join("dtma.log")).ok()?;
+        log.contains("401").then_some(())
+    });
+}
+
+#[test]
+fn a_tunnel_is_refused_where_it_would_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for (arguments, said) in [
+        (&["--tunnel"][..], "needs a control plane to lead to"),
+        (&["--tunnel", "--control-url", "http://203.0.113.1:8420"], "would be plain HTTP"),
+    ] {
+        std::fs::create_dir_all(dir.path().join("dtma")).unwrap();
+        std::fs::write(dir.path().join("dtma/environment"), "01890000-0000-7000-8000-000000000000").unwrap();
+        std::fs::write(dir.path().join("dtma/token"), "x").unwrap();
+        let output = Command::new(BERTH)
+            .args(["dtma", "--listen", "127.0.0.1:0", "--data"])
+            .arg(dir.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains(said), "{err}");
+    }
+}

@@ -1,0 +1,76 @@
+//! The connections that hosts have opened to this process: one per environment, the newest.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::ids::EnvironmentId;
+use hop::pool::Pool;
+use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_util::sync::CancellationToken;
+
+/// Which tunnels are open.
+#[derive(Debug, Default)]
+pub(crate) struct Tunnels {
+    open: Mutex<HashMap<EnvironmentId, CancellationToken>>,
+}
+
+impl Tunnels {
+    /// Keeps what a host opens, once its upgrade is done, in place of the one before; until it ends, or [`Self::close`].
+    /// One on which nothing comes for `quiet` is asked for a sign of life. `opened` is called when calls can go through it.
+    pub(crate) async fn keep(
+        &self,
+        id: EnvironmentId,
+        pool: &Pool<Full<Bytes>>,
+        quiet: Duration,
+        upgrade: OnUpgrade,
+        opened: impl FnOnce(),
+    ) {
+        let stream = match upgrade.await {
+            Ok(stream) => TokioIo::new(stream),
+            Err(error) => {
+                tracing::debug!(environment = %id, %error, "a tunnel ended before it began");
+                return;
+            }
+        };
+        let closed = CancellationToken::new();
+        if let Some(before) = self.open().insert(id, closed.clone()) {
+            before.cancel();
+        }
+        let end = async {
+            let connection = pool.attach(id.0.as_u128(), stream, quiet).await?;
+            tracing::info!(environment = %id, "its tunnel is open");
+            opened();
+            connection.await.map_err(std::io::Error::other)
+        };
+        tokio::select! {
+            ended = end => match ended {
+                Ok(()) => tracing::info!(environment = %id, "its tunnel ended"),
+                Err(error) => tracing::warn!(environment = %id, %error, "its tunnel broke off"),
+            },
+            () = closed.cancelled() => tracing::info!(environment = %id, "its tunnel was replaced or closed"),
+        }
+        if !closed.is_cancelled() {
+            self.open().remove(&id);
+        }
+    }
+
+    /// Ends the tunnel of an environment that is no more.
+    pub(crate) fn close(&self, id: EnvironmentId) {
+        if let Some(closed) = self.open().remove(&id) {
+            closed.cancel();
+        }
+    }
+
+    /// Whether a host has one open.
+    pub(crate) fn is_open(&self, id: EnvironmentId) -> bool {
+        self.open().contains_key(&id)
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<EnvironmentId, CancellationToken>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,89 @@
+//! The way to a host that nobody can dial: it opens a connection to the control plane and serves its own API on it, over
+//! HTTP/2 with the roles swapped. Lost, it is opened again.
+
+use std::time::Duration;
+
+use api::dtma::{TUNNEL_PATH, TUNNEL_PROTOCOL};
+use domain::backoff::Backoff;
+use domain::secret::Secret;
+use reqwest::header::{CONNECTION, UPGRADE};
+use reqwest::{StatusCode, Url};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::heartbeat::{self, jittered};
+use crate::http::Front;
+use crate::instance::chain;
+
+/// One that was open for so long has done its work: the next is opened soon.
+const PROVEN: Duration = Duration::from_mins(1);
+
+/// The tunnel's address at a control plane.
+///
+/// # Errors
+/// Why the text is not the address of one.
+pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
+    heartbeat::place(control_url, TUNNEL_PATH)
+}
+
+/// A control plane that has not answered by then did not get it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Keeps a tunnel open until `stop`; then lets what is under way finish. One on which nothing comes for `quiet` is asked for a
+/// sign of life, and given up when none comes.
+pub(crate) async fn run(url: Url, token: Secret, quiet: Duration, front: Front, stop: CancellationToken) {
+    // An upgraded connection has no end, so there is no time limit on the whole of it.
+    let client = match heartbeat::http_client(&url, |builder| builder.connect_timeout(PATIENCE)) {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "no tunnel can be opened from this host");
+            return;
+        }
+    };
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let begun = Instant::now();
+        let outcome = match open(&client, &url, &token).await {
+            Ok(stream) => {
+                tracing::info!(%url, "the tunnel is open");
+                hop::serve::serve_tunnel(stream, front.clone(), quiet, stop.cancelled())
+                    .await
+                    .map_err(|e| chain(&e))
+            }
+            Err(error) => Err(error),
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        failures = if PROVEN <= begun.elapsed() { 1 } else { failures + 1 };
+        let error = outcome.err().unwrap_or_else(|| "the control plane ended it".to_owned());
+        if failures == 1 {
+            tracing::warn!(%url, error, "there is no tunnel; this host goes on alone and keeps trying");
+        } else {
+            tracing::debug!(%url, error, failures, "there is no tunnel yet");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jittered(Backoff::OWN.wait(failures).min(quiet))) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn open(client: &reqwest::Client, url: &Url, token: &Secret) -> Result<reqwest::Upgraded, String> {
+    let request = client
+        .get(url.clone())
+        .bearer_auth(token.expose())
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, TUNNEL_PROTOCOL);
+    let response = tokio::time::timeout(PATIENCE, request.send())
+        .await
+        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|error| chain(&error.without_url()))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(format!(
+            "it answered {} and opens none; is a proxy between that passes no `Upgrade: {TUNNEL_PROTOCOL}`?",
+            response.status()
+        ));
+    }
+    response.upgrade().await.map_err(|error| chain(&error.without_url()))
+}
