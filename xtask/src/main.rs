@@ -6,6 +6,8 @@
 
 mod bench;
 mod fuzz;
+mod images;
+mod machine;
 mod openapi;
 mod parts;
 mod run;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::run;
+use crate::{images, run};
 
 /// A file that shows a Debian package is there, and the package.
 const TESTS: [(&str, &str); 12] = [
@@ -27,6 +27,9 @@ const TESTS: [(&str, &str); 12] = [
 
 /// What the benchmarks need beside it.
 const BENCHMARKS: [(&str, &str); 1] = [("/usr/sbin/nginx", "nginx-light")];
+
+/// What the machines that boot are made with.
+const MACHINES: [(&str, &str); 1] = [("/usr/bin/mmdebstrap", "mmdebstrap")];
 
 /// What the fuzz targets need beside it: libFuzzer is C++.
 const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
@@ -68,6 +71,7 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
         eprintln!("cargo-nextest is missing: building it (some minutes, once)");
         run::run(run::cargo(&["install", "--locked", "cargo-nextest"]))?;
     }
+    images::install()?;
     clients()
 }
 
@@ -93,6 +97,11 @@ pub(crate) fn install_for_benchmarks(peers: bool) -> anyhow::Result<PathBuf> {
     run::run(cargo)?;
     std::fs::write(stamp, wanted)?;
     Ok(dir)
+}
+
+/// Installs what makes machines.
+pub(crate) fn install_for_machines() -> anyhow::Result<()> {
+    debian(&MACHINES)
 }
 
 /// Installs what the fuzz targets need.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use testkit::postgres::{SERVER_VARIABLE, Server};
 
-use crate::{fuzz, parts, run};
+use crate::{fuzz, machine, parts, run};
 
 /// All suites together must stay under this, cold, on two cores.
 const BUDGET: Duration = Duration::from_mins(45);
@@ -66,6 +66,11 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
         servers.arg("--ignore-default-filter");
         surroundings(&mut servers);
         suites.push(Suite { name: "real servers", budget: 900, command: servers });
+        let machine = timed(&mut rows, "a machine", 300, machine::make)?;
+        let mut service = run::cargo(&["nextest", "run", "-p", "cli", "--test", "systemd"]);
+        service.arg("--ignore-default-filter").env(testkit::systemd::VARIABLE, machine);
+        surroundings(&mut service);
+        suites.push(Suite { name: "systemd", budget: 300, command: service });
         suites.push(Suite {
             name: "release build",
             budget: 900,

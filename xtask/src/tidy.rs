@@ -9,10 +9,11 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("api", &["domain"]),
     ("hop", &[]),
+    ("digitalocean", &[]),
     ("mcp", &[]),
     ("store", &["api", "domain"]),
     ("runtime", &["domain"]),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use domain::cleanup::{CleanupReport, Thing, ThingKind};
 use domain::ids::EnvironmentId;
 pub use domain::spec::InstanceSpec;
 pub use domain::status::{Adoption, Heartbeat, InstanceMetrics, InstanceReport, Protection, SystemMetrics};
@@ -28,6 +29,14 @@ pub struct DtmaInfo {
     pub environment: EnvironmentId,
     /// What its runtime protects servers with.
     pub protections: Vec<Protection>,
+}
+
+/// `POST /v1/cleanup`, and the same of the control plane's environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CleanupRequest {
+    /// Remove nothing, and say what would be.
+    pub dry_run: bool,
 }
 
 /// `POST /v1/shutdown`: ends the DTMA.

@@ -8,5 +8,6 @@ pub mod environments;
 pub mod errors;
 pub mod events;
 pub mod instances;
+pub mod registries;
 pub mod tokens;
 pub mod users;

@@ -2,6 +2,8 @@
 //! the arguments and the two environment variables.
 
 mod machines;
+mod registry;
+mod service;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +16,9 @@ use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
 use domain::secret::Secret;
 
-pub(crate) use machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
+pub(crate) use self::machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
+pub(crate) use self::service::{InstallArgs, UpgradeArgs};
+pub(crate) use registry::RegistryCommand;
 
 use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -102,6 +106,9 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keep, list and forget logins of registries of container images
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Look after the machines that run instances
     #[command(subcommand)]
     Env(EnvCommand),
@@ -196,6 +203,12 @@ pub(crate) struct DtmaArgs {
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
+    /// How full the disk may become before what no instance needs is removed; 0 removes nothing
+    #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub(crate) cleanup_at: u8,
+    /// It is a service of systemd's: what must outlive it gets scopes of its own
+    #[arg(long, hide = true)]
+    pub(crate) service: bool,
     /// How often it reports.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -336,6 +349,9 @@ pub(crate) struct DeployArgs {
     /// Memory that the server may use, in MiB
     #[arg(long, value_name = "MIB")]
     pub(crate) memory_mib: Option<u64>,
+    /// Cores that it may use, such as `0.5`, in a container; default 2. A sandboxed process is not held to it
+    #[arg(long, value_name = "CORES", value_parser = millicores)]
+    pub(crate) cpus: Option<u64>,
     /// Processes and threads that the server may have
     #[arg(long, value_name = "N")]
     pub(crate) processes: Option<u64>,
@@ -502,6 +518,20 @@ fn secret_setting(text: &str) -> Result<(String, Secret), &'static str> {
     }
 }
 
+/// Cores as people write them, in thousandths: `2`, `0.5`, `.25`.
+fn millicores(text: &str) -> Result<u64, &'static str> {
+    let parsed = || {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.len() + part.len() == 0 || !is_number(whole) || !is_number(part) || 3 < part.len() {
+            return None;
+        }
+        let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
+        format!("{part:0<3}").parse::<u64>().ok()?.checked_add(whole.checked_mul(1000)?)
+    };
+    parsed().ok_or("write a number of cores with at most three decimals, such as `2` or `0.5`")
+}
+
 /// `90s`, `15m`, `12h`, `30d`, `4w`; a bare number is seconds.
 fn duration_seconds(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -528,6 +558,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn cores() {
+        for (text, expected) in [
+            ("2", Some(2000)),
+            ("0.5", Some(500)),
+            (".25", Some(250)),
+            ("1.", Some(1000)),
+            ("0.001", Some(1)),
+            ("0.0001", None),
+            ("", None),
+            (".", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e3", None),
+            ("1.2.3", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(millicores(text).ok(), expected, "{text}");
+        }
     }
 
     #[test]

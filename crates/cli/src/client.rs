@@ -52,6 +52,15 @@ impl Client {
         self.read(self.request(Method::POST, path).json(body).timeout(PATIENCE)).await
     }
 
+    /// `PUT` with a body.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        self.read(self.request(Method::PUT, path).json(body).timeout(PATIENCE)).await
+    }
+
     /// `POST` without a body.
     pub(crate) async fn act<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.read(self.request(Method::POST, path).timeout(PATIENCE)).await

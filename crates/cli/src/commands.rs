@@ -9,6 +9,8 @@ mod dtma;
 mod env;
 mod instances;
 mod logs;
+mod manager;
+mod registry;
 pub(crate) mod sandbox;
 mod server;
 mod shim;
@@ -57,6 +59,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Whoami => whoami::run(&client, output).await,
     }

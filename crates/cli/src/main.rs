@@ -7,6 +7,7 @@ mod data_dir;
 mod error;
 mod mcp_client;
 mod output;
+mod service;
 mod settings;
 mod sse;
 mod supervisor;

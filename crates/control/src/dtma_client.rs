@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::dtma::{DtmaInfo, InstanceSpec};
+use api::dtma::{CleanupReport, CleanupRequest, DtmaInfo, InstanceSpec};
 use api::errors::{ErrorBody, ErrorDetail};
 use api::instances::LogQuery;
 use bytes::Bytes;
@@ -17,6 +17,8 @@ use crate::reach::Host;
 
 /// A DTMA answers from memory and disk; longer than this it hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A cleanup walks and removes trees, and waits for the engine.
+const CLEANUP_PATIENCE: Duration = Duration::from_mins(5);
 /// The largest answer that is read, in bytes; logs are streamed and have no limit.
 const MAX_ANSWER: usize = 1 << 20;
 
@@ -27,7 +29,7 @@ pub(crate) enum DtmaError {
     #[error("its DTMA does not answer")]
     Unreachable(#[source] HopError),
     /// It took the request and then said nothing.
-    #[error("its DTMA did not answer within {} seconds", PATIENCE.as_secs())]
+    #[error("its DTMA did not answer in time")]
     Silent,
     /// It said no.
     #[error("its DTMA refused: {}", .0.message)]
@@ -69,6 +71,25 @@ impl DtmaClient {
             Err(DtmaError::Refused(detail)) if detail.code == api::errors::ErrorCode::NotFound => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Clears the host of what no instance needs.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn cleanup(
+        &self,
+        host: &Host,
+        request: CleanupRequest,
+    ) -> Result<CleanupReport, DtmaError> {
+        let body = serde_json::to_vec(&request).unwrap_or_default();
+        let whole = async {
+            let send = self.send_within(CLEANUP_PATIENCE, host, Method::POST, "/v1/cleanup", body);
+            let response = send.await?;
+            let status = response.status();
+            serde_json::from_slice(&read(response).await?).map_err(|_| DtmaError::Garbled(status))
+        };
+        tokio::time::timeout(CLEANUP_PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
     }
 
     /// What it says it is.
@@ -124,6 +145,17 @@ impl DtmaClient {
         path: &str,
         body: Vec<u8>,
     ) -> Result<Response<PooledBody<Full<Bytes>>>, DtmaError> {
+        self.send_within(PATIENCE, host, method, path, body).await
+    }
+
+    async fn send_within(
+        &self,
+        patience: Duration,
+        host: &Host,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<PooledBody<Full<Bytes>>>, DtmaError> {
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = method;
         // Paths are made here, from ids and numbers.
@@ -131,7 +163,7 @@ impl DtmaClient {
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, host.bearer.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        tokio::time::timeout(PATIENCE, self.pool.send(&host.dtma, request))
+        tokio::time::timeout(patience, self.pool.send(&host.dtma, request))
             .await
             .map_err(|_| DtmaError::Silent)?
             .map_err(DtmaError::Unreachable)

@@ -19,9 +19,10 @@ pub struct CatalogEntry {
     pub description: String,
     /// Such as `development` or `productivity`.
     pub category: String,
-    /// How a client's messages reach the server.
+    /// How a client's messages reach the server; means nothing for a container tool.
+    #[serde(default)]
     pub transport: Transport,
-    /// What is installed, pinned to an exact version.
+    /// What is installed: a package pinned to an exact version, or an image pinned to a tag.
     pub package: Package,
     /// How it is installed and started.
     #[serde(default)]
@@ -32,6 +33,32 @@ pub struct CatalogEntry {
     /// Where to read more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documentation_url: Option<String>,
+}
+
+impl CatalogEntry {
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        if self.launch.container.is_some() { Kind::Tool } else { Kind::Mcp }
+    }
+}
+
+/// What an entry of the catalog is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An MCP server.
+    Mcp,
+    /// A container tool, such as PostgreSQL.
+    Tool,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mcp => "mcp",
+            Self::Tool => "tool",
+        })
+    }
 }
 
 /// How a client's messages reach a server.

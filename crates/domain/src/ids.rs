@@ -49,6 +49,8 @@ ids! {
     UserId;
     /// An API token (`api_tokens`); not the secret itself.
     TokenId;
+    /// What opens a registry of container images (`registry_logins`).
+    RegistryLoginId;
     /// One machine that can run tools (`account_tool_environments`).
     EnvironmentId;
     /// One version of something that can be deployed (`tool_catalog`).

@@ -5,11 +5,13 @@
 
 pub mod backoff;
 pub mod catalog;
+pub mod cleanup;
 pub mod container;
 pub mod egress;
 pub mod ids;
 pub mod names;
 pub mod package;
+pub mod registry;
 pub mod secret;
 pub mod shim;
 pub mod spec;

@@ -10,6 +10,7 @@ use crate::egress::Egress;
 use crate::ids::InstanceId;
 use crate::names::{AccountName, InstanceName};
 use crate::package::Package;
+use crate::registry::RegistryLogin;
 use crate::secret::{self, Secret, Secrets};
 use crate::shim::Mode;
 
@@ -51,6 +52,9 @@ pub struct InstanceSpec {
     #[serde(default, serialize_with = "secret::expose_all")]
     #[schema(value_type = BTreeMap<String, String>, write_only)]
     pub secrets: Secrets,
+    /// What opens the registry of its image. Sent to this host only, and only when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryLogin>,
     /// What the server may use.
     #[serde(default)]
     pub limits: Limits,
@@ -118,6 +122,10 @@ pub struct Limits {
     /// Address space or memory, in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
+    /// Processor time, in thousandths of a core; default 2000. Only containers are held to it: a sandboxed process is not, and
+    /// its status says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millicores: Option<u64>,
     /// Processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u64>,

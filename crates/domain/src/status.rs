@@ -98,9 +98,9 @@ pub struct Confinement {
     pub processes: u64,
     /// Open files of each process.
     pub open_files: u64,
-    /// Cores. Absent: all there are.
+    /// Thousandths of a core. Absent: nothing holds it back, as nothing does a sandboxed process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cores: Option<u16>,
+    pub cpu_millicores: Option<u64>,
 }
 
 /// What one instance is, as its DTMA sees it.

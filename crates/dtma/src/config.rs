@@ -5,11 +5,13 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::dtma::HEARTBEAT_PERIOD;
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
+use tokio::sync::Notify;
 
 use crate::DtmaError;
 use crate::specs::{WriteError, make_dir};
@@ -33,6 +35,10 @@ pub struct Config {
     pub tunnel: bool,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
     pub backend_key: Option<Secret>,
+    /// The disk that holds `data` is cleared of what no instance needs when it is fuller than this; absent: never.
+    pub cleanup_percent: Option<u8>,
+    /// Told once it serves: a service manager waits for that.
+    pub serves: Arc<Notify>,
     /// The longest time between two heartbeats.
     pub heartbeat: Duration,
 }
@@ -76,6 +82,8 @@ impl Config {
             control_url,
             tunnel: false,
             backend_key: None,
+            cleanup_percent: None,
+            serves: Arc::default(),
             heartbeat: HEARTBEAT_PERIOD,
         })
     }

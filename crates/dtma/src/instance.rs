@@ -19,7 +19,7 @@ use hop::address::Address;
 use hop::pool::Pool;
 use runtime::error::RuntimeError;
 use runtime::{Prepared, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::face::{Changes, Face, Order};
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) own_port: Option<u16>,
     /// Installs at a time: they are heavy, and a host that starts with twenty instances has few cores.
     pub(crate) installs: Semaphore,
+    /// Held by whoever installs, until what they installed is known to be needed; a cleanup holds it alone.
+    pub(crate) installing: RwLock<()>,
 }
 
 impl Shared {
@@ -293,6 +295,8 @@ impl Instance {
         let (face, shared) = (Arc::clone(&self.face), Arc::clone(&self.shared));
         let on_progress = move |progress| publish_progress(&face, &shared.changes, progress);
         let shared = Arc::clone(&self.shared);
+        let gate = Arc::clone(&self.shared);
+        let _no_cleanup = gate.installing.read().await;
         let installing = async {
             let _turn = match shared.installs.try_acquire() {
                 Ok(turn) => Some(turn),
@@ -319,8 +323,10 @@ impl Instance {
             .inc();
         match outcome {
             Ok(prepared) => {
-                self.record.installed =
-                    Some(Installed { version: prepared.version.clone(), digest: prepared.digest.clone() });
+                let installed =
+                    Installed { version: prepared.version.clone(), digest: prepared.digest.clone() };
+                self.say(Some(spec.generation), |report| report.digest.clone_from(&installed.digest));
+                self.record.take(installed);
                 self.record.failed = None;
                 self.prepared = Some((mark, prepared));
             }

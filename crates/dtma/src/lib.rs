@@ -4,6 +4,7 @@
 //! calls to the instances' shims, and tells the control plane what is. It needs no control plane to go on, opens no
 //! database and reads no MCP. Shims outlive it: a DTMA that starts finds the living ones and keeps them.
 
+mod cleanup;
 mod config;
 mod face;
 mod heartbeat;
@@ -30,7 +31,7 @@ use std::sync::{Arc, Mutex};
 use ::runtime::Runtime;
 use ::runtime::layout::Layout;
 use hop::serve::Listener;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Enrolment, enrol};
@@ -116,15 +117,7 @@ pub async fn run(
     let seal = Seal::of_file(&layout.data.join("key"))?;
     let specs = Specs::open(layout.instances(), seal)?;
     specs::make_dir(&layout.sockets())?;
-    let protections = runtime.protections();
-    for protection in &protections {
-        tracing::info!(
-            name = protection.name,
-            granted = protection.granted,
-            detail = protection.detail,
-            "a protection of this host"
-        );
-    }
+    tell_protections(runtime.as_ref());
     let removed = Removed::open(heartbeat_url.is_some().then(|| layout.data.join("removed")))?;
     let found = specs.load().map_err(DtmaError::Load)?;
     tracing::info!(environment = %config.environment, instances = found.len(), "the DTMA starts");
@@ -145,6 +138,7 @@ pub async fn run(
         removed,
         own_port: listener.port(),
         installs: Semaphore::new(INSTALLS),
+        installing: RwLock::default(),
     });
     let gauge = Gauge::new(Arc::clone(&shared.runtime));
     let instances = Instances::start(shared, found);
@@ -172,8 +166,10 @@ pub async fn run(
         std::future::pending::<()>().await;
     };
     let runtime = Arc::clone(&instances.shared().runtime);
-    let kept = async {
-        runtime.keep().await;
+    let cleanups = async {
+        if let Some(percent) = config.cleanup_percent {
+            cleanup::keep(instances.clone(), layout.data.clone(), percent).await;
+        }
         std::future::pending::<()>().await;
     };
     let stopped = async {
@@ -189,12 +185,25 @@ pub async fn run(
         }
     };
     let served = async { tokio::join!(hop::serve::serve(listener, front.clone(), stopped), tunnel) };
+    config.serves.notify_one();
     tokio::select! {
         _both = served => {}
         () = heartbeats => {}
-        () = kept => {}
+        () = runtime.keep() => {}
+        () = cleanups => {}
     }
     instances.abandon();
     tracing::info!("the DTMA ended");
     Ok(())
+}
+
+fn tell_protections(runtime: &dyn Runtime) {
+    for protection in runtime.protections() {
+        tracing::info!(
+            name = protection.name,
+            granted = protection.granted,
+            detail = protection.detail,
+            "a protection of this host"
+        );
+    }
 }

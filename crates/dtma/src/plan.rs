@@ -39,12 +39,26 @@ impl Mark {
 pub(crate) struct Record {
     /// The last install that succeeded.
     pub(crate) installed: Option<Installed>,
+    /// The one before it that gave another digest: the way back, which a cleanup keeps.
+    pub(crate) before: Option<Installed>,
     /// The last install, when it failed. It is not tried again for the same mark.
     pub(crate) failed: Option<FailedInstall>,
     /// What the last shim was started for.
     pub(crate) started: Option<Mark>,
     /// Restarts counted by the shims before the present one, and their own ends.
     pub(crate) restarts: u64,
+}
+
+impl Record {
+    /// Notes an install; what was there before is kept in mind when it was another.
+    pub(crate) fn take(&mut self, installed: Installed) {
+        match self.installed.replace(installed) {
+            Some(before) if Some(&before.digest) != self.installed.as_ref().map(|now| &now.digest) => {
+                self.before = Some(before);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What an install gave.

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use domain::ids::InstanceId;
+use domain::registry::RegistryLogin;
 use domain::secret::{self, Secret, Secrets};
 use domain::spec::InstanceSpec;
 use serde::de::DeserializeOwned;
@@ -87,6 +88,8 @@ struct Sealed {
     key: Secret,
     #[serde(serialize_with = "secret::expose_all")]
     secrets: Secrets,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registry: Option<RegistryLogin>,
 }
 
 impl Specs {
@@ -154,6 +157,15 @@ impl Specs {
         record.unwrap_or_default()
     }
 
+    /// The digests of what is installed for an instance and of what was before.
+    ///
+    /// # Errors
+    /// The record is there and cannot be read.
+    pub(crate) fn installed(&self, id: InstanceId) -> Result<Vec<String>, String> {
+        let record: Record = read_json(&self.instance_dir(id).join(RECORD))?.unwrap_or_default();
+        Ok([record.installed, record.before].into_iter().flatten().filter_map(|one| one.digest).collect())
+    }
+
     /// Notes that an instance is being removed. It takes no room: a full disk must not keep anybody from removing.
     pub(crate) fn mark_removing(&self, id: InstanceId) -> Result<(), WriteError> {
         let dir = self.instance_dir(id);
@@ -202,20 +214,23 @@ impl Specs {
             return Err(format!("`{}` is the spec of another instance, {}", path.display(), spec.id));
         }
         let plain = self.seal.open(id, &sealed).map_err(|error| format!("its secrets are {error}"))?;
-        let Sealed { key, secrets } =
+        let Sealed { key, secrets, registry } =
             serde_json::from_slice(&plain).map_err(|_| "its secrets are unreadable".to_owned())?;
         spec.key = key;
         spec.secrets = secrets;
+        spec.registry = registry;
         Ok(Some(spec))
     }
 
     fn render(&self, spec: &InstanceSpec) -> io::Result<Vec<u8>> {
-        let sealed = Sealed { key: spec.key.clone(), secrets: spec.secrets.clone() };
+        let sealed =
+            Sealed { key: spec.key.clone(), secrets: spec.secrets.clone(), registry: spec.registry.clone() };
         let plain = Zeroizing::new(serde_json::to_vec(&sealed)?);
         let sealed = self.seal.seal(spec.id, &plain)?;
         let mut spec = spec.clone();
         spec.key = Secret::new("");
         spec.secrets = Secrets::new();
+        spec.registry = None;
         Ok(serde_json::to_vec_pretty(&SpecFile { spec, sealed })?)
     }
 }

@@ -54,7 +54,7 @@ impl Meter {
 }
 
 /// `None` when the kernel does not say.
-fn disk_of(path: &Path) -> Option<DiskMetrics> {
+pub(crate) fn disk_of(path: &Path) -> Option<DiskMetrics> {
     let stat = rustix::fs::statvfs(path).ok()?;
     let total_bytes = stat.f_blocks.saturating_mul(stat.f_frsize);
     Some(DiskMetrics {

@@ -18,7 +18,9 @@ mod images;
 mod leftovers;
 mod mark;
 mod network;
+mod pulled;
 mod start;
+mod unused;
 mod volumes;
 mod watch;
 
@@ -26,6 +28,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use domain::cleanup::Thing;
 use domain::egress::Blocked;
 use domain::ids::InstanceId;
 use domain::package::Package;
@@ -36,7 +39,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::error::RuntimeError;
 use crate::layout::Layout;
 use crate::process::ProcessRuntime;
-use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Usage};
+use crate::{BoxFuture, Inventory, OnProgress, Prepared, Runtime, Shim, Usage};
 use egress::Filter;
 pub use egress::Options as EgressOptions;
 use engine::Engine;
@@ -104,6 +107,12 @@ impl DockerRuntime {
             filter,
             network: Mutex::default(),
         })
+    }
+
+    /// As [`ProcessRuntime::in_scopes`], for what needs no container.
+    #[must_use]
+    pub fn in_scopes(self) -> Self {
+        Self { process: self.process.in_scopes(), ..self }
     }
 
     fn is_contained(&self, package: &Package) -> bool {
@@ -216,6 +225,14 @@ impl Runtime for DockerRuntime {
 
     fn remove_kept(&self, instance: InstanceId) -> BoxFuture<'_, Result<(), RuntimeError>> {
         Box::pin(self.remove_volumes(instance))
+    }
+
+    fn inventory(&self) -> BoxFuture<'_, Result<Inventory, RuntimeError>> {
+        Box::pin(self.found())
+    }
+
+    fn discard<'a>(&'a self, thing: &'a Thing) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(self.remove_thing(thing))
     }
 
     fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement> {

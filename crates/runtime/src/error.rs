@@ -157,7 +157,7 @@ pub enum RuntimeError {
     },
     /// No registry has the image, or none shows it.
     #[error(
-        "there is no image `{image}`: check its name; a private one needs `docker login` on the host ({detail})"
+        "there is no image `{image}`: check its name; a private one needs `berth registry login` ({detail})"
     )]
     UnknownImage {
         /// As it was asked for.
@@ -183,7 +183,8 @@ pub enum RuntimeError {
     },
     /// The registry wants credentials, or others.
     #[error(
-        "{registry} {given} for `{image}`: run `docker login {registry}` on the host, as the user that Berth runs as"
+        "{registry} {given} for `{image}`: give them with `berth registry login {registry}`, or run `docker login {registry}` on the host as the \
+         user that Berth runs as"
     )]
     CredentialsRefused {
         /// The registry.

@@ -116,6 +116,11 @@ impl Layout {
         self.data.join("docker-network")
     }
 
+    /// A note of each image that was pulled here.
+    pub fn pulled(&self) -> PathBuf {
+        self.data.join("pulled")
+    }
+
     /// The package store.
     pub fn packages(&self) -> PathBuf {
         self.data.join("packages")

@@ -4,11 +4,14 @@
 //! A runtime installs what an instance needs, starts its shim and clears away what a dead shim left behind. It
 //! serves nothing, keeps no desired state and knows no MCP: the DTMA decides, the shim speaks.
 
+pub mod activation;
+pub mod binary;
 mod config;
 pub mod docker;
 pub mod error;
 mod identity;
 mod interpreter;
+mod inventory;
 pub mod layout;
 mod leftovers;
 pub mod memory;
@@ -22,6 +25,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+use domain::cleanup::Thing;
 use domain::egress::Blocked;
 use domain::ids::InstanceId;
 use domain::spec::InstanceSpec;
@@ -29,6 +33,7 @@ use domain::status::{Confinement, Progress, Protection};
 use tokio::sync::oneshot;
 
 use crate::error::RuntimeError;
+pub use inventory::Inventory;
 pub use usage::{Traffic, Usage};
 
 /// A boxed future, so that `dyn Runtime` works.
@@ -66,10 +71,22 @@ pub trait Runtime: Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// What this runtime made or fetched on this host and could remove again. Blocks nothing and changes nothing but its own
+    /// notes.
+    fn inventory(&self) -> BoxFuture<'_, Result<Inventory, RuntimeError>> {
+        Box::pin(std::future::ready(Ok(Inventory::default())))
+    }
+
+    /// Removes one thing of the inventory that nobody needs. Nothing is installed meanwhile. Does nothing when it is gone.
+    fn discard<'a>(&'a self, _thing: &'a Thing) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// In what an instance runs here; `None` for a server that runs elsewhere.
     fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement>;
 
-    /// What goes on beside the instances, such as keeping the rules of what they reach; polled as long as the DTMA runs.
+    /// What goes on beside the instances, such as keeping the rules of what they reach; polled as long as the DTMA runs. Never
+    /// ends.
     fn keep(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }

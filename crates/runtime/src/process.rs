@@ -6,8 +6,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use domain::catalog::Transport;
+use domain::cleanup::{Thing, ThingKind};
 use domain::egress::Egress;
 use domain::ids::InstanceId;
 use domain::package::Package;
@@ -24,7 +26,8 @@ use crate::layout::Layout;
 use crate::sandbox::policy::{Policy, ResourceLimits, system_paths};
 use crate::sandbox::probe::{self, Probe};
 use crate::store::Store;
-use crate::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Usage, identity, interpreter, leftovers, usage};
+use crate::{BoxFuture, Inventory, OnProgress, Prepared, Runtime, Shim, Usage};
+use crate::{identity, interpreter, inventory, leftovers, usage};
 
 /// Runs instances as sandboxed processes.
 #[derive(Debug)]
@@ -32,7 +35,9 @@ pub struct ProcessRuntime {
     layout: Layout,
     berth: PathBuf,
     probe: Probe,
-    store: Store,
+    store: Arc<Store>,
+    /// Whether shims get a scope of systemd's each.
+    in_scopes: bool,
     /// Users are chosen one at a time.
     users: Mutex<()>,
 }
@@ -50,7 +55,15 @@ impl ProcessRuntime {
             private_directory(&directory)?;
         }
         let store = Store::open(layout.packages(), berth.clone(), probe.enforce)?;
-        Ok(Self { layout, berth, probe, store, users: Mutex::new(()) })
+        let store = Arc::new(store);
+        Ok(Self { layout, berth, probe, store, in_scopes: false, users: Mutex::new(()) })
+    }
+
+    /// As it is, with every shim in a scope of systemd's, in the slice `berth.slice`: what a service starts is ended with it
+    /// otherwise.
+    #[must_use]
+    pub fn in_scopes(self) -> Self {
+        Self { in_scopes: true, ..self }
     }
 
     /// Where this runtime's files lie.
@@ -67,6 +80,44 @@ impl ProcessRuntime {
     pub(crate) async fn user_of(&self, instance: InstanceId) -> Result<u32, RuntimeError> {
         let _one_at_a_time = self.users.lock().await;
         identity::user_of(&self.layout, instance)
+    }
+
+    /// The packages, and the host's own copies of the binary when there are any.
+    pub(crate) async fn found_here(&self) -> Result<Inventory, RuntimeError> {
+        let (store, berth) = (Arc::clone(&self.store), self.berth.clone());
+        let place = self.layout.packages();
+        let looking = tokio::task::spawn_blocking(move || {
+            let mut found = store.found()?;
+            if let Some(programs) = inventory::programs_of(&berth) {
+                found.extend(inventory::binaries(programs, &berth)?);
+            }
+            Ok(Inventory { found, unseen: Vec::new() })
+        });
+        looking.await.map_err(|e| RuntimeError::io("read", place)(e.into()))?
+    }
+
+    /// Removes a package with what is known of its servers, or a copy of the binary.
+    pub(crate) async fn remove_here(&self, thing: &Thing) -> Result<(), RuntimeError> {
+        let (store, berth, thing) = (Arc::clone(&self.store), self.berth.clone(), thing.clone());
+        let (place, facts) = (self.layout.packages(), self.layout.facts());
+        let removing = tokio::task::spawn_blocking(move || match thing.kind {
+            ThingKind::Package => {
+                store.remove(&thing.name)?;
+                let facts = facts.join(&thing.name);
+                match fs::remove_file(&facts) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(RuntimeError::io("remove", facts)(error))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            ThingKind::Binary => match inventory::programs_of(&berth) {
+                Some(programs) => inventory::remove_binary(programs, &thing.name),
+                None => Ok(()),
+            },
+            ThingKind::Container | ThingKind::Network | ThingKind::Image => Ok(()),
+        });
+        removing.await.map_err(|e| RuntimeError::io("remove from", place)(e.into()))?
     }
 
     /// Installs the package of an instance, wherever that is to run.
@@ -201,6 +252,20 @@ impl ProcessRuntime {
         Ok(config::shim_config(spec, self.places(spec, prepared.digest.as_deref()), server))
     }
 
+    /// The program that becomes the shim. `systemd-run --scope` is replaced by it once the scope is made.
+    fn shim_command(&self, instance: InstanceId) -> Command {
+        if !self.in_scopes {
+            return Command::new(&self.berth);
+        }
+        let mut command = Command::new("/usr/bin/systemd-run");
+        command
+            .args(["--scope", "--quiet", "--collect", "--slice=berth.slice"])
+            .arg(format!("--description=Berth's shim of {instance}"))
+            .arg("--")
+            .arg(&self.berth);
+        command
+    }
+
     async fn start(&self, spec: &InstanceSpec, prepared: &Prepared) -> Result<Shim, RuntimeError> {
         let config = self.shim_config(spec, prepared).await?;
         let document = serde_json::to_vec(&config)
@@ -214,7 +279,7 @@ impl ProcessRuntime {
                 .open(&log)
                 .map_err(RuntimeError::io("open", &log))
         };
-        let mut command = Command::new(&self.berth);
+        let mut command = self.shim_command(spec.id);
         command
             .arg("shim")
             .env_clear()
@@ -282,6 +347,14 @@ impl Runtime for ProcessRuntime {
         })
     }
 
+    fn inventory(&self) -> BoxFuture<'_, Result<Inventory, RuntimeError>> {
+        Box::pin(self.found_here())
+    }
+
+    fn discard<'a>(&'a self, thing: &'a Thing) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        Box::pin(self.remove_here(thing))
+    }
+
     fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement> {
         if let Package::Remote { .. } = &spec.package {
             return None;
@@ -293,7 +366,8 @@ impl Runtime for ProcessRuntime {
             memory_mib: spec.limits.memory_mib,
             processes: spec.limits.processes.unwrap_or(PROCESSES),
             open_files: spec.limits.open_files.unwrap_or(OPEN_FILES),
-            cores: None,
+            // Nothing here holds a process back: the kernel's limits of a process count its whole life, not its share.
+            cpu_millicores: None,
         })
     }
 

@@ -15,6 +15,7 @@ mod file;
 mod install;
 mod npm;
 mod pypi;
+mod unused;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

@@ -1,6 +1,6 @@
 //! The catalog: what can be deployed. Searching in it is its reader's business.
 
-use domain::catalog::{CatalogEntry, Transport};
+use domain::catalog::{CatalogEntry, Kind, Transport};
 use domain::ids::CatalogEntryId;
 use domain::package::Package;
 use domain::time::Timestamp;
@@ -42,10 +42,11 @@ pub async fn upsert(
     let provider = text("provider", provider)?;
     let package = text("package", entry.package.name())?;
     let (secrets, settings): (Vec<_>, Vec<_>) = entry.inputs.iter().partition(|input| input.secret);
-    let transport = match entry.transport {
-        Transport::Stdio => "stdio",
-        Transport::Http => "http",
-        Transport::Sse => "sse",
+    let config = match (entry.kind(), entry.transport) {
+        (Kind::Tool, _) => serde_json::json!({}),
+        (Kind::Mcp, Transport::Stdio) => serde_json::json!({ "transport": "stdio" }),
+        (Kind::Mcp, Transport::Http) => serde_json::json!({ "transport": "http" }),
+        (Kind::Mcp, Transport::Sse) => serde_json::json!({ "transport": "sse" }),
     };
     let version = text("version", entry.package.version().unwrap_or(NO_VERSION))?;
     let versions = serde_json::json!({ "default_version": version, "available_versions": [version] });
@@ -61,7 +62,7 @@ pub async fn upsert(
         .bind(package)
         .bind(versions.to_string())
         .bind(version)
-        .bind(serde_json::json!({ "transport": transport }).to_string())
+        .bind(config.to_string())
         .bind(to_json("inputs", &secrets)?)
         .bind(to_json("inputs", &settings)?)
         .bind(to_json("entry", entry)?)

@@ -19,6 +19,7 @@ pub mod audit;
 pub mod catalog;
 pub mod environments;
 pub mod instances;
+pub mod registries;
 pub mod tokens;
 
 pub use database::Database;

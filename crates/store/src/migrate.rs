@@ -18,7 +18,10 @@ use crate::{Database, StoreError};
 pub(crate) type Step = (i64, &'static str, &'static str);
 
 /// Every migration, in order. One that was published is never changed.
-pub(crate) const MIGRATIONS: &[Step] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+pub(crate) const MIGRATIONS: &[Step] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "registries", include_str!("../migrations/0002_registries.sql")),
+];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.
 const SCHEMA: &str = "berth";

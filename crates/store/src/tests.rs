@@ -14,12 +14,16 @@ use crate::migrate::{MIGRATIONS, Step};
 use crate::open::{Dialect, on_pool};
 use crate::{Database, Store, StoreError};
 
-const LATER: &[Step] = &[MIGRATIONS[0], (2, "later", "CREATE TABLE later (id text NOT NULL PRIMARY KEY)")];
-const BROKEN: &[Step] = &[
-    MIGRATIONS[0],
-    (2, "later", "CREATE TABLE later (id text NOT NULL PRIMARY KEY)"),
-    (3, "broken", "CREATE TABLE broken (id text NOT NULL PRIMARY KEY); SELECT nothing FROM nowhere"),
-];
+/// The version of the newest migration there is.
+const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+const LATER: Step = (NEWEST + 1, "later", "CREATE TABLE later (id text NOT NULL PRIMARY KEY)");
+const BROKEN: Step =
+    (NEWEST + 2, "broken", "CREATE TABLE broken (id text NOT NULL PRIMARY KEY); SELECT nothing FROM nowhere");
+
+/// The migrations there are, and further ones.
+fn with(further: &[Step]) -> Vec<Step> {
+    [MIGRATIONS, further].concat()
+}
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
@@ -79,17 +83,20 @@ fn a_newer_schema_is_refused_and_an_older_one_is_backed_up() {
             tx.commit().await.unwrap();
             old.close().await;
 
-            let new = Store::open_at(&database, LATER).await.unwrap();
+            let new = Store::open_at(&database, &with(&[LATER])).await.unwrap();
             assert!(tables_named(&new, "later").await);
             assert_eq!(audit::list(&new, kept.account, 10).await.unwrap(), std::slice::from_ref(&kept));
             new.close().await;
 
             let error = Store::open(&database).await.unwrap_err();
-            assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error:?}");
+            assert!(
+                matches!(error, StoreError::Newer { found, known: NEWEST, .. } if found == LATER.0),
+                "{error:?}"
+            );
             assert!(error.to_string().contains(&database.to_string()), "{error}");
 
             if let Database::Sqlite(file) = &database {
-                let backup = file.with_file_name("berth.db.before-2");
+                let backup = file.with_file_name(format!("berth.db.before-{}", LATER.0));
                 assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
                 let copy = Store::open(&Database::Sqlite(backup)).await.unwrap();
                 assert_eq!(audit::list(&copy, kept.account, 10).await.unwrap(), [kept]);
@@ -107,11 +114,12 @@ fn a_migration_that_fails_leaves_what_was_before() {
         let directory = tempfile::tempdir().unwrap();
         for database in databases(&directory) {
             Store::open(&database).await.unwrap().close().await;
-            let error = Store::open_at(&database, BROKEN).await.unwrap_err();
+            let error = Store::open_at(&database, &with(&[LATER, BROKEN])).await.unwrap_err();
             assert!(matches!(error, StoreError::CannotOpen { .. }), "{error:?}");
             // SQLite keeps all steps of one start in one transaction, PostgreSQL each in its own.
-            let known = if matches!(database, Database::Sqlite(_)) { MIGRATIONS } else { LATER };
-            let store = Store::open_at(&database, known).await.unwrap();
+            let is_sqlite = matches!(database, Database::Sqlite(_));
+            let known = with(if is_sqlite { &[] } else { &[LATER] });
+            let store = Store::open_at(&database, &known).await.unwrap();
             assert!(!tables_named(&store, "broken").await);
         }
     });

@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -135,16 +137,76 @@ impl Docker {
     /// # Panics
     /// When the engine refuses.
     pub fn image(&self, name: &str, files: &[(&str, &Path)], changes: &[&str]) {
+        let files =
+            files.iter().map(|(target, source)| (*target, fs::read(source).expect("a file for the image")));
+        self.import(name, &tar(files), changes);
+    }
+
+    /// Makes an image of an archive of its files, with the changes of a Dockerfile.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub fn import(&self, name: &str, archive: &[u8], changes: &[&str]) {
         let (repo, tag) = name.split_once(':').expect("a name with a tag");
         let mut path = format!("/images/create?fromSrc=-&repo={repo}&tag={tag}");
         for change in changes {
             path = format!("{path}&changes={}", percent_encoded(change));
         }
-        let files =
-            files.iter().map(|(target, source)| (*target, fs::read(source).expect("a file for the image")));
-        let archive = tar(files);
+        // The engine does not read what pads an archive after its two last blocks, and resets a connection on it.
+        let end =
+            archive.iter().rposition(|&byte| byte != 0).unwrap_or_default().next_multiple_of(512) + 1024;
+        let archive = &archive[..end.min(archive.len())];
+        let (status, answer) = self.request("POST", &path, archive).expect("the engine answers");
+        assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
+    }
+
+    /// Makes an image as a Dockerfile says, with these files beside it, which everybody may execute. Nothing in it has a
+    /// network.
+    ///
+    /// # Panics
+    /// When a step fails.
+    pub fn build(&self, name: &str, dockerfile: &str, files: &[(&str, &str)]) {
+        let files = files.iter().copied().chain([("Dockerfile", dockerfile)]);
+        let archive = tar(files.map(|(path, text)| (path, text.as_bytes().to_vec())));
+        let path = format!("/build?t={name}&networkmode=none");
         let (status, answer) = self.request("POST", &path, &archive).expect("the engine answers");
         assert!(status == 200 && !answer.contains("errorDetail"), "{name}: {status}: {answer}");
+    }
+
+    /// Says something to a port of the engine's loopback address, and what is answered until the other side ends; `None`
+    /// when nobody listens there.
+    ///
+    /// # Panics
+    /// When the answer does not end.
+    pub fn talk(&self, port: u16, said: &[u8]) -> Option<String> {
+        let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
+        let mut stream = self.in_its_network(connect)?;
+        stream.set_read_timeout(Some(wait::PATIENCE)).expect("a timeout");
+        stream.write_all(said).ok()?;
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("{port} does not end"),
+            // What took the connection for somebody who is away.
+            Err(_) => None,
+            Ok(_) => Some(String::from_utf8_lossy(&answer).into_owned()),
+        }
+    }
+
+    /// Does something in the engine's network, whose loopback address the published ports are on.
+    ///
+    /// # Panics
+    /// When it cannot be entered, or what is done panics.
+    pub fn in_its_network<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        let network = fs::File::open(format!("/proc/{}/ns/net", self.pid())).expect("its network");
+        // A thread of its own, which ends there: no other of this process may find itself in another network.
+        let there = std::thread::scope(|scope| {
+            let act = || {
+                rustix::thread::move_into_link_name_space(network.as_fd(), None).expect("its network");
+                act()
+            };
+            scope.spawn(act).join()
+        });
+        there.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Loads an empty image for another kind of machine, such as `riscv64`.
@@ -250,7 +312,7 @@ impl Docker {
 
     fn request_with(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(u16, String)> {
         let mut stream = UnixStream::connect(self.home.join("docker.sock"))?;
-        let kind = if ["/images/create", "/images/load"].iter().any(|tar| path.starts_with(tar)) {
+        let kind = if ["/images/create", "/images/load", "/build"].iter().any(|tar| path.starts_with(tar)) {
             "application/x-tar"
         } else {
             "application/json"
@@ -260,9 +322,13 @@ impl Docker {
             stream,
             "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{headers}\r\n"
         )?;
-        stream.write_all(body)?;
+        // An engine that refuses says why, and reads no further.
+        let sent = stream.write_all(body);
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
+        let read = stream.read_to_end(&mut answer);
+        if answer.is_empty() {
+            sent.and(read.map(drop))?;
+        }
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
         let status = head.split(' ').nth(1).context("no status")?.parse()?;

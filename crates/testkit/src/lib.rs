@@ -6,7 +6,10 @@
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
 
 pub mod conformance;
+#[cfg(feature = "digitalocean")]
+pub mod digitalocean;
 pub mod docker;
+pub mod host;
 pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;
@@ -14,4 +17,6 @@ pub mod platform;
 pub mod postgres;
 pub mod processes;
 pub mod registry;
+pub mod systemd;
+pub mod tools;
 pub mod wait;

@@ -1,6 +1,6 @@
 //! A whole Berth in a temporary directory, made of the real binary's real processes on ports of their own.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -177,6 +177,44 @@ impl Platform {
             output.status
         );
         out.into_owned()
+    }
+
+    /// As [`Platform::ok`], with a text on its standard input.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn ok_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("`berth` starts");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        pipe.write_all(input.as_bytes()).expect("it reads");
+        drop(pipe);
+        let output = child.wait_with_output().expect("it ends");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "`berth {}` failed: {err}", arguments.join(" "));
+        out.into_owned()
+    }
+
+    /// The files of the data directory, Berth's own binaries not meant, that hold a text in clear.
+    ///
+    /// # Panics
+    /// When there is none at all.
+    pub fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        let (mut open, mut looked, mut found) = (vec![self.data()], 0, vec![]);
+        while let Some(path) = open.pop() {
+            if path.is_dir() && !path.is_symlink() {
+                open.extend(files(&path).into_iter().filter(|path| !path.ends_with("dtma/bin")));
+            } else if let Ok(bytes) = std::fs::read(&path) {
+                looked += 1;
+                if bytes.windows(text.len()).any(|part| part == text.as_bytes()) {
+                    found.push(path);
+                }
+            }
+        }
+        assert!(looked != 0, "there are files in {}", self.data().display());
+        found
     }
 
     /// As [`Platform::ok`] with `--json`, parsed.

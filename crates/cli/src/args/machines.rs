@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use domain::ids::EnvironmentId;
 
+use super::{InstallArgs, UpgradeArgs};
+
 /// `berth env …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvCommand {
@@ -23,6 +25,18 @@ pub(crate) enum EnvCommand {
     Token {
         /// Name of the environment
         name: String,
+    },
+    /// Remove from a machine what no instance needs, nor the way back: images and packages that Berth fetched, copies of
+    /// its own binary, ended containers, its network
+    Cleanup {
+        /// Name of the environment
+        name: String,
+        /// Only show what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Remove a machine that has no instances
     #[command(visible_alias = "rm")]
@@ -66,6 +80,12 @@ pub(crate) enum DtmaCommand {
     #[command(after_help = "Example, on the machine that `berth env add` was used on:
   berth env token frankfurt | ssh root@10.0.0.5 berth dtma enrol --environment ID --control-url URL --token-file -")]
     Enrol(EnrolArgs),
+    /// Make the host agent a service of this host: systemd starts it, and holds its socket
+    Install(InstallArgs),
+    /// Replace the service's binary without a refused connection; one that does not work is taken back
+    Upgrade(UpgradeArgs),
+    /// Take the service away again; instances and data stay
+    Uninstall,
 }
 
 /// `berth dtma enrol`.

@@ -1,6 +1,6 @@
 //! `berth catalog search|show`: what can be deployed.
 
-use api::catalog::{CatalogEntry, Input, InputTarget};
+use api::catalog::{CatalogItem, Input, InputTarget};
 use comfy_table::Cell;
 
 use crate::args::CatalogCommand;
@@ -21,25 +21,28 @@ async fn search(words: &str, client: &Client, output: Output) -> Result<(), CliE
         "" => "/catalog".to_owned(),
         words => format!("/catalog?search={}", path_part(words)),
     };
-    let entries: Vec<CatalogEntry> = client.get(&path).await?;
+    let entries: Vec<CatalogItem> = client.get(&path).await?;
     if output.json() {
         return output.document(&entries);
     }
     let rows = entries
         .iter()
-        .map(|entry| {
+        .map(|CatalogItem { kind, entry }| {
             [
                 Cell::new(&entry.name),
+                Cell::new(kind),
                 Cell::new(&entry.category),
                 Cell::new(&entry.package),
                 Cell::new(&entry.description),
             ]
         })
         .collect();
-    output.table(["NAME", "CATEGORY", "PACKAGE", "DESCRIPTION"], rows)?;
+    output.table(["NAME", "KIND", "CATEGORY", "PACKAGE", "DESCRIPTION"], rows)?;
     if entries.is_empty() {
         output.say(&format!("nothing in the catalog has `{words}`"));
-        output.hint("any package can be deployed by its own name: `npm:PKG`, `pypi:PKG` or `file:PATH`");
+        output.hint(
+            "any package can be deployed by its own name: `npm:PKG`, `pypi:PKG`, `oci:IMAGE` or `file:PATH`",
+        );
     } else {
         output.hint("`berth catalog show NAME` shows the settings, `berth deploy NAME --wait` deploys it");
     }
@@ -47,11 +50,11 @@ async fn search(words: &str, client: &Client, output: Output) -> Result<(), CliE
 }
 
 async fn show(name: &str, client: &Client, output: Output) -> Result<(), CliError> {
-    let found: Result<CatalogEntry, CliError> = client.get(&format!("/catalog/{}", path_part(name))).await;
-    let entry = match found {
+    let found: Result<CatalogItem, CliError> = client.get(&format!("/catalog/{}", path_part(name))).await;
+    let item = match found {
         Err(error @ CliError::Refused(_)) if error.hint().is_none() => {
-            let known: Vec<CatalogEntry> = client.get("/catalog").await.unwrap_or_default();
-            let names: Vec<&str> = known.iter().map(|entry| entry.name.as_str()).collect();
+            let known: Vec<CatalogItem> = client.get("/catalog").await.unwrap_or_default();
+            let names: Vec<&str> = known.iter().map(|item| item.entry.name.as_str()).collect();
             let near = nearest(name, &names).map_or_else(
                 || "`berth catalog search` shows all".to_owned(),
                 |near| format!("did you mean `{near}`? `berth catalog search` shows all"),
@@ -61,10 +64,20 @@ async fn show(name: &str, client: &Client, output: Output) -> Result<(), CliErro
         other => other?,
     };
     if output.json() {
-        return output.document(&entry);
+        return output.document(&item);
     }
+    let CatalogItem { kind, entry } = item;
     output.data(&format!("{} ({})\n{}\n", entry.title, entry.name, entry.description))?;
-    output.data(&format!("package   {}\ncategory  {}", entry.package, entry.category))?;
+    output.data(&format!("kind      {kind}\npackage   {}\ncategory  {}", entry.package, entry.category))?;
+    if let Some(container) = &entry.launch.container {
+        let ports = container.ports.iter().map(|port| ("port", port.to_string()));
+        let volumes = container.volumes.iter().map(|volume| ("volume", volume.to_string()));
+        let health = container.health.iter().map(|health| ("health", health.to_string()));
+        let profile = entry.launch.profile.iter().map(|profile| ("profile", profile.to_string()));
+        for (key, value) in ports.chain(volumes).chain(health).chain(profile) {
+            output.data(&format!("{key:<9} {value}"))?;
+        }
+    }
     if let Some(url) = &entry.documentation_url {
         output.data(&format!("read more {url}"))?;
     }

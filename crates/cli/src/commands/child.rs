@@ -16,14 +16,18 @@ use crate::supervisor;
 /// What is logged, such as `debug` or `info,gateway=debug`; default `info`.
 const LOG_VARIABLE: &str = "BERTH_LOG";
 
-/// The listening socket: the one that the supervisor handed over, or a new one.
+/// The listening socket: the one that the supervisor or a service manager handed over, or a new one.
 pub(crate) fn listener(
     child: &ChildArgs,
     address: SocketAddr,
     flag: &str,
 ) -> Result<tokio::net::TcpListener, CliError> {
     let cannot = |e| CliError::because(format!("cannot listen on {address}"), e);
-    let listener = if child.listen_stdin { inherited()? } else { supervisor::bind(address, flag)? };
+    let listener = match activated()? {
+        _ if child.listen_stdin => inherited()?,
+        Some(listener) => listener,
+        None => supervisor::bind(address, flag)?,
+    };
     listener.set_nonblocking(true).map_err(cannot)?;
     tokio::net::TcpListener::from_std(listener).map_err(cannot)
 }
@@ -36,6 +40,23 @@ fn inherited() -> Result<TcpListener, CliError> {
         Ok(true) => Ok(TcpListener::from(handed)),
         Ok(false) | Err(_) => Err(not_one()),
     }
+}
+
+/// The one listening socket that a service manager handed over; it stays the manager's too, so that no connection is
+/// refused while this process is started again.
+fn activated() -> Result<Option<TcpListener>, CliError> {
+    let mut handed = runtime::activation::take()
+        .map_err(|e| CliError::because("cannot take the listening socket of the service manager", e))?;
+    let Some((name, socket)) = handed.pop() else { return Ok(None) };
+    let listens = rustix::net::sockopt::socket_acceptconn(&socket) == Ok(true);
+    let listener = TcpListener::from(socket);
+    if listens && handed.is_empty() && listener.local_addr().is_ok() {
+        return Ok(Some(listener));
+    }
+    Err(CliError::usage(format!(
+        "what the service manager handed over (`{name}`) is not one listening TCP socket"
+    ))
+    .with_hint("give the socket unit one `ListenStream=ADDRESS:PORT`"))
 }
 
 /// Ends this process when its parent ends, even when that is killed.

@@ -105,6 +105,7 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         egress: args.egress,
         limits: Limits {
             memory_mib: args.memory_mib,
+            cpu_millicores: args.cpus,
             processes: args.processes,
             open_files: args.open_files,
             startup_seconds: args.startup_seconds,

@@ -1,6 +1,9 @@
-//! `berth dtma`: the host agent.
+//! `berth dtma`: the host agent, and below it the commands that make it a service of this host.
 
 mod enrol;
+mod install;
+mod uninstall;
+mod upgrade;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -15,6 +18,7 @@ use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
 use super::child;
+use super::manager::Manager;
 use crate::args::{Connection, DtmaArgs, DtmaCommand, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
@@ -27,16 +31,25 @@ const LEAST_KEY: usize = 16;
 
 /// Serves until it is told to stop; shims and servers go on then.
 pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
-    if let Some(DtmaCommand::Enrol(args)) = args.command {
-        return enrol::run(args, connection, output);
+    match args.command {
+        None => {}
+        Some(DtmaCommand::Enrol(args)) => return enrol::run(args, connection, output),
+        Some(DtmaCommand::Install(args)) => return install::run(&args, connection, output),
+        Some(DtmaCommand::Upgrade(args)) => return upgrade::run(&args, output),
+        Some(DtmaCommand::Uninstall) => return uninstall::run(output),
     }
     child::end_with_parent(&args.child)?;
     child::log()?;
     let stop = child::stop_on_signals()?;
     // Nothing is made here: without an enrolment there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
+    let manager = Manager::of_environment()?;
     check_listen(args.listen, args.insecure_http, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
+    let address =
+        listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))?;
+    // Another one may have been handed over.
+    check_listen(address, args.insecure_http || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.tunnel = args.tunnel;
     if config.tunnel {
@@ -49,7 +62,9 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
         control: config.control_url.as_deref().and_then(host_and_port),
         nameservers: args.nameserver,
     };
-    let runtime = runtime(args.runtime, &data, egress)?;
+    config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
+    let runtime = runtime(args.runtime, args.service, &data, egress)?;
+    manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
 }
 
@@ -87,6 +102,7 @@ pub(crate) fn check_listen(listen: SocketAddr, is_insecure: bool, flag: &str) ->
 
 fn runtime(
     choice: RuntimeChoice,
+    in_scopes: bool,
     data: &DataDir,
     egress: EgressOptions,
 ) -> Result<Arc<dyn Runtime>, CliError> {
@@ -100,12 +116,12 @@ fn runtime(
         RuntimeChoice::Process => {
             let runtime = ProcessRuntime::new(layout, &berth)
                 .map_err(|e| CliError::because("the runtime `process` cannot start", e))?;
-            return Ok(Arc::new(runtime));
+            return Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }));
         }
     };
     let runtime = DockerRuntime::new(layout, &berth, scope, egress)
         .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
-    Ok(Arc::new(runtime))
+    Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }))
 }
 
 /// Where a control plane listens; `None` for what is no address of one, which the DTMA refuses itself.

@@ -1,6 +1,7 @@
 //! `berth env …`: the machines.
 
 mod add;
+mod cleanup;
 mod remove;
 mod show;
 
@@ -21,6 +22,7 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Show { name } => show::run(&name, client, output).await,
         EnvCommand::Add(EnvAddCommand::Host(args)) => add::host(args, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
+        EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
         EnvCommand::Remove { name, yes } => remove::run(&name, yes, client, output).await,
     }
 }

@@ -115,10 +115,17 @@ pub(super) fn bytes(count: u64) -> String {
 fn limits(confinement: &Confinement) -> String {
     let mut words = vec![];
     words.extend(confinement.memory_mib.map(|mib| format!("{mib} MiB of memory")));
-    words.extend(confinement.cores.map(|cores| format!("{cores} cores")));
+    words.push(confinement.cpu_millicores.map_or_else(|| "any number of cores".to_owned(), cores));
     words.push(format!("{} processes", confinement.processes));
     words.push(format!("{} open files", confinement.open_files));
     words.join(", ")
+}
+
+/// Thousandths of a core, as people count them.
+fn cores(millicores: u64) -> String {
+    let text = format!("{}.{:03}", millicores / 1000, millicores % 1000);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{text} {}", if millicores == 1000 { "core" } else { "cores" })
 }
 
 /// What its owner may want to do next; nothing while it changes by itself.
@@ -143,6 +150,19 @@ pub(crate) fn next_step(instance: &Instance) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_of_processor_time() {
+        for (millicores, text) in [
+            (2000, "2 cores"),
+            (1000, "1 core"),
+            (500, "0.5 cores"),
+            (10_050, "10.05 cores"),
+            (10, "0.01 cores"),
+        ] {
+            assert_eq!(cores(millicores), text);
+        }
+    }
 
     #[test]
     fn sizes() {

@@ -308,6 +308,37 @@ fn images_are_pulled_with_and_without_credentials() {
     log_in("bWU6cmlnaHQ=");
     platform.ok(&["deploy", &private, "--name", "private", "--wait"]);
     answers(&platform, "private");
+
+    // What Berth itself was told comes before the host's own file, and is nowhere in clear.
+    remove(&platform, "private");
+    let image = private.strip_prefix("oci:").expect("an image");
+    let forget = || docker.delete(&format!("/images/{image}?force=1"));
+    let keep = |password: &str| {
+        let arguments = ["registry", "login", "127.0.0.1:5001", "--username", "me", "--password-stdin"];
+        platform.ok_with(&arguments, password);
+    };
+    forget();
+    keep("wrong-to-the-registry\n");
+    refused(&private, "berth registry login 127.0.0.1:5001");
+    // The file's is right, and is not asked for another registry's image either.
+    log_in("bWU6d3Jvbmc=");
+    platform.ok(&["deploy", &private, "--name", "private"]);
+    platform.wait_for("private", "error_install");
+    keep("right\n");
+    let listed = platform.ok(&["registry", "list"]);
+    assert!(listed.contains("127.0.0.1:5001") && !listed.contains("right"), "{listed}");
+    // A restart takes what was given since, and so does the next deployment.
+    platform.ok(&["restart", "private"]);
+    platform.wait_for("private", "running");
+    answers(&platform, "private");
+    for password in ["wrong-to-the-registry", "\"right\""] {
+        let found = platform.files_with(password);
+        assert_eq!(found, Vec::<std::path::PathBuf>::new(), "`{password}` lies in clear");
+    }
+    remove(&platform, "private");
+    forget();
+    platform.ok(&["registry", "logout", "127.0.0.1:5001"]);
+    refused(&private, "refused the credentials");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
+mod activation;
 mod bad_input;
+mod cleanup;
 mod clients;
 mod command_line;
 mod conformance;
@@ -11,9 +13,11 @@ mod egress;
 mod empty_root;
 mod faults;
 mod interrupted;
+mod kinds;
 mod lifecycle;
 mod matrix;
 mod older;
+mod real_tools;
 mod remote;
 mod seccomp;
 mod soak;

@@ -78,3 +78,67 @@ fn what_an_older_caller_deploys_is_adopted_and_what_it_removes_is_gone() {
     wait::until("its end", || platform.instance("fixture-1").is_none().then_some(()));
     assert_eq!(docker.get(&format!("/containers/berth-{id}/json")), None, "nothing is left of it");
 }
+
+#[test]
+fn tools_of_an_older_caller_are_reached_on_the_ports_of_either_shape() {
+    let docker = engine();
+    let command = r#"CMD ["--tool","/data","--listen","0.0.0.0:80"]"#;
+    docker.image("web:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#, command]);
+    let platform = Platform::start_in(BERTH, &["--runtime", "docker"], &[("DOCKER_HOST", &docker.host())]);
+    let id = |number: u8| format!("b0000000-0000-4000-8000-0000000000{number:02x}");
+    let tool = |name: &str, number: u8, options: Value| {
+        json!({
+            "dockerImageUrl": "web:1", "instanceNameOnToolbox": name, "accountToolInstanceId": id(number),
+            "baseConfigOverrideJson": options,
+        })
+    };
+    let get = |port: u16, path: &str| docker.talk(port, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
+    let shapes = [
+        (
+            "Web_1",
+            1,
+            7286,
+            json!({"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "7286"}]}}),
+        ),
+        ("Web_2", 2, 7287, json!({"PortBindings": {"80": "7287"}})),
+    ];
+    for (name, number, port, host) in shapes {
+        let options = json!({"Env": ["TOKEN=hush-hush"], "HostConfig": host, "Colour": "red"});
+        let (status, answer) = ask(&platform, "POST", "/tools", Some(&tool(name, number, options)));
+        assert_eq!((status, &answer["data"]["state"]), (201, &json!("running")), "{answer}");
+        assert!(answer["warnings"].to_string().contains("Colour is not honoured"), "{answer}");
+        let said = wait::until("its answer", || get(port, "/env/TOKEN").filter(|said| !said.is_empty()));
+        assert!(said.ends_with("hush-hush"), "{name}: {said}");
+        let container = docker.get(&format!("/containers/berth-{}/json", id(number))).expect("its container");
+        assert!(!container.to_string().contains("hush-hush"), "{container}");
+    }
+    for (what, body, status, words) in [
+        ("a name with spaces", tool("a b", 3, json!({})), 400, "`a-b`"),
+        (
+            "a port that is taken",
+            tool("third", 3, json!({"HostConfig": {"PortBindings": {"80": "7286"}}})),
+            409,
+            "7286",
+        ),
+    ] {
+        let (given, answer) = ask(&platform, "POST", "/tools", Some(&body));
+        assert_eq!(given, status, "{what}: {answer}");
+        assert!(answer["error"].to_string().contains(words), "{what}: {answer}");
+        assert_eq!(docker.get(&format!("/containers/berth-{}/json", id(3))), None, "{what}");
+    }
+
+    // They are instances like any other, container tools among them.
+    platform.wait_for("web-1", "running");
+    let status = platform.ok(&["status", "web-1"]);
+    for word in ["container tool", "127.0.0.1:7286:80", "standard"] {
+        assert!(status.contains(word), "no `{word}` in {status}");
+    }
+    assert_eq!(ask(&platform, "POST", "/tools/Web_1/stop", None).0, 200);
+    assert_eq!(get(7286, "/kept"), None, "it is stopped");
+    assert_eq!(ask(&platform, "POST", "/tools/Web_1/start", None).0, 200);
+    wait::until("its answer", || get(7286, "/kept").filter(|said| !said.is_empty()));
+    for (name, number) in [("Web_1", 1), ("Web_2", 2)] {
+        assert_eq!(ask(&platform, "DELETE", &format!("/tools/{name}"), None).0, 200);
+        assert_eq!(docker.get(&format!("/containers/berth-{}/json", id(number))), None, "{name}");
+    }
+}

@@ -1,7 +1,5 @@
 //! Container tools, which speak no MCP, on a real Docker engine.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 use testkit::docker::{Docker, engine};
 use testkit::platform::Platform;
@@ -22,12 +20,7 @@ fn id(platform: &Platform, name: &str) -> String {
 
 /// What a port of the engine's host answers to GET; the host is a network of the engine's own.
 pub(crate) fn get(docker: &Docker, port: u16, path: &str) -> Option<String> {
-    let script = format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3 && timeout 10 cat <&3"
-    );
-    let net = format!("--net=/proc/{}/ns/net", docker.pid());
-    let output = Command::new("nsenter").args([&net, "bash", "-c", &script]).output().expect("nsenter");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = docker.talk(port, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     head.contains(" 200 ").then(|| body.to_owned())
 }
@@ -42,6 +35,8 @@ fn refused(platform: &Platform, arguments: &[&str], words: &[&str]) {
         assert!(said.contains(word), "{arguments:?} says no `{word}`: {said}");
     }
 }
+
+mod edges;
 
 #[test]
 fn a_tool_is_reached_on_its_port_keeps_its_volume_and_speaks_no_mcp() {

@@ -68,6 +68,7 @@ impl Host {
 }
 
 impl Drop for Host {
+    #[expect(clippy::print_stderr, reason = "a test that failed says why")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default());

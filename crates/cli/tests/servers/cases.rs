@@ -81,7 +81,13 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case {
         flags: &["--set", "url={postgres}"],
-        ..case("postgres", LEGACY, "query", r#"{"sql": "SELECT 6 * 7 AS answer"}"#, Result(r#""answer": 42"#))
+        ..case(
+            "postgres-mcp",
+            LEGACY,
+            "query",
+            r#"{"sql": "SELECT 6 * 7 AS answer"}"#,
+            Result(r#""answer": 42"#),
+        )
     },
     Case { prepare: Some(document), ..case("pdf", LEGACY, "list_pdfs", "{}", Result("/work/document.pdf")) },
     case("system-monitor", LEGACY, "get-system-info", "{}", Result(r#""platform":"linux"#)),

@@ -25,6 +25,19 @@ was a real one.
 
 Made by `BERTH_WRITE_DOCS=1 cargo xtask test --full every_server_of_the_catalog` with a debug build; the same test without the
 variable only checks.
+
+## Container tools
+
+They speak no MCP: `berth status NAME` shows the ports that they are reached on. Each runs its official image of a major version.
+
+| tool | image | on the host | keeps | takes |
+|---|---|---|---|---|
+| nginx | `docker.io/library/nginx:1` | `127.0.0.1:8080` | nothing | |
+| postgres | `docker.io/library/postgres:17` | `127.0.0.1:5432` | its data | `--secret POSTGRES_PASSWORD=@FILE`, `--set POSTGRES_USER=…`, `--set POSTGRES_DB=…` |
+| redis | `docker.io/library/redis:8` | `127.0.0.1:6379` | its data | |
+
+`--publish` takes the place of an entry's ports, `--volume` of its volumes, `--health` of its check, `--profile` of its profile. Redis
+has no password by itself: publish it for other machines only with one, in a configuration of your own.
 ";
 
 fn file() -> PathBuf {

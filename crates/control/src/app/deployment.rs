@@ -20,6 +20,8 @@ use crate::app::Problem;
 const MAX_SETTINGS: usize = 64 << 10;
 /// Arguments and constraints.
 const MAX_LIST: usize = 64;
+/// Thousandths of a core: more than any host has.
+const MAX_CPU_MILLICORES: u64 = 1_000_000;
 /// One argument or constraint, in bytes.
 const MAX_ARGUMENT: usize = 8 << 10;
 /// Variables that decide which code runs, or that Berth sets itself.
@@ -100,7 +102,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
         return Err(Problem::invalid("constraints", "what `file:` names is copied, not installed")
             .hint("leave `constraints` out"));
     }
-    check_limits(&request.limits)?;
+    check_limits(&request.limits, &package)?;
 
     Ok(Deployment {
         catalog_entry: entry.map_or(CatalogEntryId::GENERIC_MCP, |entry| entry.id),
@@ -172,16 +174,25 @@ fn check_sizes(request: &DeployRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_limits(limits: &Limits) -> Result<(), Problem> {
+fn check_limits(limits: &Limits, package: &Package) -> Result<(), Problem> {
+    // The shim in a container is some of them.
+    let fewest = if matches!(package, Package::Oci { .. }) { 8 } else { 1 };
     for (field, value, least) in [
         ("limits.memory_mib", limits.memory_mib, 16),
-        ("limits.processes", limits.processes, 1),
+        ("limits.cpu_millicores", limits.cpu_millicores, 10),
+        ("limits.processes", limits.processes, fewest),
         ("limits.open_files", limits.open_files, 16),
         ("limits.startup_seconds", limits.startup_seconds, 1),
     ] {
         if value.is_some_and(|value| value < least) {
             return Err(Problem::invalid(field, format!("at least {least} are needed")));
         }
+    }
+    if limits.cpu_millicores.is_some_and(|millicores| MAX_CPU_MILLICORES < millicores) {
+        return Err(Problem::invalid(
+            "limits.cpu_millicores",
+            format!("at most {MAX_CPU_MILLICORES} are accepted, thousandths of a core"),
+        ));
     }
     if limits.startup_seconds.is_some_and(|seconds| 3600 < seconds) {
         return Err(Problem::invalid("limits.startup_seconds", "at most 3600 seconds are accepted"));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::dtma::Heartbeat;
+use api::dtma::{CleanupReport, CleanupRequest, Heartbeat};
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind, EnvironmentToken};
 use api::errors::ErrorCode;
 use api::events::Event;
@@ -24,7 +24,8 @@ use crate::app::deployment::nearest;
 use crate::app::{App, Outcome, Problem, adoption};
 use crate::auth::{Caller, token};
 use crate::directory::now;
-use crate::reach::{Way, dialled_at, is_local, is_tunnel};
+use crate::dtma_client::DtmaError;
+use crate::reach::{Way, dialled_at, is_local, is_tunnel, reach};
 
 /// The most instances that one heartbeat may report.
 const MAX_REPORTS: usize = 10_000;
@@ -375,6 +376,44 @@ pub(crate) async fn token(app: &App, caller: &Caller, name: &str) -> Outcome<Env
     audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
     tx.commit().await?;
     Ok(EnvironmentToken { environment: environment.name, token })
+}
+
+/// Clears an environment's host of what no instance needs, for an admin; what is removed is a line of the audit.
+///
+/// # Errors
+/// 403, 404 with the nearest name, 409 while something is installed there, 503 when its DTMA does not answer.
+pub(crate) async fn cleanup(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    request: CleanupRequest,
+) -> Outcome<CleanupReport> {
+    caller.require(Role::Admin)?;
+    let environment = find(app, caller, name).await?;
+    let unavailable = |error: &dyn std::fmt::Display| {
+        let message = format!("environment `{}`: {error}", environment.name);
+        Problem::refused(ErrorCode::Unavailable, message)
+            .hint("what its DTMA was asked to remove before it went silent may be gone")
+    };
+    let host = reach(&environment, &app.keys, app.local).map_err(|error| unavailable(&error))?;
+    let report = match app.dtma.cleanup(&host, request).await {
+        Ok(report) => report,
+        Err(DtmaError::Refused(detail)) => return Err(Problem::Refused(detail)),
+        Err(error) => return Err(unavailable(&error)),
+    };
+    if !request.dry_run {
+        let act = Act {
+            action: "environment.cleanup",
+            kind: "environment",
+            id: environment.id.to_string(),
+            name: environment.name.as_str(),
+            detail: serde_json::json!({ "things": report.things.len(), "bytes": report.bytes }),
+        };
+        let mut tx = app.store.begin().await?;
+        audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
+        tx.commit().await?;
+    }
+    Ok(report)
 }
 
 async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {

@@ -8,6 +8,7 @@ pub(crate) mod environments;
 pub(crate) mod instances;
 pub(crate) mod older;
 pub(crate) mod problem;
+pub(crate) mod registries;
 pub(crate) mod tokens;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::dtma::{CleanupReport, CleanupRequest};
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentToken};
 use api::errors::ErrorBody;
 use axum::Json;
@@ -89,4 +90,25 @@ pub(crate) async fn token(
 ) -> Result<([(HeaderName, &'static str); 1], Json<EnvironmentToken>), Refused> {
     let token = environments::token(&app, &caller, &name).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(token)))
+}
+
+/// Removes from an environment's host what no instance needs, for an admin, or says what that would be. Each time that
+/// something is removed is a line of the audit.
+#[utoipa::path(
+    post, path = "/api/v1/environments/{name}/cleanup", tag = "environments", security(("token" = [])),
+    params(("name" = String, Path, description = "The environment's name")),
+    request_body = CleanupRequest,
+    responses(
+        (status = 200, body = CleanupReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)
+    )
+)]
+pub(crate) async fn cleanup(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    Path(name): Path<String>,
+    Body(request): Body<CleanupRequest>,
+) -> Result<Json<CleanupReport>, Refused> {
+    Ok(Json(environments::cleanup(&app, &caller, &name, request).await?))
 }

@@ -9,6 +9,7 @@ mod instances;
 mod older;
 mod plain;
 mod refused;
+mod registries;
 mod tokens;
 mod users;
 
@@ -92,8 +93,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::list, environments::add))
         .routes(routes!(environments::show, environments::remove))
         .routes(routes!(environments::token))
+        .routes(routes!(environments::cleanup))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
+        .routes(routes!(registries::list))
+        .routes(routes!(registries::login, registries::logout))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(events::events))

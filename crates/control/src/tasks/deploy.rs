@@ -19,7 +19,7 @@ use store::instances::{InstanceRow, ReportedBy};
 use tokio::task::JoinSet;
 
 use crate::app::problem::Chain;
-use crate::app::{App, Outcome, Problem, instances};
+use crate::app::{App, Outcome, Problem, instances, registries};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
 use crate::reach::{Host, dialled_at, reach};
@@ -262,7 +262,7 @@ fn what_is_known(environment: &EnvironmentRow) -> String {
 }
 
 async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Done, DtmaError>> {
-    let spec = match spec_of(app, row) {
+    let spec = match spec_of(app, row).await {
         Ok(spec) => spec,
         // One row that cannot be read must not stop the others.
         Err(problem) => {
@@ -302,7 +302,7 @@ async fn remove(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Don
     Ok(Ok(Done::Deleted(row.id)))
 }
 
-fn spec_of(app: &App, row: &InstanceRow) -> Outcome<InstanceSpec> {
+async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<InstanceSpec> {
     let picture = app.directory.picture();
     let account = picture.account(row.account).ok_or_else(|| {
         // Its account goes only together with its instances, so this row is about to go.
@@ -319,6 +319,7 @@ fn spec_of(app: &App, row: &InstanceRow) -> Outcome<InstanceSpec> {
         launch: row.spec.launch.clone(),
         env: row.spec.env.clone(),
         secrets: app.keys.unseal_all(row.id.0, row.secrets_sealed.as_deref())?,
+        registry: registries::login_for(app, row.account, &row.spec.package).await?,
         limits: row.spec.limits.clone(),
         key: app.keys.instance_key(row.id),
     })

@@ -98,8 +98,44 @@ async fn bad_input_names_the_field_and_the_fix() {
             &["422 invalid | limits.memory_mib", "at least 16"],
         ),
         (
+            json!({ "server": "oci:x", "container": {}, "limits": { "memory_mib": 15 } }),
+            &["422 invalid | limits.memory_mib", "at least 16"],
+        ),
+        (
+            json!({ "server": "oci:x", "limits": { "processes": 7 } }),
+            &["422 invalid | limits.processes", "at least 8"],
+        ),
+        (
+            json!({ "server": "npm:x", "limits": { "cpu_millicores": 9 } }),
+            &["422 invalid | limits.cpu_millicores", "at least 10"],
+        ),
+        (
+            json!({ "server": "npm:x", "limits": { "cpu_millicores": 1_000_001 } }),
+            &["422 invalid | limits.cpu_millicores", "at most 1000000"],
+        ),
+        (
+            json!({ "server": "npm:x", "limits": { "cpu_millicores": 0.5 } }),
+            &["422 invalid | limits.cpu_millicores"],
+        ),
+        (
             json!({ "server": "npm:x", "limits": { "memory": 1 } }),
             &["422 invalid", "limits", "unknown field `memory`"],
+        ),
+        (
+            json!({ "server": "oci:x", "container": { "colour": "red" } }),
+            &["422 invalid | container", "unknown field `colour`"],
+        ),
+        (
+            json!({ "server": "oci:x", "container": { "ports": [{ "host": 80 }] } }),
+            &["422 invalid | container.ports[0]", "missing field `container`"],
+        ),
+        (
+            json!({ "server": "oci:x", "container": { "health": { "check": "exec" } } }),
+            &["422 invalid | container.health", "unknown variant `exec`"],
+        ),
+        (
+            json!({ "server": "oci:x", "container": {}, "name": "my tool" }),
+            &["422 invalid | name", "use `my-tool`"],
         ),
         (json!({ "name": "x" }), &["422 invalid | server", "missing field"]),
         (json!({ "server": 1 }), &["422 invalid | server", "expected a string"]),

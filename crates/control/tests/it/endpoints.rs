@@ -28,7 +28,7 @@ fn row(
     body: Option<Value>,
     expected: Statuses,
 ) -> Row {
-    let path = template.replace("{name}", concrete).replace("{id}", concrete);
+    let path = template.replace("{name}", concrete).replace("{id}", concrete).replace("{host}", concrete);
     Row { method: method.clone(), template, path, body, expected }
 }
 
@@ -63,7 +63,8 @@ async fn every_endpoint_as_everybody() {
 
     let deploy = Some(json!({ "server": "welcome" }));
     let beat = Some(heartbeat(&platform.local.id.to_string(), 1, &json!([])));
-    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    let registry = Some(json!({ "username": "me", "password": "x" }));
+    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
     // The last row removes what the others need.
     let table = [
         row(&get, "/api/v1/whoami", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
@@ -103,8 +104,18 @@ async fn every_endpoint_as_everybody() {
             None,
             [401, 401, 401, 401, 404, 403, 403, 200],
         ),
+        row(
+            &post,
+            "/api/v1/environments/{name}/cleanup",
+            "local",
+            Some(json!({ "dry_run": true })),
+            [401, 401, 401, 401, 404, 403, 403, 503],
+        ),
         row(&get, "/api/v1/catalog", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/catalog/{name}", "time", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&get, "/api/v1/registries", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
+        row(&put, "/api/v1/registries/{host}", "ghcr.io", registry, [401, 401, 401, 401, 200, 403, 403, 200]),
+        row(&delete, "/api/v1/registries/{host}", "ghcr.io", None, [401, 401, 401, 401, 204, 403, 403, 204]),
         row(&get, "/api/v1/tokens", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(
             &post,

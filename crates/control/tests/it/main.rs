@@ -13,5 +13,6 @@ mod older;
 mod openapi;
 mod platform;
 mod reconciler;
+mod registries;
 mod start;
 mod tokens;

@@ -39,6 +39,35 @@ async fn the_first_start_makes_everything_and_later_ones_keep_it() {
 }
 
 #[tokio::test]
+async fn an_entry_of_the_catalog_gives_its_name_to_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "http://127.0.0.1:1", nobody());
+    control::setup(&config).await.unwrap();
+    let database = store::Database::Sqlite(config.data.join("berth.db"));
+    // As an older Berth has it: the MCP server bears the name that is the container tool's now.
+    let store = store::Store::open(&database).await.unwrap();
+    let entries = store::catalog::all(&store).await.unwrap();
+    let named = |name: &str| entries.iter().find(|entry| entry.name == name).unwrap().clone();
+    let (mut tool, mut server) = (named("postgres"), named("postgres-mcp"));
+    "of-later".clone_into(&mut tool.name);
+    "postgres".clone_into(&mut server.name);
+    let mut tx = store.begin().await.unwrap();
+    for entry in [&tool, &server] {
+        store::catalog::upsert(&mut tx, entry, "Official", entry_time()).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    store.close().await;
+    control::setup(&config).await.unwrap();
+    let store = store::Store::open(&database).await.unwrap();
+    assert_eq!(store::catalog::all(&store).await.unwrap(), entries);
+    store.close().await;
+}
+
+fn entry_time() -> domain::time::Timestamp {
+    domain::time::Timestamp::from(std::time::SystemTime::now())
+}
+
+#[tokio::test]
 async fn two_first_starts_at_once_make_one_account() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), "http://127.0.0.1:1", nobody());

@@ -2,6 +2,7 @@
 //!
 //! Handlers parse, call one function of [`crate::instances`], and render.
 
+mod cleanup;
 mod errors;
 mod forward;
 mod host;
@@ -132,6 +133,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(host::system))
         .routes(routes!(host::metrics))
         .routes(routes!(host::shutdown))
+        .routes(routes!(cleanup::run))
         .routes(routes!(instances::list))
         .routes(routes!(instances::put, instances::get, instances::remove))
         .routes(routes!(instances::start))

@@ -21,6 +21,7 @@ fn spec(desired: DesiredState) -> InstanceSpec {
         launch: domain::spec::Launch::default(),
         env: std::collections::BTreeMap::new(),
         secrets: std::collections::BTreeMap::new(),
+        registry: None,
         limits: domain::spec::Limits::default(),
         key: Secret::new("key"),
     }

@@ -22,6 +22,7 @@ fn table(id: InstanceId) -> Vec<(&'static str, &'static str, String, Option<serd
         host("GET", "/v1/system", None, 200),
         host("GET", "/metrics", None, 200),
         host("GET", "/v1/instances", None, 200),
+        host("POST", "/v1/cleanup", Some(serde_json::json!({"dry_run": true})), 200),
         row("GET", "/v1/instances/{id}", "", None, 404),
         row("DELETE", "/v1/instances/{id}", "", None, 404),
         row("POST", "/v1/instances/{id}/start", "/start", None, 404),

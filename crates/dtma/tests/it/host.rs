@@ -30,6 +30,7 @@ pub(crate) struct Host {
     pub(crate) environment: EnvironmentId,
     pub(crate) control_url: Option<String>,
     pub(crate) backend_key: Option<Secret>,
+    pub(crate) cleanup_percent: Option<u8>,
     client: reqwest::Client,
     dtma: Option<Dtma>,
     _dir: TempDir,
@@ -59,6 +60,7 @@ impl Host {
             environment: EnvironmentId::generate(),
             control_url: None,
             backend_key: None,
+            cleanup_percent: None,
             client: reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap(),
             dtma: None,
             _dir: dir,
@@ -73,6 +75,8 @@ impl Host {
             control_url: self.control_url.clone(),
             tunnel: false,
             backend_key: self.backend_key.clone(),
+            cleanup_percent: self.cleanup_percent,
+            serves: Arc::default(),
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
         }
     }

@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
+use domain::cleanup::{Found, Thing};
 use domain::ids::InstanceId;
 use domain::secret::Secrets;
 use domain::shim::{KEY_HEADER, MCP_PATH, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ServerState, ShimStatus};
@@ -21,7 +22,7 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use runtime::error::RuntimeError;
 use runtime::layout::Layout;
-use runtime::{BoxFuture, OnProgress, Prepared, Runtime, Shim, Traffic, Usage};
+use runtime::{BoxFuture, Inventory, OnProgress, Prepared, Runtime, Shim, Traffic, Usage};
 use tokio::process::Command;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub(crate) struct Machine {
     pub(crate) start_error: Mutex<Option<fn() -> RuntimeError>>,
     /// The server state that new shims say.
     pub(crate) server: Mutex<ServerState>,
+    /// What is found on the host.
+    pub(crate) found: Mutex<Vec<Found>>,
     /// The secrets of the last start.
     pub(crate) secrets: Mutex<Secrets>,
 }
@@ -72,6 +75,7 @@ impl Machine {
             install_error: Mutex::default(),
             start_error: Mutex::default(),
             server: Mutex::new(running()),
+            found: Mutex::default(),
             secrets: Mutex::default(),
         }
     }
@@ -181,7 +185,7 @@ impl Runtime for Machine {
             }
             Ok(Prepared {
                 version: Some("1.2.3".to_owned()),
-                digest: Some("sha256:00".to_owned()),
+                digest: Some(format!("sha256:0{}", spec.generation)),
                 command: vec!["fake".to_owned()],
                 read: Vec::new(),
                 env: BTreeMap::new(),
@@ -215,6 +219,17 @@ impl Runtime for Machine {
             self.kill_shim(instance).await;
             Ok(())
         })
+    }
+
+    fn inventory(&self) -> BoxFuture<'_, Result<Inventory, RuntimeError>> {
+        let found = self.found.lock().unwrap().clone();
+        Box::pin(std::future::ready(Ok(Inventory { found, unseen: Vec::new() })))
+    }
+
+    fn discard<'a>(&'a self, thing: &'a Thing) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.ask(format!("discard {}", thing.name));
+        self.found.lock().unwrap().retain(|found| found.thing != *thing);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn confinement(&self, _spec: &InstanceSpec) -> Option<Confinement> {

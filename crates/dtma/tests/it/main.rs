@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod bad_input;
+mod cleanup;
 mod endpoints;
 mod forward;
 mod heartbeat;

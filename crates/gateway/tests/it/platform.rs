@@ -176,6 +176,7 @@ impl Names {
         let instances = HashMap::from([
             ("echo", Ok(Arc::new(echo))),
             ("behind", Ok(Arc::new(behind))),
+            ("tool", Err(NotServed::Tool)),
             ("stopped", Err(NotServed::Stopped)),
             ("starting", Err(NotServed::Starting { step: "installing packages".to_owned() })),
             ("failed", Err(NotServed::Failed { message: "it exits at once".to_owned() })),

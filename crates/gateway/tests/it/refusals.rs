@@ -18,6 +18,7 @@ async fn instances_that_are_not_served_are_told_apart() {
     let platform = Platform::start(answering("{}")).await;
     let rows = [
         ("unknown", StatusCode::NOT_FOUND, "unknown", "there is no instance `unknown`"),
+        ("tool", StatusCode::NOT_FOUND, "tool", "`berth status tool`"),
         ("stopped", StatusCode::SERVICE_UNAVAILABLE, "stopped", "`berth start stopped`"),
         ("starting", StatusCode::SERVICE_UNAVAILABLE, "starting", "installing packages"),
         ("failed", StatusCode::SERVICE_UNAVAILABLE, "failed", "it exits at once"),

@@ -34,10 +34,12 @@ const MEMORY_MIB: u64 = 1024;
 const LEAST_MEMORY_MIB: u64 = 16;
 /// Fewer processes are not enough for the shim and any server.
 const FEWEST_PROCESSES: u64 = 8;
-/// Cores, as far as there are so many.
-const CORES: u16 = 2;
-/// What the engine counts cores in.
-const NANO: i64 = 1_000_000_000;
+/// Thousandths of a core, when nobody says how many: two cores.
+const CPU_MILLICORES: u64 = 2000;
+/// The engine takes no less.
+const LEAST_CPU_MILLICORES: u64 = 10;
+/// What the engine counts in.
+const NANO_OF_MILLI: i64 = 1_000_000;
 /// What is written to `/tmp` counts as memory.
 const TMP: &str = "rw,nosuid,nodev,mode=1777,size=256m";
 /// What the shim itself writes is little.
@@ -47,6 +49,7 @@ const LOG_SIZE: &str = "1m";
 pub(super) fn check(spec: &InstanceSpec) -> Result<(), RuntimeError> {
     let least = [
         ("memory_mib", spec.limits.memory_mib, LEAST_MEMORY_MIB),
+        ("cpu_millicores", spec.limits.cpu_millicores, LEAST_CPU_MILLICORES),
         ("processes", spec.limits.processes, FEWEST_PROCESSES),
     ];
     for (limit, given, least) in least {
@@ -78,7 +81,7 @@ pub(super) fn confinement(spec: &InstanceSpec) -> Confinement {
         memory_mib: Some(limits.memory_mib.unwrap_or(MEMORY_MIB)),
         processes: limits.processes.unwrap_or(PROCESSES),
         open_files: limits.open_files.unwrap_or(OPEN_FILES),
-        cores: Some(CORES),
+        cpu_millicores: Some(limits.cpu_millicores.unwrap_or(CPU_MILLICORES)),
     }
 }
 
@@ -137,10 +140,11 @@ pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody
 }
 
 fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: &Network, cores: u16) -> HostConfig {
-    let Confinement { memory_mib, processes, open_files, .. } = confinement(spec);
+    let Confinement { memory_mib, processes, open_files, cpu_millicores, .. } = confinement(spec);
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let memory = signed(memory_mib.unwrap_or(MEMORY_MIB).saturating_mul(1 << 20));
     let files = signed(open_files);
+    let cpu = cpu_millicores.unwrap_or(CPU_MILLICORES);
     let limit = |name: &str, value| ResourcesUlimits {
         name: Some(name.to_owned()),
         soft: Some(value),
@@ -166,7 +170,7 @@ fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: &Network, cores
         memory_swap: Some(memory),
         pids_limit: Some(signed(processes)),
         // More than there are is refused by the engine.
-        nano_cpus: Some(i64::from(CORES.min(cores)) * NANO),
+        nano_cpus: Some(signed(cpu.min(u64::from(cores) * 1000)).saturating_mul(NANO_OF_MILLI)),
         ulimits: Some(vec![limit("nofile", files), limit("core", 0)]),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),

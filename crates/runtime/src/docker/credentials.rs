@@ -1,4 +1,4 @@
-//! Credentials for registries: those of `docker login` of Berth's user, so that an image that `docker pull` gets on this
+//! Credentials for registries: those that came with the spec, else those of `docker login` of Berth's user, so that an image that `docker pull` gets on this
 //! host is one that Berth gets too. Credential helpers, which are programs, are not asked.
 
 use std::collections::BTreeMap;
@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::auth::DockerCredentials;
+use domain::registry::{self, RegistryLogin};
 use domain::secret::Secret;
 use serde::Deserialize;
 
 /// The key of Docker Hub in the file.
 const HUB: &str = "https://index.docker.io/v1/";
-/// Docker Hub in the name of an image; also when nothing is said.
-const HUB_HOST: &str = "docker.io";
 
 #[derive(Deserialize)]
 struct File {
@@ -29,19 +28,26 @@ struct Entry {
     identity_token: Option<Secret>,
 }
 
-/// The registry of an image's name.
-pub(super) fn registry(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
-        _ => HUB_HOST,
-    }
-}
-
 /// The file that `docker login` writes; `None` when there is no home.
 pub(super) fn file() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let directory = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))?;
     Some(directory.join("config.json"))
+}
+
+/// What the engine takes of a login that came with a spec.
+pub(super) fn of_login(login: &RegistryLogin) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.expose().to_owned()),
+        serveraddress: Some(server(login.host.as_str())),
+        ..DockerCredentials::default()
+    }
+}
+
+/// A registry in the engine's words.
+fn server(registry: &str) -> String {
+    if registry == registry::HUB { HUB } else { registry }.to_owned()
 }
 
 /// The credentials for a registry; `None` when there are none, or none that can be read.
@@ -58,13 +64,13 @@ pub(super) fn of(registry: &str) -> Option<DockerCredentials> {
 }
 
 fn find(file: &File, registry: &str) -> Option<DockerCredentials> {
-    let wanted = if registry == HUB_HOST { "index.docker.io" } else { registry };
+    let wanted = if registry == registry::HUB { "index.docker.io" } else { registry };
     let host_of = |key: &str| {
         let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
         rest.split('/').next().unwrap_or_default().to_owned()
     };
     let (_, entry) = file.auths.iter().find(|(key, _)| host_of(key) == wanted)?;
-    let server = if registry == HUB_HOST { HUB } else { registry };
+    let server = if registry == registry::HUB { HUB } else { registry };
     let mut credentials =
         DockerCredentials { serveraddress: Some(server.to_owned()), ..DockerCredentials::default() };
     if let Some(token) = &entry.identity_token {
@@ -81,19 +87,6 @@ fn find(file: &File, registry: &str) -> Option<DockerCredentials> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn registries_of_images() {
-        for (image, expected) in [
-            ("nginx", "docker.io"),
-            ("owner/image:1", "docker.io"),
-            ("ghcr.io/owner/image:1", "ghcr.io"),
-            ("localhost:5000/image", "localhost:5000"),
-            ("localhost/image", "localhost"),
-        ] {
-            assert_eq!(registry(image), expected, "{image}");
-        }
-    }
 
     #[test]
     fn credentials_of_a_login() {

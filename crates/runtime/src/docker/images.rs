@@ -7,6 +7,7 @@ use std::time::Duration;
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::CreateImageOptions;
 use bytes::Bytes;
+use domain::registry::{RegistryLogin, registry_of};
 use domain::spec::InstanceSpec;
 use domain::status::Progress;
 use futures_util::StreamExt as _;
@@ -35,8 +36,11 @@ impl DockerRuntime {
     ) -> Result<Prepared, RuntimeError> {
         let mut found = self.inspect(image).await?;
         if found.is_none() {
-            self.pull(image, progress).await?;
+            self.pull(image, spec.registry.as_ref(), progress).await?;
             found = self.inspect(image).await?;
+            if let Some(found) = &found {
+                self.note_pulled(image, found)?;
+            }
         }
         let found = found.ok_or_else(|| RuntimeError::UnknownImage {
             image: image.to_owned(),
@@ -77,13 +81,18 @@ impl DockerRuntime {
         Ok(Image { id, workdir: PathBuf::from(super::body::WORK), stop_signal: None })
     }
 
-    async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, RuntimeError> {
+    pub(super) async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, RuntimeError> {
         self.engine
             .find("look at the image", LOOK, |docker| async move { docker.inspect_image(image).await })
             .await
     }
 
-    async fn pull(&self, image: &str, progress: OnProgress<'_>) -> Result<(), RuntimeError> {
+    async fn pull(
+        &self,
+        image: &str,
+        given: Option<&RegistryLogin>,
+        progress: OnProgress<'_>,
+    ) -> Result<(), RuntimeError> {
         const ACTION: &str = "pull the image";
         progress(Progress { step: format!("pulling {image}"), percent: None });
         let (name, tag) = split(image);
@@ -92,7 +101,8 @@ impl DockerRuntime {
             tag: Some(tag.to_owned()),
             ..CreateImageOptions::default()
         };
-        let login = credentials::of(credentials::registry(image));
+        let given = given.filter(|login| login.host.has(image)).map(credentials::of_login);
+        let login = given.or_else(|| credentials::of(registry_of(image)));
         let has_login = login.is_some();
         let mut steps =
             self.engine
@@ -239,7 +249,7 @@ impl Layers {
 fn refusal(image: &str, has_login: bool, words: &str) -> RuntimeError {
     let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
     let (image, detail) = (image.to_owned(), words.trim().to_owned());
-    let registry = credentials::registry(&image).to_owned();
+    let registry = registry_of(&image).to_owned();
     if is_full(words) {
         return RuntimeError::NoSpace { path: "Docker's data directory (`docker info` names it)".into() };
     }

@@ -52,6 +52,11 @@ pub(super) fn shared_labels(identity: &str) -> HashMap<String, String> {
     [(MANAGED, "1"), (DTMA, identity)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
+/// The label of everything of this DTMA, as engines are asked for it.
+pub(super) fn label_of(identity: &str) -> String {
+    format!("{DTMA}={identity}")
+}
+
 /// Notes that a container is about to be made, and gives its labels.
 pub(super) fn record(
     layout: &Layout,

@@ -40,7 +40,8 @@ impl DockerRuntime {
         Ok(Network { mode: self.network_name(), resolver: asks.then_some(bridge.gateway) })
     }
 
-    fn network_name(&self) -> String {
+    /// The name of the network that this DTMA's instances share.
+    pub(super) fn network_name(&self) -> String {
         format!("berth-{}", &self.identity[..12])
     }
 

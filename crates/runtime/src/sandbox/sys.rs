@@ -1,4 +1,4 @@
-//! The system calls that have no safe wrapper: all the `unsafe` of the workspace.
+//! The system calls that have no safe wrapper: all the `unsafe` of the workspace but that of `activation`.
 
 use std::ffi::CString;
 use std::io;

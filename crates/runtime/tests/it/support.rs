@@ -54,6 +54,7 @@ pub(crate) fn spec(package: &str, launch: Launch) -> InstanceSpec {
         launch,
         env: [].into(),
         secrets: [].into(),
+        registry: None,
         limits: Limits::default(),
         key: Secret::new("key"),
     }

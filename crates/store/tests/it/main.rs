@@ -8,6 +8,7 @@ mod catalog;
 mod environments;
 mod instances;
 mod open;
+mod registries;
 mod tokens;
 
 use api::users::Role;

@@ -133,6 +133,114 @@ fn how_a_server_is_reached_and_shared_is_checked() {
     );
 }
 
+#[test]
+fn what_a_container_tool_is_told_is_checked() {
+    let tool = |container: serde_json::Value| serde_json::json!({"server": "oci:x", "container": container});
+    let port = |host: u16, container: u16| serde_json::json!({"host": host, "container": container});
+    let on = |host: u16, address: &str| serde_json::json!({"host": host, "container": 1, "address": address});
+    let ports = |ports: serde_json::Value| tool(serde_json::json!({ "ports": ports }));
+    let volumes = |volumes: &[(&str, &str)]| {
+        let volumes: Vec<_> =
+            volumes.iter().map(|(name, path)| serde_json::json!({"name": name, "path": path})).collect();
+        tool(serde_json::json!({ "volumes": volumes }))
+    };
+    let health = |health: serde_json::Value| tool(serde_json::json!({ "health": health }));
+    let with = |mut body: serde_json::Value, key: &str, value: serde_json::Value| {
+        body[key] = value;
+        body
+    };
+    let many: Vec<_> = (1..=33).map(|number| port(number, 1)).collect();
+    let longest = "v".repeat(33);
+    let (first, second) = ("container.ports[0]", "container.ports[1]");
+    let (name, path) = ("container.volumes[0].name", "container.volumes[0].path");
+    for (body, field, words) in [
+        (serde_json::json!({"server": "npm:x", "container": {}}), "container", "only an image"),
+        (with(tool(serde_json::json!({})), "transport", "http".into()), "transport", "speaks no MCP"),
+        (with(tool(serde_json::json!({})), "path", "/mcp".into()), "path", "give `transport` too"),
+        (with(tool(serde_json::json!({})), "mode", "shared".into()), "mode", "leave `mode` out"),
+        (
+            with(tool(serde_json::json!({})), "strict_sessions", true.into()),
+            "strict_sessions",
+            "speaks no MCP",
+        ),
+        (ports(many.into()), "container", "at most 32"),
+        (ports(serde_json::json!([port(0, 80)])), first, "from 1 to 65535"),
+        (ports(serde_json::json!([port(80, 0)])), first, "from 1 to 65535"),
+        (ports(serde_json::json!([port(30000, 80)])), first, "the DTMA's own"),
+        (ports(serde_json::json!([port(1, 80), port(1, 81)])), second, "given twice"),
+        (ports(serde_json::json!([on(1, "0.0.0.0"), port(1, 81)])), second, "given twice"),
+        (ports(serde_json::json!([on(1, "::1"), on(1, "::1")])), second, "given twice"),
+        (volumes(&[("", "/a")]), name, "is no name"),
+        (volumes(&[("a b", "/a")]), name, "small letters"),
+        (volumes(&[("-a", "/a")]), name, "is no name"),
+        (volumes(&[("A", "/a")]), name, "is no name"),
+        (volumes(&[(&longest, "/a")]), name, "at most 32"),
+        (volumes(&[("a", "a")]), path, "no absolute path"),
+        (volumes(&[("a", "/")]), path, "no absolute path"),
+        (volumes(&[("a", "/a/../b")]), path, "no absolute path"),
+        (volumes(&[("a", "/a//b")]), path, "no absolute path"),
+        (volumes(&[("a", "/a\n")]), path, "no absolute path"),
+        (volumes(&[("a", "/berth/x")]), path, "belongs to Berth"),
+        (volumes(&[("a", "/proc")]), path, "belongs to Berth"),
+        (volumes(&[("a", "/a"), ("a", "/b")]), "container.volumes[1]", "given twice"),
+        (volumes(&[("a", "/a"), ("b", "/a")]), "container.volumes[1]", "given twice"),
+        (health(serde_json::json!({"check": "tcp", "port": 0})), "container.health.port", "from 1 to 65535"),
+        (
+            health(serde_json::json!({"check": "http", "port": 1, "path": "x"})),
+            "container.health.path",
+            "`/healthz`",
+        ),
+        (
+            health(serde_json::json!({"check": "http", "port": 1, "path": "/a b"})),
+            "container.health.path",
+            "is no path",
+        ),
+    ] {
+        refused(&serde_json::from_value(body).expect("a request"), field, words);
+    }
+    for body in [
+        ports(serde_json::json!([on(1, "127.0.0.1"), on(1, "127.0.0.2"), on(1, "::1")])),
+        ports(serde_json::json!([port(1, 80), {"host": 1, "container": 80, "protocol": "udp"}])),
+        volumes(&[("a", "/berthed"), ("0-b", "/var/lib/data")]),
+        health(serde_json::json!({"check": "http", "port": 1, "path": "/a?b=c"})),
+    ] {
+        let request = serde_json::from_value(body.clone()).expect("a request");
+        assert!(plan(&request, &[]).is_ok(), "{body}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_takes_the_place_of_what_a_tool_of_the_catalog_has() {
+    let catalog = crate::catalog::builtin().expect("the data file is readable");
+    let planned = |further: serde_json::Value| {
+        let mut body = serde_json::json!({"server": "postgres", "secrets": {"POSTGRES_PASSWORD": "x"}});
+        body.as_object_mut().expect("an object").extend(further.as_object().cloned().unwrap_or_default());
+        plan(&serde_json::from_value(body).expect("a request"), &catalog).expect("a deployment").launch
+    };
+    let shown = |launch: &Launch| {
+        let container = launch.container.as_ref().expect("a tool");
+        let words = |all: Vec<String>| all.join(" ");
+        let ports = words(container.ports.iter().map(ToString::to_string).collect());
+        let volumes = words(container.volumes.iter().map(ToString::to_string).collect());
+        let health = container.health.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{ports} {volumes} {health} {}", launch.profile.expect("a profile"))
+    };
+    let volume = "data:/var/lib/postgresql/data";
+    for (further, expected) in [
+        (serde_json::json!({}), format!("127.0.0.1:5432:5432 {volume} tcp:5432 standard")),
+        (
+            serde_json::json!({"container": {"ports": [{"container": 5432, "host": 6000}]}}),
+            format!("127.0.0.1:6000:5432 {volume} tcp:5432 standard"),
+        ),
+        (
+            serde_json::json!({"container": {"volumes": [{"name": "d", "path": "/d"}]}, "profile": "strict"}),
+            "127.0.0.1:5432:5432 d:/d tcp:5432 strict".to_owned(),
+        ),
+    ] {
+        assert_eq!(shown(&planned(further)), expected);
+    }
+}
+
 proptest! {
     /// Whatever comes in, what comes out can be started: or it is refused with the field that is wrong.
     #[test]

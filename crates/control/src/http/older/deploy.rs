@@ -7,7 +7,7 @@ use api::catalog::CatalogQuery;
 use api::instances::DeployRequest;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use domain::catalog::{CatalogEntry, Transport};
+use domain::catalog::{CatalogEntry, Kind, Transport};
 use domain::secret::Secrets;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,10 +37,11 @@ pub(crate) struct Deploy {
     endpoint_path: Option<String>,
 }
 
-/// What can be deployed.
+/// What can be deployed. Its clients know MCP servers alone.
 pub(crate) async fn templates(State(app): State<Arc<App>>, ByClient(_): ByClient) -> Answer {
     let entries = catalog::search(&app, &CatalogQuery::default()).await?;
-    let templates: Vec<Value> = entries.iter().map(render).collect();
+    let templates: Vec<Value> =
+        entries.iter().filter(|entry| entry.kind() == Kind::Mcp).map(render).collect();
     Ok(answer(StatusCode::OK, &templates.into(), "what can be deployed"))
 }
 

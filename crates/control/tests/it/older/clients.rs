@@ -11,6 +11,7 @@ async fn a_server_from_template_to_removal() {
     let platform = Platform::start(nobody()).await;
     let templates = platform.get("/api/mcp/marketplace/templates").await.json();
     let template = templates["data"].as_array().unwrap().iter().find(|one| one["name"] == "time").unwrap();
+    assert!(!templates.to_string().contains("docker.io/library/nginx"), "it would take a tool for a server");
     let environment = platform.get("/api/v1/environments/local").await.json();
     let body = json!({
         "templateId": template["id"], "name": "clock", "environmentId": environment["id"],

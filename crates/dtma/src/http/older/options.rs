@@ -17,6 +17,8 @@ use super::answer::Failure;
 const MAX_NAME: usize = 128;
 /// The least memory that anything starts with, in MiB.
 const LEAST_MEMORY: u64 = 16;
+/// The least processor time that the engine takes, in thousandths of a core.
+const LEAST_CPU: u64 = 10;
 /// The account in a spec of this host's own: it is nobody's until the control plane adopts it.
 const NOBODY: &str = "older";
 /// Options that say what is so anyway, or only repeat what was said beside them.
@@ -97,6 +99,14 @@ impl Options {
                         return Err(Failure::bad(at, format!("at least {LEAST_MEMORY} MiB are needed")));
                     }
                     None => return Err(Failure::bad(at, "Memory is a number of bytes")),
+                },
+                "NanoCpus" => match value.as_u64() {
+                    Some(0) => {}
+                    Some(nanos) if LEAST_CPU <= nanos / 1_000_000 => {
+                        self.limits.cpu_millicores = Some(nanos / 1_000_000);
+                    }
+                    Some(_) => return Err(Failure::bad(at, "at least a hundredth of a core is needed")),
+                    None => return Err(Failure::bad(at, "NanoCpus is a number")),
                 },
                 "PidsLimit" => match value.as_i64() {
                     Some(..=0) => {}
@@ -225,6 +235,7 @@ impl Wanted<'_> {
             launch,
             env: std::collections::BTreeMap::new(),
             secrets: env,
+            registry: None,
             limits,
             key: key()?,
         };

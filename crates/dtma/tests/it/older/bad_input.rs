@@ -95,6 +95,13 @@ async fn deployments() {
             "16 MiB",
         ),
         (
+            "little processor",
+            options(json!({"HostConfig": {"NanoCpus": 1}})),
+            400,
+            ".HostConfig.NanoCpus",
+            "hundredth of a core",
+        ),
+        (
             "negative memory",
             options(json!({"HostConfig": {"Memory": -1}})),
             400,

@@ -1,0 +1,18 @@
+//! The host agent as a service of systemd's: its units, its binaries, and putting one in the place of another.
+
+mod programs;
+mod switch;
+mod systemctl;
+mod units;
+
+pub(crate) use self::programs::Programs;
+pub(crate) use self::switch::{DEFAULT_LIMIT, check_version, switch, wait_until_it_serves};
+pub(crate) use self::systemctl::{has_systemd, systemctl};
+pub(crate) use self::units::{Settings, Units, listen_address};
+
+/// The service.
+pub(crate) const SERVICE: &str = "berth-dtma.service";
+/// Its socket, which stays while the service is started again.
+pub(crate) const SOCKET: &str = "berth-dtma.socket";
+/// What shims run in, apart from the service.
+pub(crate) const SLICE: &str = "berth.slice";
