@@ -143,7 +143,8 @@ impl std::str::FromStr for Destination {
 
     fn from_str(text: &str) -> Result<Self, EgressError> {
         let wrong = || EgressError::Destination(text.to_owned());
-        if text.starts_with('[') || text.parse::<std::net::Ipv6Addr>().is_ok() {
+        let first = text.split('/').next().unwrap_or_default();
+        if text.starts_with('[') || first.parse::<std::net::Ipv6Addr>().is_ok() {
             return Err(EgressError::Six(text.to_owned()));
         }
         let (host, port) = match text.rsplit_once(':') {
@@ -164,11 +165,7 @@ impl std::str::FromStr for Destination {
 fn network(text: &str) -> Result<Option<Place>, EgressError> {
     let (address, prefix) =
         text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let Ok(address) = address.parse::<Ipv4Addr>() else {
-        return match prefix {
-            Some(_) if text.contains(':') => Err(EgressError::Six(text.to_owned())),
-            _ => Ok(None),
-        };
+    let Ok(address) = address.parse::<Ipv4Addr>() else { return Ok(None) };
     };
     let prefix = match prefix {
         None => 32,
