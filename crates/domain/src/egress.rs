@@ -166,7 +166,6 @@ fn network(text: &str) -> Result<Option<Place>, EgressError> {
     let (address, prefix) =
         text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
     let Ok(address) = address.parse::<Ipv4Addr>() else { return Ok(None) };
-    };
     let prefix = match prefix {
         None => 32,
         Some(bits) => match bits.parse::<u8>() {
