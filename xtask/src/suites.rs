@@ -66,6 +66,12 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
         servers.arg("--ignore-default-filter");
         surroundings(&mut servers);
         suites.push(Suite { name: "real servers", budget: 900, command: servers });
+        // Other ones than those of the suite above: the seed is another with every run, and printed.
+        let mut schedules = run::cargo(&["nextest", "run", "-p", "cli", "--test", "it"]);
+        schedules.args(["--profile", "schedules", "--no-capture", "whatever_is_killed_whenever"]);
+        schedules.env("BERTH_SCHEDULES", "200");
+        surroundings(&mut schedules);
+        suites.push(Suite { name: "fault schedules", budget: 2400, command: schedules });
         let machine = timed(&mut rows, "a machine", 300, machine::make)?;
         let mut service = run::cargo(&["nextest", "run", "-p", "cli", "--test", "systemd"]);
         service.arg("--ignore-default-filter").env(testkit::systemd::VARIABLE, machine);

@@ -34,8 +34,14 @@ use crate::specs::Specs;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
 /// As above, for a container tool: its image's own way of ending may take longer.
 const TOOL_SHUTDOWN_LIMIT: Duration = Duration::from_secs(12);
-/// The pause before something that the host refused (a kill, a removal) is tried again.
-const RETRY: Duration = Duration::from_secs(2);
+/// The pause before something that the host refused (a kill, a removal) is tried again: short at first, because an engine
+/// that is started again is there in a moment.
+const RETRY: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(2),
+    healthy_after: Duration::MAX,
+    crash_loop_after: u32::MAX,
+};
 
 /// What all instances share.
 #[derive(Debug)]
@@ -99,6 +105,7 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         failures: 0,
         not_before: Instant::now(),
         trouble: None,
+        refusals: 0,
     };
     instance.keep().await
 }
@@ -125,6 +132,8 @@ struct Instance {
     not_before: Instant,
     /// What the host refused last; cleared by the next success.
     trouble: Option<String>,
+    /// What the host refused in a row.
+    refusals: u32,
 }
 
 impl Instance {
@@ -152,7 +161,7 @@ impl Instance {
             });
             self.face.seen.send_replace(true);
             if !self.clear(&order).await {
-                self.pause(RETRY).await;
+                self.pause_refused().await;
                 continue;
             }
             if let Order::Halt(_) = order {
@@ -166,7 +175,7 @@ impl Instance {
                     self.say(order.generation(), |report| {
                         report.message = Some(format!("its files cannot be removed: {error}"));
                     });
-                    self.pause(RETRY).await;
+                    self.pause_refused().await;
                 }
             }
         }
@@ -177,7 +186,7 @@ impl Instance {
         let observed = self.observe(spec).await;
         let step = plan::next(spec, &observed);
         if let (Shim::Answers(_), Step::Watch(_)) = (&observed.shim, step) {
-            self.trouble = None;
+            self.untroubled();
         }
         self.report(spec, &observed, step);
         self.face.seen.send_replace(true);
@@ -332,11 +341,11 @@ impl Instance {
             }
             Err(error) if error.is_passing() => {
                 self.refused("its package cannot be looked at", &error);
-                self.pause(RETRY).await;
+                self.pause_refused().await;
                 return;
             }
             Err(error) => {
-                self.trouble = None;
+                self.untroubled();
                 let message = chain(&error);
                 tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
                 self.record.failed = Some(FailedInstall { mark, message });
@@ -358,7 +367,7 @@ impl Instance {
             Ok(shim) => {
                 tracing::info!(instance = %self.id, pid = shim.pid, generation = spec.generation, "the shim was started");
                 self.shared.metrics.shim_starts.inc();
-                self.trouble = None;
+                self.untroubled();
                 self.clean = false;
                 self.deaf_since = Some(Instant::now());
                 self.life = Some(Life::of_child(shim));
@@ -381,21 +390,22 @@ impl Instance {
             let _ended_or_killed_below = tokio::time::timeout(Duration::from_secs(1), life.ended()).await;
         }
         if !self.kill().await {
-            self.pause(RETRY).await;
+            self.pause_refused().await;
         }
     }
 
     /// As [`Self::kill`], with a pause when it did not help the last time either.
     async fn kill_again(&mut self) {
-        let again = std::mem::replace(&mut self.killed, true);
         if !self.kill().await {
-            self.pause(RETRY).await;
-        } else if again {
+            // That is the host's trouble; nobody has answered after a kill yet.
+            self.killed = false;
+            self.pause_refused().await;
+        } else if std::mem::replace(&mut self.killed, true) {
             let trouble =
                 format!("something that is not its shim answers at {}: end that process", self.address);
             tracing::warn!(instance = %self.id, error = trouble, "there is nothing of ours to kill; trying again");
             self.trouble = Some(trouble);
-            self.pause(RETRY).await;
+            self.pause_refused().await;
         }
     }
 
@@ -408,7 +418,7 @@ impl Instance {
                 self.deaf_since = None;
                 self.silences = 0;
                 self.clean = true;
-                self.trouble = None;
+                self.untroubled();
                 true
             }
             Err(error) => {
@@ -440,6 +450,18 @@ impl Instance {
             Ok(removed) => removed.map_err(|error| chain(&error)),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// The host did what was asked.
+    fn untroubled(&mut self) {
+        self.trouble = None;
+        self.refusals = 0;
+    }
+
+    /// A pause that grows with each refusal in a row.
+    async fn pause_refused(&mut self) {
+        self.refusals = self.refusals.saturating_add(1);
+        self.pause(RETRY.wait(self.refusals)).await;
     }
 
     /// Waits until the time is over, or something happens: another order, a nudge, the end of the shim.

@@ -121,6 +121,17 @@ pub enum RuntimeError {
         /// How long it had.
         seconds: u64,
     },
+    /// The engine answers, and its containerd does not, or it is about to end itself. It is tried again.
+    #[error(
+        "the Docker engine could not {action}, because it or its containerd is being started again ({detail}); \
+         if that lasts, `systemctl restart docker` helps on most hosts"
+    )]
+    EngineRestarts {
+        /// Such as `start the container`.
+        action: &'static str,
+        /// Its words.
+        detail: String,
+    },
     /// The engine refused.
     #[error("the Docker engine could not {action}: {detail}")]
     Engine {
@@ -361,7 +372,7 @@ pub enum RuntimeError {
 impl RuntimeError {
     /// Whether it passes by itself once somebody looks after the host, so that it is tried again.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::EngineAway { .. } | Self::EngineHangs { .. })
+        matches!(self, Self::EngineAway { .. } | Self::EngineHangs { .. } | Self::EngineRestarts { .. })
     }
 
     /// For `map_err`: the error of doing `action` on `path`; a full disk is its own.

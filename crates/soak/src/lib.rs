@@ -7,7 +7,7 @@
 mod calls;
 mod client;
 mod kills;
-mod random;
+pub mod random;
 mod record;
 mod report;
 mod samples;

@@ -4,6 +4,7 @@
 //! It lives in network and mount namespaces of its own, so that neither its bridges and packet filters nor its containerd
 //! meet another engine's. It ends with the test process, however that ends, and takes its containers along.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -37,6 +38,15 @@ mount -t tmpfs tmpfs /run/containerd
     while [ ! -e "$home/stop" ]; do
         dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/docker.pid" \
             --host "unix://$home/docker.sock" --cgroup-parent "/$group" --shutdown-timeout 5 --log-level warn </dev/null
+        # Its containerd dies with it. Where nobody reaps that at once, the next dockerd would take it for a living one and
+        # wait for it in vain.
+        tries=0
+        while containerd=$(cat "$home/exec/containerd/containerd.pid") && [ $tries -lt 100 ] \
+            && grep -q '^State:[[:space:]]*[^ZX]' "/proc/$containerd/status"; do
+            sleep 0.05
+            tries=$((tries + 1))
+        done
+        rm -f "$home/exec/containerd/containerd.pid"
         sleep 0.1
     done
 ) &
@@ -297,7 +307,42 @@ impl Docker {
         let pid = self.pid();
         processes::kill(pid);
         wait::until("another dockerd", || (self.pid() != pid).then_some(()));
-        wait::until("its answer", || self.request("GET", "/_ping", &[]).ok());
+        self.wait();
+    }
+
+    /// Waits until dockerd answers and has its containerd.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait(&self) {
+        wait::until("an answer of dockerd", || self.request("GET", "/_ping", &[]).ok());
+        wait::until("its containerd", || self.containerd());
+    }
+
+    /// The process id of its containerd, which it starts again when it was killed; `None` while there is none.
+    pub fn containerd(&self) -> Option<u32> {
+        let home = self.home.display().to_string();
+        let is_it = |process: &processes::Process| {
+            process.arguments.first().is_some_and(|program| program.ends_with("containerd"))
+                && process.arguments.iter().any(|argument| argument.starts_with(&home))
+        };
+        processes::all().into_iter().find(is_it).map(|process| process.pid)
+    }
+
+    /// The processes of each container, by the container's id, whatever the engine knows of them.
+    pub fn processes(&self) -> BTreeMap<String, Vec<processes::Process>> {
+        let group = self.home.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let group = format!("/{group}/");
+        let mut found: BTreeMap<String, Vec<processes::Process>> = BTreeMap::new();
+        for process in processes::all() {
+            // One that has ended meanwhile is in no group.
+            let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).unwrap_or_default();
+            let container = groups.lines().find_map(|line| line.split_once(&group)?.1.split('/').next());
+            if let Some(container) = container {
+                found.entry(container.to_owned()).or_default().push(process);
+            }
+        }
+        found
     }
 
     /// Stops dockerd where it is (SIGSTOP), or lets it go on (SIGCONT).

@@ -99,6 +99,12 @@ impl Mcp {
         Self { manner: Manner::Modern, ..Self::new(url, token) }
     }
 
+    /// The same client with the same session, for a server that has another address now.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// Sends one message with the headers that a client of its revision sends.
     ///
     /// # Errors

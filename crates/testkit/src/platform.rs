@@ -310,6 +310,20 @@ impl Platform {
         assert!(status.success(), "`berth up` ended with {status}");
     }
 
+    /// `kill -9` of `berth up` and of everything below it, as the end of the host would.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn crash(&mut self) {
+        let Some(mut up) = self.up.take() else { return };
+        let all = processes::below(up.id());
+        up.kill().expect("a child of ours");
+        for process in all {
+            processes::kill(process.pid);
+        }
+        up.wait().expect("a child of ours");
+    }
+
     fn print_logs(&self) {
         let mut logs = vec![self.dir.path().join("up.log")];
         logs.extend(files(&self.data().join("log")));

@@ -21,18 +21,28 @@ impl Process {
     }
 }
 
+/// Every process of the machine that is no zombie.
+///
+/// # Panics
+/// When `/proc` cannot be read.
+pub fn all() -> Vec<Process> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is readable");
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("/proc is readable").path();
+        let pid = path.file_name()?.to_str()?.parse().ok()?;
+        read(&path, pid)
+    };
+    entries.filter_map(read).collect()
+}
+
 /// Every process below `root` at any depth, parents before children.
 ///
 /// # Panics
 /// When `/proc` cannot be read.
 pub fn below(root: u32) -> Vec<Process> {
     let mut children: BTreeMap<u32, Vec<Process>> = BTreeMap::new();
-    for entry in std::fs::read_dir("/proc").expect("/proc is readable") {
-        let path = entry.expect("/proc is readable").path();
-        let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-        if let Some(process) = pid.and_then(|pid| read(&path, pid)) {
-            children.entry(process.parent).or_default().push(process);
-        }
+    for process in all() {
+        children.entry(process.parent).or_default().push(process);
     }
     let mut open = vec![root];
     let mut found = vec![];

@@ -19,6 +19,7 @@ mod matrix;
 mod older;
 mod real_tools;
 mod remote;
+mod schedules;
 mod seccomp;
 mod soak;
 mod supervision;

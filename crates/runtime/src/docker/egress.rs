@@ -27,6 +27,7 @@ use opened::Asker;
 use resolver::Resolver;
 use rules::{Facts, Present};
 
+use super::mark::ContainerRecord;
 use crate::error::RuntimeError;
 use crate::layout::Layout;
 
@@ -189,7 +190,7 @@ impl Filter {
     }
 
     /// The containers that were made before anything was kept of their network.
-    pub(super) fn unknown(&self) -> Result<Vec<(InstanceId, String)>, RuntimeError> {
+    pub(super) fn unknown(&self) -> Result<Vec<(InstanceId, ContainerRecord)>, RuntimeError> {
         Ok(member::all(&self.layout)?.unknown)
     }
 

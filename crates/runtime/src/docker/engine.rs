@@ -88,6 +88,9 @@ impl Engine {
             Error::DockerResponseServerError { message, .. } if is_full(&message) => {
                 RuntimeError::NoSpace { path: "Docker's data directory (`docker info` names it)".into() }
             }
+            Error::DockerResponseServerError { message, .. } if is_restarting(&message) => {
+                RuntimeError::EngineRestarts { action, detail: message.trim().to_owned() }
+            }
             Error::DockerResponseServerError { status_code, message } => {
                 RuntimeError::Engine { action, status: status_code, detail: message.trim().to_owned() }
             }
@@ -126,4 +129,11 @@ impl Engine {
 /// Whether the engine's words mean a full disk.
 pub(super) fn is_full(message: &str) -> bool {
     message.contains("no space left on device") || message.contains("disk quota exceeded")
+}
+
+/// Whether the engine's words mean that its containerd is away for the moment, or that it ends itself in the middle of this.
+pub(super) fn is_restarting(message: &str) -> bool {
+    let words =
+        ["containerd.sock", "transport is closing", "error reading from server: EOF", "context canceled"];
+    words.iter().any(|word| message.contains(word))
 }

@@ -12,13 +12,15 @@ use domain::spec::InstanceSpec;
 use domain::status::Progress;
 use futures_util::StreamExt as _;
 
-use super::engine::{LOOK, WORK, is_full};
+use super::engine::{LOOK, WORK, is_full, is_restarting};
 use super::{DockerRuntime, credentials};
 use crate::error::RuntimeError;
 use crate::{Image, OnProgress, Prepared};
 
 /// A pull that says nothing new for so long is given up.
 const NO_PROGRESS: Duration = Duration::from_mins(2);
+/// What a pull is called in errors.
+const PULL: &str = "pull the image";
 /// Where an image that says nothing has its programs: what the engine itself takes.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The image that holds nothing.
@@ -93,7 +95,6 @@ impl DockerRuntime {
         given: Option<&RegistryLogin>,
         progress: OnProgress<'_>,
     ) -> Result<(), RuntimeError> {
-        const ACTION: &str = "pull the image";
         progress(Progress { step: format!("pulling {image}"), percent: None });
         let (name, tag) = split(image);
         let options = CreateImageOptions {
@@ -106,7 +107,7 @@ impl DockerRuntime {
         let has_login = login.is_some();
         let mut steps =
             self.engine
-                .ask(ACTION, LOOK, |docker| async move {
+                .ask(PULL, LOOK, |docker| async move {
                     Ok(docker.create_image(Some(options), None, login).boxed())
                 })
                 .await?;
@@ -114,7 +115,7 @@ impl DockerRuntime {
         loop {
             let step = match tokio::time::timeout(NO_PROGRESS, steps.next()).await {
                 Ok(step) => step,
-                Err(_elapsed) => return Err(self.engine.hangs(ACTION, NO_PROGRESS)),
+                Err(_elapsed) => return Err(self.engine.hangs(PULL, NO_PROGRESS)),
             };
             match step {
                 None => return Ok(()),
@@ -128,7 +129,7 @@ impl DockerRuntime {
                         bollard::errors::Error::DockerStreamError { error } => {
                             refusal(image, has_login, &error)
                         }
-                        error => match self.engine.error(ACTION, NO_PROGRESS, error) {
+                        error => match self.engine.error(PULL, NO_PROGRESS, error) {
                             RuntimeError::Engine { detail, .. } => refusal(image, has_login, &detail),
                             error => error,
                         },
@@ -253,6 +254,9 @@ fn refusal(image: &str, has_login: bool, words: &str) -> RuntimeError {
     if is_full(words) {
         return RuntimeError::NoSpace { path: "Docker's data directory (`docker info` names it)".into() };
     }
+    if is_restarting(words) {
+        return RuntimeError::EngineRestarts { action: PULL, detail };
+    }
     if says(&["no matching manifest for"]) {
         return RuntimeError::WrongPlatform {
             image,
@@ -363,6 +367,11 @@ mod tests {
             "not made for this host",
         );
         check("write /var/lib/docker/tmp/x: no space left on device", "no space");
+        check(
+            "error creating temporary lease: connection error: desc = \"transport: Error while dialing dial unix \
+             /run/containerd/containerd.sock: connect: connection refused\": unavailable",
+            "its containerd is being started again",
+        );
         check("something new", "something new");
     }
 }

@@ -52,6 +52,28 @@ pub(super) fn shared_labels(identity: &str) -> HashMap<String, String> {
     [(MANAGED, "1"), (DTMA, identity)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
+/// What is noted of an instance's container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ContainerRecord {
+    /// The texts in the labels of those that were asked for since one was known to be gone, the last one last.
+    texts: Vec<String>,
+    /// Whether the engine answered the last request to make one. Otherwise that may be on its way still: whoever asked was
+    /// killed, or had to give up.
+    pub(super) answered: bool,
+}
+
+impl ContainerRecord {
+    /// The text in the labels of the one that was asked for last.
+    pub(super) fn last(&self) -> &str {
+        self.texts.last().map_or("", String::as_str)
+    }
+}
+
+/// In the file's last line once the engine answered.
+const ANSWERED: &str = "answered";
+/// So many requests without an answer are remembered.
+const UNANSWERED: usize = 8;
+
 /// The label of everything of this DTMA, as engines are asked for it.
 pub(super) fn label_of(identity: &str) -> String {
     format!("{DTMA}={identity}")
@@ -64,7 +86,14 @@ pub(super) fn record(
     spec: &InstanceSpec,
 ) -> Result<HashMap<String, String>, RuntimeError> {
     let record = random()?;
-    write(&layout.container_record(spec.id), &record)?;
+    let mut texts = recorded(layout, spec.id)?.map(|before| before.texts).unwrap_or_default();
+    texts.push(record.clone());
+    let last = texts.len().saturating_sub(UNANSWERED);
+    // Put in the place of the one before as a whole: it tells of a container that may be there.
+    let path = layout.container_record(spec.id);
+    let new = path.with_extension("new");
+    write(&new, &texts[last..].join("\n"))?;
+    fs::rename(&new, &path).map_err(RuntimeError::io("write", path))?;
     let mut labels = shared_labels(identity);
     labels.insert(INSTANCE.to_owned(), spec.id.to_string());
     labels.insert(GENERATION.to_owned(), spec.generation.to_string());
@@ -72,11 +101,28 @@ pub(super) fn record(
     Ok(labels)
 }
 
+/// Notes that the engine answered the last request. Not forced to the disk: what is lost costs a short wait.
+pub(super) fn answered(layout: &Layout, instance: InstanceId) -> Result<(), RuntimeError> {
+    let path = layout.container_record(instance);
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(format!("\n{ANSWERED}").as_bytes()))
+        .map_err(RuntimeError::io("write", path))
+}
+
 /// What is noted of an instance's container; `None` when there can be none.
-pub(super) fn recorded(layout: &Layout, instance: InstanceId) -> Result<Option<String>, RuntimeError> {
+pub(super) fn recorded(
+    layout: &Layout,
+    instance: InstanceId,
+) -> Result<Option<ContainerRecord>, RuntimeError> {
     let path = layout.container_record(instance);
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => {
+            let mut texts: Vec<String> = text.lines().map(str::to_owned).collect();
+            let answered = texts.pop_if(|last| last == ANSWERED).is_some();
+            Ok(Some(ContainerRecord { texts, answered }))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(RuntimeError::io("read", path)(error)),
     }
@@ -155,11 +201,11 @@ pub(super) fn recorded_volumes(
     }
 }
 
-/// Whether the container of this name with these labels is the one that was noted.
+/// Whether the container of this name with these labels is one that was noted.
 pub(super) fn is_ours(
     instance: InstanceId,
     identity: &str,
-    record: &str,
+    record: &ContainerRecord,
     found_name: &str,
     labels: &HashMap<String, String>,
 ) -> bool {
@@ -168,7 +214,7 @@ pub(super) fn is_ours(
         && has(MANAGED, "1")
         && has(DTMA, identity)
         && has(INSTANCE, &instance.to_string())
-        && has(RECORD, record)
+        && record.texts.iter().any(|text| has(RECORD, text))
 }
 
 /// On disk before the engine is asked: what is made must be found again by a DTMA that knows nothing else.
@@ -209,15 +255,21 @@ mod tests {
         .map(|(name, value)| (name.to_owned(), value))
         .into();
         let name = format!("/{}", name(id));
-        assert!(is_ours(id, "me", "noted", &name, &labels));
-        assert!(!is_ours(id, "another", "noted", &name, &labels), "of another DTMA");
-        assert!(!is_ours(id, "me", "later", &name, &labels), "made by hand, or before");
-        assert!(!is_ours(id, "me", "noted", "/postgres", &labels), "labels copied to another");
-        assert!(!is_ours(InstanceId::generate(), "me", "noted", &name, &labels), "of another instance");
+        let record = |texts: &[&str]| ContainerRecord {
+            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+            answered: true,
+        };
+        let noted = record(&["noted"]);
+        assert!(is_ours(id, "me", &noted, &name, &labels));
+        assert!(is_ours(id, "me", &record(&["noted", "later"]), &name, &labels), "asked for before");
+        assert!(!is_ours(id, "another", &noted, &name, &labels), "of another DTMA");
+        assert!(!is_ours(id, "me", &record(&["later"]), &name, &labels), "made by hand, or before");
+        assert!(!is_ours(id, "me", &noted, "/postgres", &labels), "labels copied to another");
+        assert!(!is_ours(InstanceId::generate(), "me", &noted, &name, &labels), "of another instance");
         for missing in [MANAGED, DTMA, INSTANCE, RECORD] {
             let mut labels = labels.clone();
             labels.remove(missing);
-            assert!(!is_ours(id, "me", "noted", &name, &labels), "without {missing}");
+            assert!(!is_ours(id, "me", &noted, &name, &labels), "without {missing}");
         }
     }
 }

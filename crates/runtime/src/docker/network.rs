@@ -93,8 +93,10 @@ impl DockerRuntime {
         spec: &InstanceSpec,
         network: &Network,
     ) -> Result<Member, RuntimeError> {
+        let record =
+            mark::recorded(&self.layout, spec.id)?.ok_or_else(|| unfit("its container's mark is gone"))?;
         let member = Member {
-            record: mark::recorded(&self.layout, spec.id)?.unwrap_or_default(),
+            record: record.last().to_owned(),
             egress: spec.launch.egress.clone().unwrap_or_default(),
             asks: network.resolver.is_some(),
             published: spec
@@ -154,8 +156,14 @@ impl DockerRuntime {
             if let (Egress::Open, Some(network)) = (&egress, self.find_network().await?) {
                 self.filter.prepare(&egress, &bridge_of(&network)?).await?;
             }
-            let mut member =
-                Member { record, egress, asks: false, published: Vec::new(), address: None, end: None };
+            let mut member = Member {
+                record: record.last().to_owned(),
+                egress,
+                asks: false,
+                published: Vec::new(),
+                address: None,
+                end: None,
+            };
             self.place(&mut member, &found);
             self.filter.keep_member(instance, &member)?;
         }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{CreateContainerOptions, InspectContainerOptions, StartContainerOptions};
 use domain::container::Profile;
+use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{Link, ShimConfig};
 use domain::spec::InstanceSpec;
@@ -41,7 +43,7 @@ impl DockerRuntime {
         prepared: &Prepared,
         image: &Image,
     ) -> Result<Shim, RuntimeError> {
-        let started = self.start_container(spec, prepared, image).await;
+        let started = Box::pin(self.start_container(spec, prepared, image)).await;
         if started.is_err()
             && let Err(error) = self.remove_container(spec.id).await
         {
@@ -88,19 +90,23 @@ impl DockerRuntime {
         let handover = Handover::listen(&sockets)?;
         let name = mark::name(spec.id);
         let options = CreateContainerOptions { name: Some(name.clone()), platform: String::new() };
-        let id = self
-            .engine
-            .ask("make the container", engine::WORK, |docker| async move {
-                Ok(docker.create_container(Some(options), body).await?.id)
-            })
-            .await
-            .map_err(|error| match error {
-                RuntimeError::Engine { status: 409, .. } => RuntimeError::NameTaken { name },
-                RuntimeError::Engine { status: 404, detail, .. } if detail.contains("No such image") => {
-                    RuntimeError::ImageGone { image: image.id.clone() }
+        let id = match self.make(spec.id, options.clone(), body.clone()).await {
+            Err(RuntimeError::Engine { status: 409, .. }) => {
+                // One that a DTMA asked for and did not live to see, or somebody else's.
+                if !self.remove_own(spec.id).await? {
+                    return Err(RuntimeError::NameTaken { name });
                 }
-                error => error,
-            })?;
+                self.make(spec.id, options, body).await
+            }
+            made => made,
+        };
+        let id = id.map_err(|error| match error {
+            RuntimeError::Engine { status: 409, .. } => RuntimeError::NameTaken { name },
+            RuntimeError::Engine { status: 404, detail, .. } if detail.contains("No such image") => {
+                RuntimeError::ImageGone { image: image.id.clone() }
+            }
+            error => error,
+        })?;
         let started = id.as_str();
         let found = self
             .engine
@@ -140,6 +146,25 @@ impl DockerRuntime {
             let _ = tell.send(watch::words(&engine, &id, &log).await);
         });
         Ok(Shim { pid, ended })
+    }
+
+    /// Asks the engine for the container; whether it answered is noted.
+    async fn make(
+        &self,
+        instance: InstanceId,
+        options: CreateContainerOptions,
+        body: ContainerCreateBody,
+    ) -> Result<String, RuntimeError> {
+        let made = self
+            .engine
+            .ask("make the container", engine::WORK, |docker| async move {
+                Ok(docker.create_container(Some(options), body).await?.id)
+            })
+            .await;
+        if !made.as_ref().is_err_and(RuntimeError::is_passing) {
+            mark::answered(&self.layout, instance)?;
+        }
+        made
     }
 
     /// The directories that the container writes, as it can write them; the user that it runs as, if that is ours to say.

@@ -16,6 +16,8 @@ use super::engine::Engine;
 
 /// How long the engine may take to say how a container ended. Somebody waits to start the next.
 const TELLS: Duration = Duration::from_secs(3);
+/// How often it is asked whether it knows already.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Lines of the shim's own that are kept.
 const LINES: &str = "100";
 
@@ -49,12 +51,19 @@ impl Watch {
 
 /// How a container ended, in words; what its shim wrote is kept in `log`, because the container is removed.
 pub(super) async fn words(engine: &Engine, id: &str, log: &Path) -> String {
-    let name = id.to_owned();
     let look = engine.ask("look at the container", TELLS, |docker| async move {
-        docker.inspect_container(&name, None::<InspectContainerOptions>).await
+        loop {
+            let found = docker.inspect_container(id, None::<InspectContainerOptions>).await?;
+            let state = found.state.unwrap_or_default();
+            // The engine hears of the end a little later, and has no exit code before.
+            if state.running != Some(true) {
+                return Ok(state);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     });
     let state = match look.await {
-        Ok(found) => found.state.unwrap_or_default(),
+        Ok(state) => state,
         Err(error) => return format!("unknown: {error}"),
     };
     let last = match last_lines(engine, id).await {

@@ -199,7 +199,7 @@ fn one_that_has_instances_stays() {
         let row = crate::instances::instance(&acme, "echo");
         change(&store, async |tx| store::instances::insert(tx, &row).await).await.unwrap();
         let remove = async |id| change(&store, async |tx| environments::remove(tx, id).await).await;
-        assert_eq!(remove(acme.environment.id).await.unwrap(), [row.name.clone()]);
+        assert_eq!(remove(acme.environment.id).await.unwrap(), std::slice::from_ref(&row.name));
         assert!(store::instances::by_id(&store, row.id).await.unwrap().is_some());
         assert_eq!(remove(spare.id).await.unwrap(), []);
         assert_eq!(environments::by_id(&store, spare.id).await.unwrap(), None);

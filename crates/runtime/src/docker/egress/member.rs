@@ -11,7 +11,7 @@ use domain::egress::Egress;
 use domain::ids::InstanceId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::docker::mark;
+use crate::docker::mark::{self, ContainerRecord};
 use crate::error::RuntimeError;
 use crate::layout::Layout;
 
@@ -72,7 +72,7 @@ pub(super) fn forget(layout: &Layout, instance: InstanceId) -> Result<bool, Runt
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) members: Vec<(InstanceId, Member)>,
-    pub(super) unknown: Vec<(InstanceId, String)>,
+    pub(super) unknown: Vec<(InstanceId, ContainerRecord)>,
 }
 
 /// Every instance that has a container.
@@ -90,7 +90,7 @@ pub(super) fn all(layout: &Layout) -> Result<Found, RuntimeError> {
         };
         let Some(record) = mark::recorded(layout, id)? else { continue };
         match read::<Member>(&layout.network_record(id))? {
-            Some(member) if member.record == record => found.members.push((id, member)),
+            Some(member) if member.record == record.last() => found.members.push((id, member)),
             _ => found.unknown.push((id, record)),
         }
     }
