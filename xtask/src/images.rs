@@ -101,7 +101,9 @@ fn packages_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.ends_with(".deb") && !LEFT_OUT.iter().any(|start| name.starts_with(start)) {
+        if path.extension().is_some_and(|extension| extension == "deb")
+            && !LEFT_OUT.iter().any(|start| name.starts_with(start))
+        {
             found.push((!name.starts_with("base-files_"), path));
         }
     }

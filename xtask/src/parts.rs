@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::{images, run};
 
 /// A file that shows a Debian package is there, and the package.
-const TESTS: [(&str, &str); 11] = [
+const TESTS: [(&str, &str); 12] = [
     ("/usr/bin/gcc", "gcc"),
     ("/usr/include/stdlib.h", "libc6-dev"),
     ("/usr/bin/node", "nodejs"),
@@ -21,6 +21,7 @@ const TESTS: [(&str, &str); 11] = [
     ("/usr/share/postgresql-common/pg_wrapper", "postgresql"),
     ("/usr/sbin/dockerd", "docker.io"),
     ("/usr/sbin/ip", "iproute2"),
+    ("/usr/sbin/nft", "nftables"),
     ("/usr/bin/docker-registry", "docker-registry"),
 ];
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::catalog::Transport;
-use domain::container::{Container, Egress, Profile};
+use domain::container::{Container, Profile};
+use domain::egress::{Blocked, Egress};
 use domain::ids::{CatalogEntryId, InstanceId};
 use domain::names::{EnvironmentName, InstanceName};
 use domain::secret::{self, Secrets};
@@ -132,6 +133,9 @@ pub struct Instance {
     /// What it used at the last heartbeat; absent when its host did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<InstanceMetrics>,
+    /// What it wanted to reach lately and could not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<Blocked>,
 }
 
 /// `GET …/logs?tail=&follow=`: lines as `text/plain`, oldest first. Both the control plane and the DTMA take it.

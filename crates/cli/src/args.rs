@@ -12,7 +12,8 @@ use std::time::Duration;
 use api::dtma::HEARTBEAT_PERIOD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
-use domain::container::{Egress, Health, Port, Profile, Volume};
+use domain::container::{Health, Port, Profile, Volume};
+use domain::egress::Egress;
 use domain::secret::Secret;
 
 pub(crate) use self::machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
@@ -197,6 +198,9 @@ pub(crate) struct DtmaArgs {
     /// The same key from the environment variable `BACKEND_TO_DTMA_API_KEY`, which is ignored without this
     #[arg(long)]
     pub(crate) backend_key_from_env: bool,
+    /// Whom names of instances are asked of, instead of this host's resolvers
+    #[arg(long, hide = true, env = "BERTH_NAMESERVER", value_delimiter = ',')]
+    pub(crate) nameserver: Vec<SocketAddr>,
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
@@ -339,7 +343,8 @@ pub(crate) struct DeployArgs {
     /// How much it may do on its host, in a container: `strict` or `standard`
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<Profile>,
-    /// What it may reach on the network, in a container: `none` or `open`
+    /// What it may reach on the network, in a container: `none`, `open`, or `allow=HOST[:PORT],…`, where HOST is a name,
+    /// `*.SUFFIX`, an IPv4 address or `ADDRESS/BITS`
     #[arg(long, value_name = "EGRESS")]
     pub(crate) egress: Option<Egress>,
     /// Memory that the server may use, in MiB

@@ -212,34 +212,6 @@ impl std::str::FromStr for Profile {
     }
 }
 
-impl std::str::FromStr for Egress {
-    type Err = WordsError;
-
-    fn from_str(text: &str) -> Result<Self, WordsError> {
-        match text {
-            "none" => Ok(Self::None),
-            "open" => Ok(Self::Open),
-            _ => Err(WordsError::of(text, "what can be kept: write `none` or `open`")),
-        }
-    }
-}
-
-/// What an instance may reach on the network.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "egress", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Egress {
-    /// Nothing.
-    None,
-    /// The named hosts, by names that the DTMA resolves for it.
-    AllowList {
-        /// Such as `api.github.com`, or `*.example.com`.
-        hosts: Vec<String>,
-    },
-    /// All but the host itself, the control plane and the metadata addresses of clouds.
-    #[default]
-    Open,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

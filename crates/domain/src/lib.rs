@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod catalog;
 pub mod cleanup;
 pub mod container;
+pub mod egress;
 pub mod ids;
 pub mod names;
 pub mod package;

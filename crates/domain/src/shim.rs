@@ -73,6 +73,9 @@ pub struct ShimConfig {
     /// The secret part of the environment.
     #[serde(serialize_with = "secret::expose_all")]
     pub secrets: Secrets,
+    /// Whether it puts the sandbox's system call filter on itself and on all that it starts.
+    #[serde(default)]
+    pub filter: bool,
     /// What callers must show.
     #[serde(serialize_with = "secret::expose")]
     pub key: Secret,

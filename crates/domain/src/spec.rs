@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Transport;
-use crate::container::{Container, Egress, Profile};
+use crate::container::{Container, Profile};
+use crate::egress::Egress;
 use crate::ids::InstanceId;
 use crate::names::{AccountName, InstanceName};
 use crate::package::Package;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::container::Profile;
+use crate::egress::{Blocked, Egress};
 use crate::ids::{EnvironmentId, InstanceId};
 use crate::spec::InstanceSpec;
 use crate::time::Timestamp;
@@ -87,6 +88,9 @@ pub struct Confinement {
     /// How much a container may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+    /// What a container may reach on the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// Memory: of a container in all, of a sandbox for each process. Absent: as much as there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
@@ -137,6 +141,9 @@ pub struct InstanceReport {
     /// What it uses; absent where its runtime does not say, and while nothing runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<InstanceMetrics>,
+    /// What it wanted to reach lately and could not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<Blocked>,
 }
 
 /// What one instance uses, its shim included.

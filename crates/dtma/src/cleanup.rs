@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::cleanup::{CleanupReport, Needs, plan};
-use domain::container::Egress;
+use domain::egress::Egress;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::spec::InstanceSpec;

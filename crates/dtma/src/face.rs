@@ -87,6 +87,7 @@ impl Face {
             restarts: 0,
             since: crate::instance::now(),
             metrics: None,
+            blocked: Vec::new(),
         };
         Self {
             order: watch::Sender::new(order),

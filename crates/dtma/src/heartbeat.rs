@@ -7,7 +7,7 @@ use api::dtma::HEARTBEAT_PATH;
 use domain::backoff::Backoff;
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
-use domain::status::{Heartbeat, Protection};
+use domain::status::Heartbeat;
 use domain::time::Timestamp;
 use reqwest::Url;
 use tokio::time::Instant;
@@ -38,8 +38,6 @@ pub(crate) struct Reporter {
     pub(crate) token: Secret,
     /// The longest time between two heartbeats.
     pub(crate) period: Duration,
-    /// What the runtime protects servers with.
-    pub(crate) protections: Vec<Protection>,
     /// Measures this host.
     pub(crate) meter: Meter,
     /// Measures the instances.
@@ -135,7 +133,7 @@ async fn send(
         started_at,
         instances: reports,
         system: reporter.meter.measure(),
-        protections: reporter.protections.clone(),
+        protections: instances.shared().runtime.protections(),
         adopt: instances.adoptions(),
         removed: instances.shared().removed.list(),
     };

@@ -117,15 +117,7 @@ pub async fn run(
     let seal = Seal::of_file(&layout.data.join("key"))?;
     let specs = Specs::open(layout.instances(), seal)?;
     specs::make_dir(&layout.sockets())?;
-    let protections = runtime.protections();
-    for protection in &protections {
-        tracing::info!(
-            name = protection.name,
-            granted = protection.granted,
-            detail = protection.detail,
-            "a protection of this host"
-        );
-    }
+    tell_protections(runtime.as_ref());
     let removed = Removed::open(heartbeat_url.is_some().then(|| layout.data.join("removed")))?;
     let found = specs.load().map_err(DtmaError::Load)?;
     tracing::info!(environment = %config.environment, instances = found.len(), "the DTMA starts");
@@ -154,7 +146,6 @@ pub async fn run(
     let app = http::App {
         instances: instances.clone(),
         environment: config.environment,
-        protections: protections.clone().into(),
         meter: Arc::new(Mutex::new(Meter::new(layout.data.clone()))),
         token: http::hash(&config.token),
         backend_key: config.backend_key.as_ref().map(http::hash),
@@ -167,13 +158,14 @@ pub async fn run(
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
             let period = config.heartbeat;
-            let reporter = heartbeat::Reporter { url, environment, token, period, protections, meter, gauge };
+            let reporter = heartbeat::Reporter { url, environment, token, period, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");
         }
         std::future::pending::<()>().await;
     };
+    let runtime = Arc::clone(&instances.shared().runtime);
     let cleanups = async {
         if let Some(percent) = config.cleanup_percent {
             cleanup::keep(instances.clone(), layout.data.clone(), percent).await;
@@ -197,9 +189,21 @@ pub async fn run(
     tokio::select! {
         _both = served => {}
         () = heartbeats => {}
+        () = runtime.keep() => {}
         () = cleanups => {}
     }
     instances.abandon();
     tracing::info!("the DTMA ended");
     Ok(())
+}
+
+fn tell_protections(runtime: &dyn Runtime) {
+    for protection in runtime.protections() {
+        tracing::info!(
+            name = protection.name,
+            granted = protection.granted,
+            detail = protection.detail,
+            "a protection of this host"
+        );
+    }
 }

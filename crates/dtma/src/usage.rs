@@ -35,7 +35,7 @@ impl Gauge {
         Self { runtime, last: Arc::default() }
     }
 
-    /// Writes into each report what its instance uses.
+    /// Writes into each report what its instance uses, and what it was kept from.
     pub(crate) async fn fill(&self, reports: &mut [InstanceReport]) {
         let mut last = self.last.lock().await;
         if last.at.is_none_or(|at| FRESH < at.elapsed()) {
@@ -47,8 +47,10 @@ impl Gauge {
             let metrics = usages.iter().map(|(id, usage)| (*id, rate(usage, last.usages.get(id), passed)));
             *last = Last { at: Some(now), metrics: metrics.collect(), usages };
         }
+        let mut blocked = self.runtime.blocked();
         for report in reports {
             report.metrics = last.metrics.get(&report.id).cloned();
+            report.blocked = blocked.remove(&report.id).unwrap_or_default();
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn shim_config(spec: &InstanceSpec, places: Places, server: Server) -
         opening: if both { Opening::Both } else { Opening::Legacy },
         startup_ms: spec.limits.startup_seconds.unwrap_or(STARTUP_SECONDS).saturating_mul(1000),
         max_in_flight: MAX_IN_FLIGHT,
+        filter: false,
     }
 }
 

@@ -11,6 +11,7 @@
 mod binary;
 mod body;
 mod credentials;
+mod egress;
 mod engine;
 mod handover;
 mod images;
@@ -25,9 +26,10 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::cleanup::Thing;
+use domain::egress::Blocked;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::spec::InstanceSpec;
@@ -38,6 +40,8 @@ use crate::error::RuntimeError;
 use crate::layout::Layout;
 use crate::process::ProcessRuntime;
 use crate::{BoxFuture, Inventory, OnProgress, Prepared, Runtime, Shim, Usage};
+use egress::Filter;
+pub use egress::Options as EgressOptions;
 use engine::Engine;
 
 /// Which instances run in containers.
@@ -64,6 +68,10 @@ pub struct DockerRuntime {
     /// What the engine's host is; it does not change.
     cores: OnceCell<u16>,
     platform: OnceCell<images::Platform>,
+    /// Whether root in its containers is an ordinary user of this host, once the engine said so.
+    remaps: OnceLock<bool>,
+    /// What its containers reach.
+    filter: Arc<Filter>,
     /// One network is made, not two of one name.
     network: Mutex<()>,
 }
@@ -74,11 +82,17 @@ impl DockerRuntime {
     ///
     /// # Errors
     /// As [`ProcessRuntime::new`].
-    pub fn new(layout: Layout, berth: &Path, scope: Scope) -> Result<Self, RuntimeError> {
+    pub fn new(
+        layout: Layout,
+        berth: &Path,
+        scope: Scope,
+        egress: EgressOptions,
+    ) -> Result<Self, RuntimeError> {
         let process = ProcessRuntime::new(layout.clone(), berth)?;
         let engine = Arc::new(Engine::of_environment());
         let identity = mark::identity(&layout)?;
         let berth = process.berth().to_owned();
+        let filter = Filter::new(&layout, &identity, egress);
         Ok(Self {
             process,
             scope,
@@ -89,6 +103,8 @@ impl DockerRuntime {
             binary: OnceCell::new(),
             cores: OnceCell::new(),
             platform: OnceCell::new(),
+            remaps: OnceLock::new(),
+            filter,
             network: Mutex::default(),
         })
     }
@@ -122,15 +138,65 @@ impl DockerRuntime {
         if let Package::Oci { image } = &spec.package {
             return self.prepare_image(image, spec, progress).await;
         }
-        let mut prepared = self.process.prepare(spec, progress).await?;
+        let mut prepared = self.process.prepare_package(spec, progress).await?;
         prepared.image = Some(self.empty_image().await?);
         Ok(prepared)
+    }
+
+    /// Keeps the packet filter's rules what they must be, for ever.
+    async fn keep_rules(&self) {
+        let mut told = None;
+        loop {
+            self.learn_remapping().await;
+            // Rules that know not all containers would cut off those that they do not know.
+            let done = match self.know_older().await {
+                Ok(()) => self.filter.refresh().await,
+                Err(error) => Err(error),
+            };
+            // Each trouble once, not with every look.
+            let trouble = done.err().map(|error| error.to_string());
+            if let Some(error) = trouble.as_ref().filter(|_| trouble != told) {
+                tracing::warn!(error, "the rules of what containers may reach cannot be kept; trying again");
+            }
+            told = trouble;
+            tokio::time::sleep(egress::PERIOD).await;
+        }
+    }
+
+    /// Asks the engine how it is set up, until it has said so. One that is away is told where it is needed.
+    async fn learn_remapping(&self) {
+        if self.remaps.get().is_some() {
+            return;
+        }
+        let asking = self
+            .engine
+            .ask("say how it is set up", engine::LOOK, |docker| async move { docker.info().await });
+        match asking.await {
+            Ok(info) => {
+                let options = info.security_options.unwrap_or_default();
+                let remaps = options
+                    .iter()
+                    .any(|option| option.starts_with("name=userns") || option.starts_with("name=rootless"));
+                self.remaps.get_or_init(|| remaps);
+            }
+            Err(error) => tracing::debug!(%error, "the engine does not say how it is set up"),
+        }
     }
 
     async fn kill(&self, instance: InstanceId) -> Result<(), RuntimeError> {
         self.process.kill_leftovers(instance).await?;
         self.remove_container(instance).await
     }
+}
+
+/// As an environment's status has it.
+fn remapping(granted: bool) -> Protection {
+    let detail = if granted {
+        "root in a container is an ordinary user of this host"
+    } else {
+        "root in a container is root of this host, limited by its profile; `userns-remap` of the engine would change that"
+    };
+    Protection { name: "user namespace of containers".to_owned(), granted, detail: detail.to_owned() }
 }
 
 impl Runtime for DockerRuntime {
@@ -178,7 +244,18 @@ impl Runtime for DockerRuntime {
     }
 
     fn protections(&self) -> Vec<Protection> {
-        self.process.protections()
+        let mut all = self.process.protections();
+        all.push(self.filter.protection());
+        all.extend(self.remaps.get().map(|&granted| remapping(granted)));
+        all
+    }
+
+    fn keep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.keep_rules())
+    }
+
+    fn blocked(&self) -> BTreeMap<InstanceId, Vec<Blocked>> {
+        self.filter.blocked()
     }
 
     /// From the kernel, as for processes: the engine takes a second for each container.

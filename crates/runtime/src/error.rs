@@ -229,9 +229,28 @@ pub enum RuntimeError {
         /// What is needed.
         least: u64,
     },
-    /// A list of hosts is asked for, and nothing here enforces one.
-    #[error("this host cannot limit what an instance reaches to a list: use `none` or `open`")]
-    NoAllowList,
+    /// A limit of what is reached, for what is no container.
+    #[error(
+        "only containers can be limited in what they reach: use `egress` `open`, or a host whose DTMA runs with `--runtime docker`"
+    )]
+    NoEgress,
+    /// A list of hosts is asked for, and it cannot be enforced here.
+    #[error("what an instance reaches cannot be limited to a list on this host: {reason}")]
+    NoEgressRules {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The resolver of instances cannot listen.
+    #[error(
+        "names cannot be resolved for instances: port 53 of {address} cannot be listened on; if another resolver of this \
+         host has it, let that one listen on its own addresses only"
+    )]
+    Resolver {
+        /// The bridge's address.
+        address: std::net::Ipv4Addr,
+        /// The system's word.
+        source: io::Error,
+    },
     /// The shim ended before it had asked for its configuration.
     #[error("the shim ended at once in its container: {how}")]
     ShimEnded {

@@ -81,6 +81,11 @@ impl Layout {
         self.instance_dir(id).join("container")
     }
 
+    /// What the packet filter must know of that container.
+    pub fn network_record(&self, id: InstanceId) -> PathBuf {
+        self.instance_dir(id).join("network")
+    }
+
     /// Which user the instance's server runs as, when it has its own.
     pub fn uid_record(&self, id: InstanceId) -> PathBuf {
         self.instance_dir(id).join("uid")
@@ -104,6 +109,11 @@ impl Layout {
     /// Which of a Docker engine's objects are this DTMA's.
     pub fn identity(&self) -> PathBuf {
         self.data.join("docker-identity")
+    }
+
+    /// Which network of the engine is this DTMA's, as the packet filter must know it.
+    pub fn network(&self) -> PathBuf {
+        self.data.join("docker-network")
     }
 
     /// A note of each image that was pulled here.

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use domain::cleanup::Thing;
+use domain::egress::Blocked;
 use domain::ids::InstanceId;
 use domain::spec::InstanceSpec;
 use domain::status::{Confinement, Progress, Protection};
@@ -84,7 +85,18 @@ pub trait Runtime: Debug + Send + Sync {
     /// In what an instance runs here; `None` for a server that runs elsewhere.
     fn confinement(&self, spec: &InstanceSpec) -> Option<Confinement>;
 
-    /// What servers are protected with on this host, tried for real once.
+    /// What goes on beside the instances, such as keeping the rules of what they reach; polled as long as the DTMA runs. Never
+    /// ends.
+    fn keep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// What instances wanted lately to reach and could not.
+    fn blocked(&self) -> BTreeMap<InstanceId, Vec<Blocked>> {
+        BTreeMap::new()
+    }
+
+    /// What servers are protected with on this host, tried for real.
     fn protections(&self) -> Vec<Protection>;
 
     /// What each of these instances uses; one of which nothing is known, or nothing runs, is not in the answer.

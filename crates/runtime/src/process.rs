@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use domain::catalog::Transport;
 use domain::cleanup::{Thing, ThingKind};
+use domain::egress::Egress;
 use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{Link, ShimConfig};
@@ -119,7 +120,8 @@ impl ProcessRuntime {
         removing.await.map_err(|e| RuntimeError::io("remove from", place)(e.into()))?
     }
 
-    async fn prepare_package(
+    /// Installs the package of an instance, wherever that is to run.
+    pub(crate) async fn prepare_package(
         &self,
         spec: &InstanceSpec,
         progress: OnProgress<'_>,
@@ -307,13 +309,24 @@ impl ProcessRuntime {
     }
 }
 
+/// A process has the host's network; what cannot be kept is not promised.
+pub(crate) fn check_egress(spec: &InstanceSpec) -> Result<(), RuntimeError> {
+    match spec.launch.egress {
+        Some(Egress::None | Egress::AllowList { .. }) => Err(RuntimeError::NoEgress),
+        Some(Egress::Open) | None => Ok(()),
+    }
+}
+
 impl Runtime for ProcessRuntime {
     fn prepare<'a>(
         &'a self,
         spec: &'a InstanceSpec,
         progress: OnProgress<'a>,
     ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
-        Box::pin(self.prepare_package(spec, progress))
+        Box::pin(async move {
+            check_egress(spec)?;
+            self.prepare_package(spec, progress).await
+        })
     }
 
     fn spawn_shim<'a>(
@@ -347,6 +360,7 @@ impl Runtime for ProcessRuntime {
             return None;
         }
         Some(Confinement {
+            egress: None,
             runtime: "process".to_owned(),
             profile: None,
             memory_mib: spec.limits.memory_mib,

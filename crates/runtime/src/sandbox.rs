@@ -54,6 +54,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ! {
     std::process::exit(code)
 }
 
+/// Whether there is a system call filter for this kind of processor.
+pub fn has_filter() -> bool {
+    filter::is_known()
+}
+
+/// Puts the system call filter on this process and all that it starts, for good. The process must not be able to gain
+/// privileges.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn restrict_calls() -> io::Result<()> {
+    filter::install()
+}
+
 /// What could not be done, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {step}")]

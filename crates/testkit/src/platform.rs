@@ -15,6 +15,8 @@ pub struct Platform {
     berth: PathBuf,
     dir: tempfile::TempDir,
     arguments: Vec<String>,
+    /// A process whose network it is in; absent: the test's own.
+    within: Option<u32>,
     environment: Vec<(String, String)>,
     listen: String,
     up: Option<Child>,
@@ -44,7 +46,7 @@ impl Platform {
     /// # Panics
     /// When it ends, or is not ready in time.
     pub fn start_in(berth: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::start_at(berth, "127.0.0.1:0", arguments, environment)
+        Self::start_any(berth, "127.0.0.1:0", arguments, environment, None)
     }
 
     /// As [`Platform::start_in`], on an address of its own.
@@ -52,11 +54,35 @@ impl Platform {
     /// # Panics
     /// When it ends, or is not ready in time.
     pub fn start_at(berth: &str, listen: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_any(berth, listen, arguments, environment, None)
+    }
+
+    /// As [`Platform::start_in`], it and its commands in the network of a process.
+    ///
+    /// # Panics
+    /// When it ends, or is not ready in time.
+    pub fn start_within(
+        berth: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        within: Option<u32>,
+    ) -> Self {
+        Self::start_any(berth, "127.0.0.1:0", arguments, environment, within)
+    }
+
+    fn start_any(
+        berth: &str,
+        listen: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        within: Option<u32>,
+    ) -> Self {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
         let mut platform = Self {
             berth: berth.into(),
             dir: tempfile::tempdir().expect("a temporary directory"),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            within,
             environment: environment.iter().map(owned).collect(),
             listen: listen.to_owned(),
             up: None,
@@ -74,7 +100,8 @@ impl Platform {
     pub fn up(&mut self) {
         assert!(self.up.is_none(), "it is up already");
         let log = std::fs::File::create(self.dir.path().join("up.log")).expect("a log file");
-        let child = Command::new(&self.berth)
+        let child = self
+            .program()
             .args(["up", "--listen", &self.listen, "--dtma-listen", "127.0.0.1:0", "--data"])
             .arg(self.data())
             .args(&self.arguments)
@@ -85,6 +112,8 @@ impl Platform {
             .stderr(log)
             .spawn()
             .expect("`berth up` starts");
+        // The process that was named may end; this one is in the same network.
+        self.within = self.within.map(|_| child.id());
         self.up = Some(child);
         // The address is a new one with every start; an answer under it shows that the file is this start's.
         wait::until("an answer to `berth whoami`", || {
@@ -96,6 +125,13 @@ impl Platform {
             self.command(&["whoami"]).output().ok().filter(|output| output.status.success())
         });
         self.wait_for("welcome", "running");
+    }
+
+    fn program(&self) -> Command {
+        let Some(pid) = self.within else { return Command::new(&self.berth) };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{pid}/ns/net")).arg(&self.berth);
+        command
     }
 
     #[track_caller]
@@ -127,7 +163,7 @@ impl Platform {
 
     /// A `berth` command against this platform, not started.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.berth);
+        let mut command = self.program();
         command
             .args(arguments)
             .env("BERTH_URL", &self.url)

@@ -13,7 +13,7 @@ use domain::secret::Secret;
 use dtma::{Config, DtmaError, Enrolment};
 use hop::serve::Listener;
 use runtime::Runtime;
-use runtime::docker::{DockerRuntime, Scope};
+use runtime::docker::{DockerRuntime, EgressOptions, Scope};
 use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
@@ -57,8 +57,13 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     }
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     config.heartbeat = args.heartbeat.period();
+    let egress = EgressOptions {
+        own_port: listener.local_addr().ok().map(|address| address.port()),
+        control: config.control_url.as_deref().and_then(host_and_port),
+        nameservers: args.nameserver,
+    };
     config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
-    let runtime = runtime(args.runtime, args.service, &data)?;
+    let runtime = runtime(args.runtime, args.service, &data, egress)?;
     manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
 }
@@ -95,7 +100,12 @@ pub(crate) fn check_listen(listen: SocketAddr, is_insecure: bool, flag: &str) ->
     .with_hint("listen on 127.0.0.1, or add `--insecure-http` if that network is yours alone"))
 }
 
-fn runtime(choice: RuntimeChoice, in_scopes: bool, data: &DataDir) -> Result<Arc<dyn Runtime>, CliError> {
+fn runtime(
+    choice: RuntimeChoice,
+    in_scopes: bool,
+    data: &DataDir,
+    egress: EgressOptions,
+) -> Result<Arc<dyn Runtime>, CliError> {
     let berth =
         std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
     let layout =
@@ -109,9 +119,15 @@ fn runtime(choice: RuntimeChoice, in_scopes: bool, data: &DataDir) -> Result<Arc
             return Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }));
         }
     };
-    let runtime = DockerRuntime::new(layout, &berth, scope)
+    let runtime = DockerRuntime::new(layout, &berth, scope, egress)
         .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
     Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }))
+}
+
+/// Where a control plane listens; `None` for what is no address of one, which the DTMA refuses itself.
+fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let url = reqwest::Url::parse(url).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 /// The key that older backends share, when it is switched on.

@@ -18,6 +18,11 @@ pub(crate) fn run(args: &ShimArgs) -> Result<(), CliError> {
             shim::read_config(socket)
         }
     };
+    if config.as_ref().is_ok_and(|config| config.filter) {
+        // Before there is any thread: a filter is on the thread that puts it on and on those that it starts.
+        runtime::sandbox::restrict_calls()
+            .map_err(|e| CliError::because("the system call filter cannot be put on", e))?;
+    }
     let started = config.and_then(|config| shim::start(config, runtime::memory::keep_giving_back()));
     started.map_err(|error| match error {
         ShimError::Config { .. } => {

@@ -63,12 +63,14 @@ fn facts(instance: &Instance) -> String {
         if let Some(profile) = confinement.profile {
             lines.push(("profile", profile.to_string()));
         }
+        lines.extend(confinement.egress.iter().map(|egress| ("egress", egress.to_string())));
         lines.push(("limits", limits(confinement)));
     }
     lines.push(("restarts", instance.restarts.to_string()));
     if let Some(metrics) = &instance.metrics {
         lines.extend(usage(metrics));
     }
+    lines.extend(instance.blocked.iter().map(|blocked| ("blocked", blocked.to_string())));
     for (key, value) in &instance.settings {
         lines.push(("setting", format!("{key}={value}")));
     }

@@ -17,7 +17,7 @@ fn dtma(platform: &Platform) -> String {
 }
 
 /// Asks as the older backend does; gives status and body.
-fn ask(platform: &Platform, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+pub(crate) fn ask(platform: &Platform, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
     let token = platform.ok(&["env", "token", "local"]);
     let url = format!("{}{path}", dtma(platform));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -19,7 +19,7 @@ fn id(platform: &Platform, name: &str) -> String {
 }
 
 /// What a port of the engine's host answers to GET; the host is a network of the engine's own.
-fn get(docker: &Docker, port: u16, path: &str) -> Option<String> {
+pub(crate) fn get(docker: &Docker, port: u16, path: &str) -> Option<String> {
     let text = docker.talk(port, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     head.contains(" 200 ").then(|| body.to_owned())

@@ -68,13 +68,10 @@ impl Host {
 }
 
 impl Drop for Host {
+    #[expect(clippy::print_stderr, reason = "a test that failed says why")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            #[expect(clippy::print_stderr, reason = "whoever reads why it failed needs it")]
-            let () = eprintln!(
-                "{}",
-                std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default()
-            );
+            eprintln!("{}", std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default());
         }
         let Some(dtma) = &mut self.dtma else { return };
         let below = processes::below(dtma.id());

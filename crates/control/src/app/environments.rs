@@ -293,12 +293,14 @@ pub(crate) async fn tell(app: &App, row: EnvironmentRow) -> Outcome<()> {
     Ok(())
 }
 
-/// Whether listeners and the gateway must hear of a report. What an instance uses changes all the time and is none.
+/// Whether listeners and the gateway must hear of a report. What an instance uses, and what it was kept from, changes all the
+/// time and is none.
 pub(crate) fn is_news(before: &InstanceRow, after: &InstanceRow) -> bool {
     let unmeasured = |row: &InstanceRow| {
         let mut report = row.report.clone();
         if let Some(report) = &mut report {
             report.metrics = None;
+            report.blocked.clear();
         }
         report
     };

@@ -314,6 +314,7 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
         created_at: row.created_at,
         since: report.map(|report| report.since),
         metrics: report.and_then(|report| report.metrics.clone()),
+        blocked: report.map(|report| report.blocked.clone()).unwrap_or_default(),
     })
 }
 

@@ -114,6 +114,7 @@ fn report_of(row: &InstanceRow, item: &Value, at: Timestamp) -> Option<InstanceR
         restarts: item["restart_count"].as_u64().unwrap_or_default(),
         since,
         metrics: None,
+        blocked: Vec::new(),
     })
 }
 

@@ -18,7 +18,6 @@ async fn refused(platform: &Platform, body: Value) -> String {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table is read as one")]
 async fn bad_input_names_the_field_and_the_fix() {
     let platform = Platform::start(nobody()).await;
     let long = "x".repeat(70_000);

@@ -115,6 +115,7 @@ pub(crate) fn report_of(
         restarts: 0,
         since: SystemTime::now().into(),
         metrics: None,
+        blocked: Vec::new(),
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn info(State(app): State<App>) -> Json<DtmaInfo> {
     Json(DtmaInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         environment: app.environment,
-        protections: app.protections.to_vec(),
+        protections: app.instances.shared().runtime.protections(),
     })
 }
 

@@ -23,7 +23,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
-use domain::status::Protection;
 use hyper::body::Incoming;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -46,7 +45,6 @@ const MAX_JSON: usize = 1 << 20;
 pub(crate) struct App {
     pub(crate) instances: Instances,
     pub(crate) environment: EnvironmentId,
-    pub(crate) protections: Arc<[Protection]>,
     pub(crate) meter: Arc<Mutex<Meter>>,
     /// The token's hash: of what is compared, the length says nothing.
     pub(crate) token: [u8; 32],

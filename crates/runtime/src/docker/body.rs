@@ -8,11 +8,13 @@ use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding,
     PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
-use domain::container::{Egress, Profile, Protocol};
+use domain::container::{Profile, Protocol};
+use domain::egress::Egress;
 use domain::spec::InstanceSpec;
 use domain::status::Confinement;
 
 use super::handover;
+use super::network::Network;
 use crate::config::{OPEN_FILES, PROCESSES};
 use crate::error::RuntimeError;
 use crate::process::text;
@@ -59,8 +61,6 @@ pub(super) fn check(spec: &InstanceSpec) -> Result<(), RuntimeError> {
     match spec.launch.egress {
         // The engine publishes nothing of a container without a network, and says nothing about it.
         Some(Egress::None) if publishes => Err(RuntimeError::NoNetwork),
-        // Nothing enforces a list yet, and what cannot be kept is not promised.
-        Some(Egress::AllowList { .. }) => Err(RuntimeError::NoAllowList),
         _ => Ok(()),
     }
 }
@@ -77,6 +77,7 @@ pub(super) fn confinement(spec: &InstanceSpec) -> Confinement {
     Confinement {
         runtime: "docker".to_owned(),
         profile: Some(profile(spec)),
+        egress: Some(spec.launch.egress.clone().unwrap_or_default()),
         memory_mib: Some(limits.memory_mib.unwrap_or(MEMORY_MIB)),
         processes: limits.processes.unwrap_or(PROCESSES),
         open_files: limits.open_files.unwrap_or(OPEN_FILES),
@@ -92,7 +93,7 @@ pub(super) struct Parts<'a> {
     /// Absent: the image's own.
     pub(super) workdir: Option<&'a str>,
     pub(super) labels: HashMap<String, String>,
-    pub(super) network: String,
+    pub(super) network: Network,
     pub(super) binary: &'a Path,
     pub(super) sockets: &'a Path,
     pub(super) state: &'a Path,
@@ -133,12 +134,12 @@ pub(super) fn body(spec: &InstanceSpec, parts: Parts<'_>) -> ContainerCreateBody
         exposed_ports: spec.launch.container.is_some().then(|| ports(spec).into_keys().collect()),
         // The shim knows better how the server is.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
-        host_config: Some(host_config(spec, mounts, parts.network, parts.cores)),
+        host_config: Some(host_config(spec, mounts, &parts.network, parts.cores)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: String, cores: u16) -> HostConfig {
+fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: &Network, cores: u16) -> HostConfig {
     let Confinement { memory_mib, processes, open_files, cpu_millicores, .. } = confinement(spec);
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let memory = signed(memory_mib.unwrap_or(MEMORY_MIB).saturating_mul(1 << 20));
@@ -153,7 +154,10 @@ fn host_config(spec: &InstanceSpec, mounts: Vec<Mount>, network: String, cores: 
     let log_options = [("max-size", LOG_SIZE), ("max-file", "1")];
     let mut config = HostConfig {
         mounts: Some(mounts),
-        network_mode: Some(network),
+        network_mode: Some(network.mode.clone()),
+        dns: network.resolver.map(|address| vec![address.to_string()]),
+        // Names are meant as they are written: a list says nothing of the host's search domains.
+        dns_search: network.resolver.map(|_| vec![".".to_owned()]),
         port_bindings: (!ports.is_empty()).then_some(ports),
         // The engine's promises to start things again do not hold after it was killed; the DTMA's do.
         restart_policy: Some(RestartPolicy {

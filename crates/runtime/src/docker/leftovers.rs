@@ -38,6 +38,7 @@ impl DockerRuntime {
                 break;
             }
         }
+        self.filter.release(instance).await?;
         mark::forget(&self.layout, instance)
     }
 

@@ -62,6 +62,13 @@ pub(super) struct ContainerRecord {
     pub(super) answered: bool,
 }
 
+impl ContainerRecord {
+    /// The text in the labels of the one that was asked for last.
+    pub(super) fn last(&self) -> &str {
+        self.texts.last().map_or("", String::as_str)
+    }
+}
+
 /// In the file's last line once the engine answered.
 const ANSWERED: &str = "answered";
 /// So many requests without an answer are remembered.

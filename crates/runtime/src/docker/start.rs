@@ -25,7 +25,7 @@ use super::{DockerRuntime, mark};
 use crate::config::{self, Places, Server};
 use crate::error::RuntimeError;
 use crate::process::{give, private_directory, text};
-use crate::sandbox::policy::system_paths;
+use crate::sandbox::{self, policy::system_paths};
 use crate::{Image, Prepared, Shim};
 
 /// A shim asks for its configuration as the first thing it does.
@@ -43,7 +43,7 @@ impl DockerRuntime {
         prepared: &Prepared,
         image: &Image,
     ) -> Result<Shim, RuntimeError> {
-        let started = self.start_container(spec, prepared, image).await;
+        let started = Box::pin(self.start_container(spec, prepared, image)).await;
         if started.is_err()
             && let Err(error) = self.remove_container(spec.id).await
         {
@@ -67,6 +67,7 @@ impl DockerRuntime {
         let cores = self.cores().await?;
         let volumes = self.volumes_of(spec).await?;
         let labels = mark::record(&self.layout, &self.identity, spec)?;
+        let member = self.note_network(spec, &network)?;
         let body = body::body(
             spec,
             Parts {
@@ -107,15 +108,15 @@ impl DockerRuntime {
             error => error,
         })?;
         let started = id.as_str();
-        let pid = self
+        let found = self
             .engine
             .ask("start the container", engine::WORK, |docker| async move {
                 docker.start_container(started, None::<StartContainerOptions>).await?;
-                let found = docker.inspect_container(started, None::<InspectContainerOptions>).await?;
-                Ok(found.state.and_then(|state| state.pid).and_then(|pid| u32::try_from(pid).ok()))
+                docker.inspect_container(started, None::<InspectContainerOptions>).await
             })
-            .await?
-            .filter(|pid| *pid != 0);
+            .await?;
+        let pid =
+            found.state.as_ref().and_then(|state| u32::try_from(state.pid?).ok()).filter(|pid| *pid != 0);
         let log = self.layout.shim_log(spec.id);
         let Some(pid) = pid else {
             return Err(RuntimeError::ShimEnded { how: watch::words(&self.engine, &id, &log).await });
@@ -123,6 +124,8 @@ impl DockerRuntime {
         // For what it uses, and so that nothing of it survives an engine that is away when it is to end.
         crate::leftovers::record_shim(&self.layout, spec.id, pid)?;
         let watch = Watch::of(pid);
+        // Before the shim is told what to start: nothing in there has a network that is not guarded.
+        self.admit(spec.id, member, &found).await?;
         config.pid = Some(pid);
         let document = serde_json::to_vec(&config)
             .map_err(|e| RuntimeError::io("write the configuration of", &self.berth)(e.into()))?;
@@ -234,8 +237,9 @@ fn shim_config(spec: &InstanceSpec, prepared: &Prepared, image: &Image, is_image
     if let Link::Tool { stop_signal, .. } = &mut link {
         stop_signal.clone_from(&image.stop_signal);
     }
+    let filter = is_strict && sandbox::has_filter();
     let server = Server { link, command, cwd: image.workdir.clone(), env };
-    config::shim_config(spec, places, server)
+    ShimConfig { filter, ..config::shim_config(spec, places, server) }
 }
 
 /// The host's files that a container shows: the system's, and what the package needs beyond them.

@@ -84,6 +84,11 @@ const ARCH: u32 = 4;
 /// The low half of the first argument (little-endian).
 const FIRST_ARGUMENT: u32 = 16;
 
+/// Whether there is a filter for this architecture.
+pub(super) fn is_known() -> bool {
+    ARCHITECTURE.is_some()
+}
+
 /// Puts the filter on this process and all its children, for good.
 pub(super) fn install() -> io::Result<()> {
     let architecture =

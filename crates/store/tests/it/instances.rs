@@ -65,6 +65,7 @@ fn report(row: &InstanceRow, generation: u64, status: InstanceStatus) -> Instanc
         restarts: 0,
         since: NOW,
         metrics: None,
+        blocked: Vec::new(),
     }
 }
 

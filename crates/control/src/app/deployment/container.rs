@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use api::instances::DeployRequest;
-use domain::container::{Container, Egress, Health, Port, Volume};
+use domain::container::{Container, Health, Port, Volume};
+use domain::egress::Egress;
 use domain::package::Package;
 use domain::spec::Launch;
 
@@ -30,9 +31,8 @@ pub(super) fn fill(launch: &mut Launch, request: &DeployRequest, package: &Packa
     if request.egress.is_some() {
         launch.egress.clone_from(&request.egress);
     }
-    if let Some(Egress::AllowList { .. }) = launch.egress {
-        return Err(Problem::invalid("egress", "lists of allowed hosts are not enforced yet")
-            .hint("use `none` or `open`"));
+    if let Some(egress) = &launch.egress {
+        egress.check().map_err(|error| Problem::invalid("egress.hosts", error.to_string()))?;
     }
     let Some(container) = &launch.container else { return Ok(()) };
     for (field, is_given) in [

@@ -127,7 +127,7 @@ fn shown(command: &str) -> String {
 /// Every instance of this host.
 pub(crate) async fn diagnose_containers(State(app): State<App>) -> Answer {
     let containers: Vec<Value> = Tool::all(&app).await.iter().map(Tool::render).collect();
-    diagnosed(&json!({"containers": containers, "protections": *app.protections}))
+    diagnosed(&json!({"containers": containers, "protections": app.instances.shared().runtime.protections()}))
 }
 
 /// Load and room.
