@@ -3,7 +3,7 @@
 //! Colour never carries a meaning alone and is off when `NO_COLOR` is set, when `TERM` is `dumb` or when the
 //! stream is no terminal.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
@@ -54,6 +54,23 @@ impl Output {
         let text = serde_json::to_string_pretty(value)
             .map_err(|e| CliError::because("the answer cannot be written as JSON", e))?;
         self.data(&text)
+    }
+
+    /// Asks on the terminal; anything but a yes is an error. Where nobody can be asked, `unasked` is.
+    pub(crate) fn confirm(self, question: &str, unasked: CliError) -> Result<(), CliError> {
+        if !std::io::stdin().is_terminal() {
+            return Err(unasked);
+        }
+        self.say(&format!("{question} [y/N]"));
+        let mut answer = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut answer)
+            .map_err(|e| CliError::because("cannot read the answer", e))?;
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(CliError::failed("nothing was removed")),
+        }
     }
 
     /// Prints rows for people. An empty table prints nothing.

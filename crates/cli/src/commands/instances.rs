@@ -1,7 +1,5 @@
 //! `berth list|start|stop|restart|remove`: the short ones on instances.
 
-use std::io::{BufRead as _, IsTerminal as _};
-
 use api::instances::Instance;
 use comfy_table::Cell;
 use domain::time::Timestamp;
@@ -83,28 +81,11 @@ async fn act(name: &str, verb: &str, client: &Client, output: Output) -> Result<
 
 /// Removing cannot be taken back, so it is never done without a yes.
 fn confirm(instance: &Instance, output: Output) -> Result<(), CliError> {
-    if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage(format!("removing `{}` cannot be taken back", instance.name))
-            .with_hint("say so with `--yes`"));
-    }
-    ask(
-        &format!("Remove `{}` ({}, {}) and all it stored?", instance.name, instance.package, instance.status),
-        output,
-    )
-}
-
-/// Asks on the terminal; anything but a yes is an error.
-pub(super) fn ask(question: &str, output: Output) -> Result<(), CliError> {
-    output.say(&format!("{question} This cannot be taken back. [y/N]"));
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|e| CliError::because("cannot read the answer", e))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(CliError::failed("nothing was removed")),
-    }
+    let unasked = CliError::usage(format!("removing `{}` cannot be taken back", instance.name))
+        .with_hint("say so with `--yes`");
+    let question =
+        format!("Remove `{}` ({}, {}) and all it stored?", instance.name, instance.package, instance.status);
+    output.confirm(&format!("{question} This cannot be taken back."), unasked)
 }
 
 /// A point in time to the second, in UTC.

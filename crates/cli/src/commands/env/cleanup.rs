@@ -1,6 +1,6 @@
 //! `berth env cleanup`: removing from a machine what no instance needs. What would go is always shown first.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 
 use api::dtma::{CleanupReport, CleanupRequest};
 use comfy_table::Cell;
@@ -60,23 +60,12 @@ fn table(report: &CleanupReport, output: Output) -> Result<(), CliError> {
 }
 
 fn confirm(planned: &CleanupReport, name: &str, output: Output) -> Result<(), CliError> {
-    if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage(format!("clearing `{name}` removes {} things", planned.things.len()))
-            .with_hint("see them with `--dry-run`, and say so with `--yes`"));
-    }
-    if !output.json() {
+    let unasked = CliError::usage(format!("clearing `{name}` removes {} things", planned.things.len()))
+        .with_hint("see them with `--dry-run`, and say so with `--yes`");
+    if std::io::stdin().is_terminal() && !output.json() {
         table(planned, output)?;
     }
-    output.say(&format!("Remove these from `{name}`, up to {}? [y/N]", size(planned.bytes)));
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|e| CliError::because("cannot read the answer", e))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(CliError::failed("nothing was removed")),
-    }
+    output.confirm(&format!("Remove these from `{name}`, up to {}?", size(planned.bytes)), unasked)
 }
 
 /// Bytes as people read them.

@@ -1,7 +1,5 @@
 //! `berth env remove`: a machine that has no instances is an environment no more.
 
-use std::io::IsTerminal as _;
-
 use api::environments::Environment;
 
 use super::path_of;
@@ -13,12 +11,11 @@ use crate::output::Output;
 pub(super) async fn run(name: &str, yes: bool, client: &Client, output: Output) -> Result<(), CliError> {
     let environment: Environment = client.get(&path_of(name)).await?;
     if !yes {
-        if !std::io::stdin().is_terminal() {
-            return Err(CliError::usage(format!("removing `{name}` cannot be taken back"))
-                .with_hint("say so with `--yes`"));
-        }
+        let unasked = CliError::usage(format!("removing `{name}` cannot be taken back"))
+            .with_hint("say so with `--yes`");
         let status = environment.status;
-        super::super::instances::ask(&format!("Remove the environment `{name}` ({status})?"), output)?;
+        let question = format!("Remove the environment `{name}` ({status})? This cannot be taken back.");
+        output.confirm(&question, unasked)?;
     }
     client.delete(&path_of(name)).await?;
     output.say(&format!("removed `{name}`: the token of its host agent opens nothing any more"));
