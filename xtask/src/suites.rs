@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every suite, its seconds beside its budget.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
 use testkit::postgres::{SERVER_VARIABLE, Server};
@@ -69,7 +69,8 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
         // Other ones than those of the suite above: the seed is another with every run, and printed.
         let mut schedules = run::cargo(&["nextest", "run", "-p", "cli", "--test", "it"]);
         schedules.args(["--profile", "schedules", "--no-capture", "whatever_is_killed_whenever"]);
-        schedules.env("BERTH_SCHEDULES", "200");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        schedules.env("BERTH_SCHEDULES", "200").env("BERTH_SEED", now.as_secs().to_string());
         surroundings(&mut schedules);
         suites.push(Suite { name: "fault schedules", budget: 2400, command: schedules });
         let machine = timed(&mut rows, "a machine", 300, machine::make)?;

@@ -15,7 +15,10 @@ pub(crate) fn run(args: &ShimArgs) -> Result<(), CliError> {
         Some(path) => {
             let socket =
                 UnixStream::connect(path).map_err(|e| io_failure("get the configuration from", path, e))?;
-            shim::read_config(socket)
+            let config = shim::read_config(socket);
+            // It is over. The DTMA removes it too, unless it was killed between; there is nothing to do about one that stays.
+            let _ = std::fs::remove_file(path);
+            config
         }
     };
     if config.as_ref().is_ok_and(|config| config.filter) {

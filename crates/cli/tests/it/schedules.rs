@@ -14,7 +14,7 @@ mod victims;
 
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use testkit::docker::engine;
 
@@ -23,6 +23,9 @@ use self::stage::Stage;
 
 /// How many schedules there are when nobody says otherwise: every part at every moment, and some more.
 const SCHEDULES: usize = 15;
+/// The seed when nobody names one: a change is judged by the schedules that the one before passed. `--full` takes a new one each
+/// time.
+const SEED: u64 = 1;
 
 /// A number in the environment; one that is none is a mistake to be told.
 fn number<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
@@ -43,8 +46,7 @@ impl Drop for Announced {
 
 #[test]
 fn whatever_is_killed_whenever_all_is_as_wanted_afterwards() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("BERTH_SEED").unwrap_or(now.as_secs());
+    let seed = number("BERTH_SEED").unwrap_or(SEED);
     let count = number("BERTH_SCHEDULES").unwrap_or(SCHEDULES);
     let only = number("BERTH_SCHEDULE");
     eprintln!("BERTH_SEED={seed}, {count} schedules");
