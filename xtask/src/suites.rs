@@ -68,7 +68,13 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
         suites.push(Suite { name: "real servers", budget: 900, command: servers });
         // Other ones than those of the suite above: the seed is another with every run, and printed.
         let mut schedules = run::cargo(&["nextest", "run", "-p", "cli", "--test", "it"]);
-        schedules.args(["--profile", "schedules", "--no-capture", "whatever_is_killed_whenever"]);
+        schedules.args([
+            "--profile",
+            "schedules",
+            "--ignore-default-filter",
+            "--no-capture",
+            "whatever_is_killed_whenever",
+        ]);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         schedules.env("BERTH_SCHEDULES", "200").env("BERTH_SEED", now.as_secs().to_string());
         surroundings(&mut schedules);
