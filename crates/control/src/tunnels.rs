@@ -47,11 +47,13 @@ impl Tunnels {
             connection.await.map_err(std::io::Error::other)
         };
         tokio::select! {
+            // One that was replaced must not put itself in the place of the one that came after it.
+            biased;
+            () = closed.cancelled() => tracing::info!(environment = %id, "its tunnel was replaced or closed"),
             ended = end => match ended {
                 Ok(()) => tracing::info!(environment = %id, "its tunnel ended"),
                 Err(error) => tracing::warn!(environment = %id, %error, "its tunnel broke off"),
             },
-            () = closed.cancelled() => tracing::info!(environment = %id, "its tunnel was replaced or closed"),
         }
         if !closed.is_cancelled() {
             self.open().remove(&id);
