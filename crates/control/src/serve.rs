@@ -73,7 +73,6 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         public_url: config.public_url.trim_end_matches('/').to_owned(),
         local: config.local_way,
         heartbeat: config.heartbeat,
-        silence: config.heartbeat.saturating_mul(3),
         hosts: Hosts::default(),
         refused: crate::app::adoption::RefusedOnce::default(),
         deploy: Notify::new(),

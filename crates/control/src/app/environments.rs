@@ -252,7 +252,7 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
     let at = now();
     let mut tx = app.store.begin().await?;
     let recorded =
-        store::environments::record_heartbeat(&mut tx, environment.id, &row_of(heartbeat, at, app.silence))
+        store::environments::record_heartbeat(&mut tx, environment.id, &row_of(heartbeat, at, app.silence()))
             .await?;
     let Recorded::Taken { was, row } = recorded else { return Ok(()) };
     let mut changed = Vec::new();

@@ -45,9 +45,7 @@ pub(crate) struct App {
     pub(crate) public_url: String,
     pub(crate) local: LocalWay,
     /// Between two heartbeats.
-    pub(crate) heartbeat: std::time::Duration,
-    /// A DTMA that was silent for longer is unresponsive: three heartbeats.
-    pub(crate) silence: Duration,
+    pub(crate) heartbeat: Duration,
     /// Which hosts answer when they are dialled.
     pub(crate) hosts: Hosts,
     /// Ids that hosts wanted adopted and that are others', so that each is told once.
@@ -61,6 +59,11 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// A DTMA that was silent for longer is unresponsive: three heartbeats.
+    pub(crate) fn silence(&self) -> Duration {
+        self.heartbeat.saturating_mul(3)
+    }
+
     /// After a change of instances was committed: the gateway knows it before anybody is told, then the reconciler works.
     pub(crate) async fn changed(&self, rows: &[InstanceRow]) -> Outcome<()> {
         self.directory.refresh().await?;

@@ -53,7 +53,7 @@ pub(crate) async fn heartbeat(
         dtma_started_at: at,
         sequence: 0,
         at,
-        silent_before: before(at, app.silence),
+        silent_before: before(at, app.silence()),
     };
     let rows = store::instances::list_by_environment(&app.store, environment.id).await?;
     let mut tx = app.store.begin().await?;

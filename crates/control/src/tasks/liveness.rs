@@ -33,12 +33,12 @@ pub(crate) async fn pass(app: &App, up: Duration) -> Status {
 
 async fn silence(app: &App, up: Duration) -> Outcome<usize> {
     app.directory.refresh().await?;
-    if up < app.silence {
+    if up < app.silence() {
         return Ok(0);
     }
     let at = now();
     let mut tx = app.store.begin().await?;
-    let rows = store::environments::mark_unresponsive(&mut tx, before(at, app.silence), at).await?;
+    let rows = store::environments::mark_unresponsive(&mut tx, before(at, app.silence()), at).await?;
     tx.commit().await?;
     if rows.is_empty() {
         return Ok(0);

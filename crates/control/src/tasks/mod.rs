@@ -61,7 +61,7 @@ impl Statuses {
 pub(crate) async fn run(app: Arc<App>) {
     let deploy = deploy::Deployer::default().run(&app);
     // Often enough that silence is noticed within a third of a heartbeat.
-    let tick = app.silence / 9;
+    let tick = app.silence() / 9;
     let liveness = async {
         let started = std::time::Instant::now();
         loop {

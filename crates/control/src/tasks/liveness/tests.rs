@@ -57,10 +57,10 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
     let row = local(&app).await;
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "one that never reported is awaited, not silent");
 
-    heard(&app, &row, before(now(), app.silence / 2), 1).await;
+    heard(&app, &row, before(now(), app.silence() / 2), 1).await;
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "two missed are not three");
 
-    heard(&app, &row, before(now(), app.silence + Duration::from_secs(1)), 2).await;
+    heard(&app, &row, before(now(), app.silence() + Duration::from_secs(1)), 2).await;
     assert_eq!(
         pass(&app, Duration::from_secs(1)).await.silenced,
         0,
