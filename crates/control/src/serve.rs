@@ -71,6 +71,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         tunnels: crate::tunnels::Tunnels::default(),
         metrics: Metrics::default(),
         public_url: config.public_url.trim_end_matches('/').to_owned(),
+        program: crate::program::Program::default(),
         local: config.local_way,
         heartbeat: config.heartbeat,
         hosts: Hosts::default(),

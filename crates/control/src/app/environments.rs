@@ -142,6 +142,8 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
             .hint("it stays for as long as the control plane runs here"));
     }
     let mut tx = app.store.begin().await?;
+    // In this order, as everywhere, so that two of these do not wait for each other.
+    store::enrolments::forget(&mut tx, environment.id).await?;
     let left = store::environments::remove(&mut tx, environment.id).await?;
     if !left.is_empty() {
         let mut named: Vec<String> = left.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
@@ -197,7 +199,11 @@ fn check_address(text: &str) -> Outcome<SocketAddr> {
     Ok(address)
 }
 
-async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
+/// The account's environment of a name.
+///
+/// # Errors
+/// 404 with the nearest name.
+pub(crate) async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
     if let Ok(name) = name.parse::<EnvironmentName>()
         && let Some(row) = store::environments::by_name(&app.store, caller.account, &name).await?
     {
@@ -345,11 +351,25 @@ pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUp
         ));
     }
     let (app, id) = (Arc::clone(app), environment.id);
+    let opened_with = environment.dtma_token_sealed.clone();
     tokio::spawn(async move {
-        // What waited for the host goes to it now.
-        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, || app.deploy.notify_one()).await;
+        let opened = || {
+            // What waited for the host goes to it now.
+            app.deploy.notify_one();
+            tokio::spawn(close_if_replaced(Arc::clone(&app), id, opened_with));
+        };
+        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, opened).await;
     });
     Ok(())
+}
+
+/// Closes a tunnel whose token was taken away between its request and its opening: whoever did so found none to close.
+async fn close_if_replaced(app: Arc<App>, id: EnvironmentId, opened_with: Option<String>) {
+    match store::environments::by_id(&app.store, id).await {
+        Ok(Some(row)) if row.dtma_token_sealed == opened_with => {}
+        Ok(_) => app.tunnels.close(id),
+        Err(error) => tracing::warn!(environment = %id, %error, "cannot tell whether its token still counts"),
+    }
 }
 
 /// The token between an environment's DTMA and the control plane, for an admin who moves a host or an older caller. It is
@@ -416,7 +436,11 @@ pub(crate) async fn cleanup(
     Ok(report)
 }
 
-async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
+/// An environment as it is shown.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
     Ok(render(app, row, instances as u64))
 }
@@ -425,9 +449,17 @@ async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
 fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     let address = dialled_at(row);
     match row.status {
+        _ if row.dtma_token_sealed.is_none() => Some(format!(
+            "the token of its host was revoked: `berth env enrol {}` prints what makes a host this environment again",
+            row.name
+        )),
+        EnvironmentStatus::AwaitingHeartbeat if is_local(row) => Some("no heartbeat yet".to_owned()),
         EnvironmentStatus::AwaitingHeartbeat => {
-            let next = (!is_local(row)).then_some(": enrol the host with its token and start `berth dtma` there");
-            Some(format!("no heartbeat yet{}", next.unwrap_or_default()))
+            let name = &row.name;
+            Some(format!(
+                "no heartbeat yet: run on its host, as root, the line that `berth env enrol {name}` prints, or enrol it by hand \
+                 with its token and start `berth dtma` there"
+            ))
         }
         EnvironmentStatus::Unresponsive => {
             let since = row.last_heartbeat_at.map(|at| format!(" since {at}")).unwrap_or_default();

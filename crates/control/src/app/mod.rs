@@ -4,6 +4,7 @@ pub(crate) mod adoption;
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
+pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod instances;
 pub(crate) mod older;
@@ -43,6 +44,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// Without a slash at its end.
     pub(crate) public_url: String,
+    /// What hosts are enrolled with.
+    pub(crate) program: crate::program::Program,
     pub(crate) local: LocalWay,
     /// Between two heartbeats.
     pub(crate) heartbeat: Duration,

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod dtma;
+mod enrolments;
 mod environments;
 mod events;
 mod extract;
@@ -94,6 +95,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::show, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
+        .routes(routes!(enrolments::create))
+        .routes(routes!(enrolments::revoke))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))
@@ -103,6 +106,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))
+        .routes(routes!(enrolments::redeem))
 }
 
 async fn unknown_path() -> Refused {

@@ -5,6 +5,7 @@
 mod accounts;
 mod audit;
 mod catalog;
+mod enrolments;
 mod environments;
 mod instances;
 mod open;
