@@ -89,6 +89,15 @@ pub(crate) struct AddHostArgs {
 /// `berth dtma …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DtmaCommand {
+    /// Make this machine an environment, with the one-time token of `berth env enrol`: looks whether it can be one, enrols it,
+    /// installs the service and waits for its first report
+    #[command(
+        after_help = "The line that `berth env enrol NAME` prints fetches this program and calls this. By hand, as root:
+  berth dtma join --control-url https://berth.example.com --token-file token.txt"
+    )]
+    Join(JoinArgs),
+    /// Look whether this machine can be an environment, and say what to do where it cannot; changes nothing
+    Check(CheckArgs),
     /// Make this machine an environment of a control plane: writes its id, token and control plane to the data directory
     #[command(after_help = "Example, on the machine that `berth env add` was used on:
   berth env token frankfurt | ssh root@10.0.0.5 berth dtma enrol --environment ID --control-url URL --token-file -")]
@@ -113,4 +122,33 @@ pub(crate) struct EnrolArgs {
     /// File with the environment's token, as `berth env token` prints it; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: PathBuf,
+}
+
+/// `berth dtma join`. The data directory is `--data`, by default `/var/lib/berth`.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// Address of the control plane, as this machine reaches it
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_url: String,
+    /// File with the one-time token, as `berth env enrol` prints it; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+    /// Speak to the control plane, or let it speak to this host, without encryption: whoever is between reads tokens and
+    /// secrets
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
+    /// Install Docker where it is missing, on Debian and Ubuntu
+    #[arg(long)]
+    pub(crate) install_docker: bool,
+    /// Enrol only: install no service, and say how to start the host agent
+    #[arg(long)]
+    pub(crate) no_service: bool,
+}
+
+/// `berth dtma check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Address of a control plane that this machine is to reach
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_url: Option<String>,
 }

@@ -74,6 +74,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .merge(plain::router())
+        .merge(enrolments::router())
         .merge(older::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
