@@ -17,9 +17,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 
 use crate::multiplexed::{ALL_WINDOWS, WINDOW};
+use crate::tls::ServerConfig;
 
 /// A client that has not sent a whole head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -160,12 +160,8 @@ where
 }
 
 /// A connection that begins with a handshake. Nobody else waits for it.
-fn tls<S, B>(
-    stream: TcpStream,
-    config: Arc<ServerConfig>,
-    service: S,
-    mut draining: watch::Receiver<()>,
-) where
+fn tls<S, B>(stream: TcpStream, config: Arc<ServerConfig>, service: S, mut draining: watch::Receiver<()>)
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,

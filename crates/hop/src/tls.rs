@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, ConfigBuilder, ConfigSide, ServerConfig, WantsVerifier, WantsVersions};
+use rustls::{ClientConfig, ConfigBuilder, ConfigSide, WantsVerifier, WantsVersions};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 pub use files::Files;
 pub use pin::{Pin, PinError};
+pub use rustls::ServerConfig;
 pub use verify::OtherKey;
 
 /// The one protocol, as it is negotiated (RFC 7301 §6).

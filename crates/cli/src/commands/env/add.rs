@@ -1,6 +1,7 @@
 //! `berth env add`: another machine becomes an environment, and what is to be done on it.
 
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind};
+use api::server::Server;
 
 use crate::args::AddHostArgs;
 use crate::client::Client;
@@ -12,16 +13,17 @@ pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> 
     let AddHostArgs { name, address, insecure_http } = args;
     let request = AddEnvironmentRequest { name, kind: EnvironmentKind::Host, address, insecure_http };
     let added: Environment = client.post("/environments", &request).await?;
-    let url = &client.settings().url;
+    let server: Server = client.get("/server").await?;
+    let url = &server.public_url;
     if output.json() {
         output.document(&added)?;
     } else {
-        output.data(&steps(&added, request.address.as_deref(), url))?;
+        output.data(&steps(&added, request.address.as_deref(), &server))?;
     }
     if is_loopback(url) {
         output.warn(&format!(
             "{url} is this machine alone: give the host an address that it reaches, and start the control plane with \
-             `--listen` on it"
+             `--https-listen` on it"
         ));
     }
     output.hint(&format!("`berth env show {}` shows when it reports", added.name));
@@ -29,9 +31,10 @@ pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> 
 }
 
 /// The token is on no line of this: it is piped from where it may be read to where it belongs.
-fn steps(added: &Environment, address: Option<&str>, url: &str) -> String {
-    let (name, id) = (&added.name, added.id);
-    let enrol = format!("berth dtma enrol --environment {id} --control-url {url} --token-file -");
+fn steps(added: &Environment, address: Option<&str>, server: &Server) -> String {
+    let (name, id, url) = (&added.name, added.id, &server.public_url);
+    let pin = server.tls_pin.as_ref().map(|pin| format!(" --tls-pin {pin}")).unwrap_or_default();
+    let enrol = format!("berth dtma enrol --environment {id} --control-url {url}{pin} --token-file -");
     let start = match address {
         Some(address) => format!("--listen {address} --insecure-http"),
         // It is as open to whoever is between as the control plane's own address.
