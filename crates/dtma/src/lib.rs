@@ -107,11 +107,13 @@ pub async fn run(
     specs::make_dir(&layout.data)?;
     let _lock = lock::take(&layout.data)?;
     let heartbeat_url = config.control_url.as_deref().map(|url| {
-        heartbeat::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
+        heartbeat::url_of(url, config.tls_pin)
+            .map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
     });
     let heartbeat_url = heartbeat_url.transpose()?;
     let tunnel_url = config.control_url.as_deref().filter(|_| config.tunnel).map(|url| {
-        tunnel::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
+        tunnel::url_of(url, config.tls_pin)
+            .map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
     });
     let tunnel_url = tunnel_url.transpose()?;
     let seal = Seal::of_file(&layout.data.join("key"))?;
@@ -158,7 +160,8 @@ pub async fn run(
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
             let period = config.heartbeat;
-            let reporter = heartbeat::Reporter { url, environment, token, period, meter, gauge };
+            let reporter =
+                heartbeat::Reporter { url, pin: config.tls_pin, environment, token, period, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");
@@ -181,7 +184,15 @@ pub async fn run(
     let front = http::front(app);
     let tunnel = async {
         if let Some(url) = tunnel_url {
-            tunnel::run(url, config.token.clone(), config.heartbeat, front.clone(), asked.clone()).await;
+            tunnel::run(
+                url,
+                config.tls_pin,
+                config.token.clone(),
+                config.heartbeat,
+                front.clone(),
+                asked.clone(),
+            )
+            .await;
         }
     };
     let served = async { tokio::join!(hop::serve::serve(listener, front.clone(), stopped), tunnel) };

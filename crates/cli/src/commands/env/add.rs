@@ -2,7 +2,6 @@
 
 use api::enrolments::Enrolment;
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind};
-
 use serde::Serialize;
 
 use super::{enrol, path_of};
