@@ -39,6 +39,34 @@ pub(crate) enum EnvCommand {
         /// Name of the environment
         name: String,
     },
+    /// Give a machine another name; the addresses of its instances stay
+    Rename {
+        /// Name of the environment
+        name: String,
+        /// Its new name
+        new: String,
+    },
+    /// Let a machine take no new instances; those that it has go on
+    Cordon {
+        /// Name of the environment
+        name: String,
+    },
+    /// Let a machine take new instances again
+    Uncordon {
+        /// Name of the environment
+        name: String,
+    },
+    /// Label a machine, for `berth deploy --env auto --env-label KEY=VALUE`
+    #[command(after_help = "Examples:
+  berth env label workshop gpu=yes
+  berth env label workshop gpu-      (takes it away)")]
+    Label {
+        /// Name of the environment
+        name: String,
+        /// Labels to set, as KEY=VALUE, and to take away, as KEY-
+        #[arg(required = true, value_name = "KEY=VALUE|KEY-", value_parser = label)]
+        labels: Vec<(String, Option<String>)>,
+    },
     /// Remove from a machine what no instance needs, nor the way back: images and packages that Berth fetched, copies of
     /// its own binary, ended containers, its network
     Cleanup {
@@ -151,4 +179,15 @@ pub(crate) struct CheckArgs {
     /// Address of a control plane that this machine is to reach
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
+}
+
+/// `KEY=VALUE`, or `KEY-` to take it away.
+fn label(text: &str) -> Result<(String, Option<String>), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), Some(value.to_owned()))),
+        None => match text.strip_suffix('-') {
+            Some(key) => Ok((key.to_owned(), None)),
+            None => Err("a label is written KEY=VALUE, or KEY- to take it away".to_owned()),
+        },
+    }
 }

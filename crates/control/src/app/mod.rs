@@ -6,6 +6,7 @@ pub(crate) mod catalog;
 pub(crate) mod deployment;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
+pub(crate) mod fleet;
 pub(crate) mod instances;
 pub(crate) mod older;
 pub(crate) mod problem;
