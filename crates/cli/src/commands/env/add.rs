@@ -10,15 +10,17 @@ use crate::output::Output;
 
 /// Adds a host that is there, and says how to go on there.
 pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> Result<(), CliError> {
-    let AddHostArgs { name, address, insecure_http } = args;
-    let request = AddEnvironmentRequest { name, kind: EnvironmentKind::Host, address, insecure_http };
+    let AddHostArgs { name, address, host_pin, insecure_http } = args;
+    let tls_pin = host_pin.map(|pin| pin.to_string());
+    let request =
+        AddEnvironmentRequest { name, kind: EnvironmentKind::Host, address, tls_pin, insecure_http };
     let added: Environment = client.post("/environments", &request).await?;
     let server: Server = client.get("/server").await?;
     let url = &server.public_url;
     if output.json() {
         output.document(&added)?;
     } else {
-        output.data(&steps(&added, request.address.as_deref(), &server))?;
+        output.data(&steps(&added, &request, &server))?;
     }
     if is_loopback(url) {
         output.warn(&format!(
@@ -31,11 +33,12 @@ pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> 
 }
 
 /// The token is on no line of this: it is piped from where it may be read to where it belongs.
-fn steps(added: &Environment, address: Option<&str>, server: &Server) -> String {
+fn steps(added: &Environment, request: &AddEnvironmentRequest, server: &Server) -> String {
     let (name, id, url) = (&added.name, added.id, &server.public_url);
     let pin = server.tls_pin.as_ref().map(|pin| format!(" --tls-pin {pin}")).unwrap_or_default();
     let enrol = format!("berth dtma enrol --environment {id} --control-url {url}{pin} --token-file -");
-    let start = match address {
+    let start = match &request.address {
+        Some(address) if request.tls_pin.is_some() => format!("--listen {address} --tls"),
         Some(address) => format!("--listen {address} --insecure-http"),
         // It is as open to whoever is between as the control plane's own address.
         None if url.starts_with("http://") && !is_loopback(url) => "--tunnel --insecure-http".to_owned(),
