@@ -75,6 +75,9 @@ pub struct AddEnvironmentRequest {
     /// tunnel, and needs no port that others can dial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The key of the DTMA there, which serves TLS (`berth dtma --tls`), as `berth dtma pin` prints it: `sha256//…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_pin: Option<String>,
     /// Speak plain HTTP to that address: whoever is between reads its token and the secrets of its servers.
     #[serde(default)]
     pub insecure_http: bool,

@@ -196,6 +196,9 @@ pub(crate) struct DtmaArgs {
     /// Address of the host agent; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) listen: SocketAddr,
+    /// Serve TLS there, with a key of this host's own, which `berth dtma pin` prints
+    #[arg(long, conflicts_with = "insecure_http")]
+    pub(crate) tls: bool,
     /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
     #[arg(long)]
     pub(crate) insecure_http: bool,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use domain::ids::EnvironmentId;
+use hop::tls::Pin;
 
 use super::{InstallArgs, UpgradeArgs};
 
@@ -96,7 +97,7 @@ pub(crate) enum EnvAddCommand {
     /// A Linux host that is there: its host agent opens a tunnel to this control plane, or is dialled at `--address`
     #[command(after_help = "Examples:
   berth env add host --name workshop
-  berth env add host --name frankfurt --address 10.0.0.5:30000 --insecure-http")]
+  berth env add host --name frankfurt --address 10.0.0.5:30000 --host-pin sha256//…")]
     Host(AddHostArgs),
 }
 
@@ -109,6 +110,9 @@ pub(crate) struct AddHostArgs {
     /// Where its host agent will listen and this control plane dials it; default: nowhere, it opens a tunnel
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) address: Option<String>,
+    /// Key of the host agent there, which serves TLS, as `berth dtma pin` prints it on the host
+    #[arg(long, value_name = "PIN", requires = "address", conflicts_with = "insecure_http")]
+    pub(crate) host_pin: Option<Pin>,
     /// Speak to that address without encryption: whoever is between reads its token and the secrets of its servers
     #[arg(long)]
     pub(crate) insecure_http: bool,
@@ -130,6 +134,8 @@ pub(crate) enum DtmaCommand {
     #[command(after_help = "Example, on the machine that `berth env add` was used on:
   berth env token frankfurt | ssh root@10.0.0.5 berth dtma enrol --environment ID --control-url URL --token-file -")]
     Enrol(EnrolArgs),
+    /// Print the pin of this host's own key, by which a control plane knows it that dials it; made when there is none
+    Pin,
     /// Make the host agent a service of this host: systemd starts it, and holds its socket
     Install(InstallArgs),
     /// Replace the service's binary without a refused connection; one that does not work is taken back

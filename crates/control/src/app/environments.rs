@@ -14,6 +14,7 @@ use domain::ids::{EnvironmentId, InstanceId};
 use domain::names::{EnvironmentName, NameError, slug};
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
+use hop::tls::Pin;
 use hyper::upgrade::OnUpgrade;
 use store::StoreError;
 use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
@@ -69,12 +70,19 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     let name = check_name(&request.name)?;
     let EnvironmentKind::Host = request.kind;
     let address = request.address.as_deref().map(check_address).transpose()?;
-    if let Some(address) = address.filter(|_| !request.insecure_http) {
+    let pin = request.tls_pin.as_deref().map(check_pin).transpose()?;
+    if pin.is_some() && (address.is_none() || request.insecure_http) {
+        let message = "a pin is for a host that is dialled, over TLS";
+        return Err(Problem::invalid("tls_pin", message)
+            .hint("give `--address` with it, and leave `--insecure-http` out"));
+    }
+    if let Some(address) = address.filter(|_| !request.insecure_http && pin.is_none()) {
         let message = format!(
             "{address} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
         );
         return Err(Problem::invalid("insecure_http", message).hint(
-            "leave `--address` out, so that the host opens a tunnel, or add `--insecure-http` if that network is yours alone",
+            "give `--host-pin PIN`, which `berth dtma pin` prints on the host; or leave `--address` out, so that the host opens a \
+             tunnel; or add `--insecure-http` if that network is yours alone",
         ));
     }
     let rows = store::environments::list(&app.store, caller.account).await?;
@@ -88,7 +96,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     }
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;
-    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma });
+    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma, pin });
     let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
         id,
@@ -113,7 +121,9 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         kind: "environment",
         id: id.to_string(),
         name: row.name.as_str(),
-        detail: serde_json::json!({ "kind": "host", "address": address, "insecure_http": request.insecure_http }),
+        detail: serde_json::json!({
+            "kind": "host", "address": address, "tls_pin": pin, "insecure_http": request.insecure_http,
+        }),
     };
     let mut tx = app.store.begin().await?;
     store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose())))
@@ -213,6 +223,12 @@ fn check_address(text: &str) -> Outcome<SocketAddr> {
         return Err(wrong(format!("{address} is not the address of a host")));
     }
     Ok(address)
+}
+
+fn check_pin(text: &str) -> Outcome<Pin> {
+    text.trim()
+        .parse()
+        .map_err(|error| Problem::invalid("tls_pin", error).hint("`berth dtma pin` prints it on the host"))
 }
 
 /// The account's environment of a name.
