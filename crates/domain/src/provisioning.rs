@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use crate::status::EnvironmentStatus;
+use serde::{Deserialize, Serialize};
+
+use crate::status::{EnvironmentStatus, words};
 use crate::time::Timestamp;
 
 /// How long each step may take.
@@ -41,41 +43,44 @@ impl Default for Limits {
     }
 }
 
-/// What its owner wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// A machine.
-    Present,
-    /// None, and no row either.
-    Absent,
+words! {
+    /// What its owner wants.
+    Wish {
+        /// A machine.
+        Present = "present",
+        /// None, and no row either.
+        Absent = "absent",
+    }
 }
 
-/// Whether the rules around it are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firewall {
-    /// Certainly not.
-    None,
-    /// They were asked for, and perhaps made.
-    Perhaps,
-    /// They are.
-    Made,
+words! {
+    /// Whether the rules around it are there.
+    Firewall {
+        /// Certainly not.
+        None = "none",
+        /// They were asked for, and perhaps made.
+        Perhaps = "perhaps",
+        /// They are.
+        Made = "made",
+    }
 }
 
-/// Why there is no usable machine. The words for people are made where more is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The provider does not want to make it.
-    Refused,
-    /// The order took too long.
-    NotTaken,
-    /// It was never on. It is destroyed.
-    NeverOn,
-    /// It is on and says nothing. It is left for its owner to look at.
-    NoHeartbeat,
-    /// Somebody else destroyed it.
-    Vanished,
-    /// Destroying it takes long.
-    Undestroyed,
+words! {
+    /// Why there is no usable machine. The sentences for people are made where more is known.
+    Fault {
+        /// The provider does not want to make it.
+        Refused = "refused",
+        /// The order took too long.
+        NotTaken = "not_taken",
+        /// It was never on. It is destroyed.
+        NeverOn = "never_on",
+        /// It is on and says nothing. It is left for its owner to look at.
+        NoHeartbeat = "no_heartbeat",
+        /// Somebody else destroyed it.
+        Vanished = "vanished",
+        /// Destroying it takes long.
+        Undestroyed = "undestroyed",
+    }
 }
 
 /// What is remembered.

@@ -34,6 +34,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// An instance's state (`status_on_toolbox`).
     InstanceStatus {
