@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod droplets;
 pub mod dtma;
+pub mod enrolments;
 pub mod environments;
 pub mod errors;
 pub mod events;

@@ -14,6 +14,8 @@ mod events;
 mod hosts;
 mod http;
 mod metrics;
+mod program;
+mod provider;
 mod reach;
 mod secrets;
 mod serve;
@@ -22,7 +24,7 @@ mod tasks;
 mod tunnels;
 
 pub use app::Problem;
-pub use config::{Config, LocalEnvironment, LocalWay};
+pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay};
 pub use http::{older_paths, openapi};
 pub use secrets::{MASTER_KEY_FILE, SecretsError};
 pub use serve::run;

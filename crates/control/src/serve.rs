@@ -21,6 +21,7 @@ use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
+use crate::provider::Provider;
 use crate::setup::{StartError, fill_catalog, open};
 use crate::tasks::{self, Statuses};
 
@@ -62,6 +63,8 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
     fill_catalog(&store).await?;
     let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way));
     directory.refresh().await.map_err(StartError::Store)?;
+    let provider =
+        config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;
     Ok(Arc::new(App {
         store,
         keys,
@@ -71,11 +74,14 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         tunnels: crate::tunnels::Tunnels::default(),
         metrics: Metrics::default(),
         public_url: config.public_url.trim_end_matches('/').to_owned(),
+        program: crate::program::Program::default(),
         local: config.local_way,
         heartbeat: config.heartbeat,
         hosts: Hosts::default(),
         refused: crate::app::adoption::RefusedOnce::default(),
         deploy: Notify::new(),
+        provider,
+        droplets: Notify::new(),
         statuses: Statuses::default(),
         stop,
     }))

@@ -210,7 +210,7 @@ pub async fn note_sending(
 /// # Errors
 /// What the driver says.
 pub async fn set_firewall(tx: &mut Tx, id: EnvironmentId, firewall: Firewall) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE droplets SET firewall = $2, failures = 0, next_try_at = 0, trouble = NULL WHERE environment_id = $1";
+    const SQL: &str = "UPDATE droplets SET firewall = $2 WHERE environment_id = $1";
     on_pool!(tx.connection(), db => sqlx::query(SQL)
         .bind(id.to_string())
         .bind(firewall.word())

@@ -18,6 +18,7 @@ pub mod accounts;
 pub mod audit;
 pub mod catalog;
 pub mod droplets;
+pub mod enrolments;
 pub mod environments;
 pub mod instances;
 pub mod registries;

@@ -21,6 +21,19 @@ pub(crate) enum EnvCommand {
     /// Make another machine an environment
     #[command(subcommand)]
     Add(EnvAddCommand),
+    /// Print the line that makes a host this environment, or makes it one again, for an admin: good for an hour and one host
+    Enrol {
+        /// Name of the environment
+        name: String,
+    },
+    /// Take away what a machine's host agent may do: its token opens nothing any more, its tunnel closes
+    Revoke {
+        /// Name of the environment
+        name: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Print the token of a machine's host agent, for an admin; each time is noted in the audit
     Token {
         /// Name of the environment

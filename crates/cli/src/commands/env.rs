@@ -2,7 +2,9 @@
 
 mod add;
 mod cleanup;
+mod enrol;
 mod remove;
+mod revoke;
 mod show;
 
 use api::environments::{Environment, EnvironmentToken};
@@ -21,6 +23,8 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::List => list(client, output).await,
         EnvCommand::Show { name } => show::run(&name, client, output).await,
         EnvCommand::Add(EnvAddCommand::Host(args)) => add::host(args, client, output).await,
+        EnvCommand::Enrol { name } => enrol::run(&name, client, output).await,
+        EnvCommand::Revoke { name, yes } => revoke::run(&name, yes, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
         EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
         EnvCommand::Remove { name, yes } => remove::run(&name, yes, client, output).await,
@@ -71,8 +75,15 @@ fn status_cell(status: EnvironmentStatus) -> Cell {
     let cell = Cell::new(status.word());
     match status {
         EnvironmentStatus::Active => cell.fg(Color::Green),
-        EnvironmentStatus::AwaitingHeartbeat => cell.fg(Color::Yellow),
-        EnvironmentStatus::Unresponsive => cell.fg(Color::Red),
+        EnvironmentStatus::Creating
+        | EnvironmentStatus::Provisioning
+        | EnvironmentStatus::AwaitingHeartbeat
+        | EnvironmentStatus::Deleting => cell.fg(Color::Yellow),
+        EnvironmentStatus::Unresponsive
+        | EnvironmentStatus::ErrorCreation
+        | EnvironmentStatus::ErrorProvisioning
+        | EnvironmentStatus::ErrorDeletion
+        | EnvironmentStatus::Deprovisioned => cell.fg(Color::Red),
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) fn config(
             Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,
         },
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
+        digitalocean: None,
     }
 }
 

@@ -11,17 +11,19 @@ use api::errors::ErrorCode;
 use api::events::Event;
 use api::users::Role;
 use domain::ids::{EnvironmentId, InstanceId};
-use domain::names::{EnvironmentName, NameError, slug};
+use domain::names::{EnvironmentName, InstanceName, NameError, slug};
+use domain::secret::Secret;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
 use hyper::upgrade::OnUpgrade;
-use store::StoreError;
+use store::droplets::DropletRow;
 use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
+use store::{StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption};
+use crate::app::{App, Outcome, Problem, adoption, droplets};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -32,6 +34,15 @@ const MAX_REPORTS: usize = 10_000;
 /// Instances that are named when an environment cannot go because of them.
 const MAX_NAMED: usize = 5;
 
+/// How far a removal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// The environment is gone.
+    Done,
+    /// Its droplet is being destroyed; it goes with that.
+    Begun,
+}
+
 /// The account's environments, by name.
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>> {
     let rows = store::environments::list(&app.store, caller.account).await?;
@@ -39,11 +50,14 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
     for instance in store::instances::list(&app.store, caller.account).await? {
         *counts.entry(instance.environment).or_default() += 1;
     }
+    let mut made: HashMap<_, DropletRow> =
+        store::droplets::list_all(&app.store).await?.into_iter().map(|row| (row.environment, row)).collect();
     Ok(rows
         .into_iter()
         .map(|row| {
             let count = counts.get(&row.id).copied().unwrap_or_default();
-            render(app, row, count)
+            let droplet = made.remove(&row.id);
+            render(app, row, count, droplet.as_ref())
         })
         .collect())
 }
@@ -64,7 +78,10 @@ pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Envi
 pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequest) -> Outcome<Environment> {
     caller.require(Role::Admin)?;
     let name = check_name(&request.name)?;
-    let EnvironmentKind::Host = request.kind;
+    if request.kind == EnvironmentKind::DigitalOcean {
+        return droplets::add(app, caller, name, request).await;
+    }
+    droplets::refuse_of_hosts(request)?;
     let address = request.address.as_deref().map(check_address).transpose()?;
     if let Some(address) = address.filter(|_| !request.insecure_http) {
         let message = format!(
@@ -113,15 +130,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         detail: serde_json::json!({ "kind": "host", "address": address, "insecure_http": request.insecure_http }),
     };
     let mut tx = app.store.begin().await?;
-    store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose()))).await.map_err(
-        |error| match error {
-            StoreError::Taken { field: "name", .. } => {
-                let message = format!("an environment `{}` exists already", row.name);
-                Problem::refused(ErrorCode::Conflict, message).field("name").hint("choose another name")
-            }
-            error => error.into(),
-        },
-    )?;
+    insert(&mut tx, &row, &token).await?;
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
     app.directory.refresh().await?;
@@ -129,11 +138,30 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     rendered(app, row).await
 }
 
+/// Keeps a new row.
+///
+/// # Errors
+/// 409 when its name is taken.
+pub(crate) async fn insert(tx: &mut Tx, row: &EnvironmentRow, token: &Secret) -> Outcome<()> {
+    let kept = store::environments::insert(tx, row, Some(&token::hash_text(token.expose()))).await;
+    kept.map_err(|error| match error {
+        StoreError::Taken { field: "name", .. } => name_taken(&row.name),
+        error => error.into(),
+    })
+}
+
+/// 409: there is an environment of that name.
+pub(crate) fn name_taken(name: &EnvironmentName) -> Problem {
+    Problem::refused(ErrorCode::Conflict, format!("an environment `{name}` exists already"))
+        .field("name")
+        .hint("choose another name")
+}
+
 /// Removes an environment that has no instances. Its DTMA's token opens nothing from then on.
 ///
 /// # Errors
 /// 403, 404 with the nearest name, 409 with the instances that are in it, and for this machine.
-pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()> {
+pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<Removal> {
     caller.require(Role::Admin)?;
     let environment = find(app, caller, name).await?;
     if is_local(&environment) {
@@ -141,18 +169,16 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
         return Err(Problem::refused(ErrorCode::Conflict, message)
             .hint("it stays for as long as the control plane runs here"));
     }
+    if store::droplets::by_environment(&app.store, environment.id).await?.is_some() {
+        droplets::remove(app, caller, &environment).await?;
+        return Ok(Removal::Begun);
+    }
     let mut tx = app.store.begin().await?;
+    // In this order, as everywhere, so that two of these do not wait for each other.
+    store::enrolments::forget(&mut tx, environment.id).await?;
     let left = store::environments::remove(&mut tx, environment.id).await?;
     if !left.is_empty() {
-        let mut named: Vec<String> = left.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
-        if MAX_NAMED < left.len() {
-            named.push(format!("{} more", left.len() - MAX_NAMED));
-        }
-        let count =
-            if left.len() == 1 { "an instance".to_owned() } else { format!("{} instances", left.len()) };
-        let message = format!("`{}` has {count}: {}", environment.name, named.join(", "));
-        return Err(Problem::refused(ErrorCode::Conflict, message)
-            .hint("remove them first; one that is being removed is there until its host has let go of it"));
+        return Err(occupied(&environment, &left));
     }
     let act = Act {
         action: "environment.remove",
@@ -166,7 +192,19 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
     app.tunnels.close(environment.id);
     app.directory.refresh().await?;
     app.publish(caller.account, Event::EnvironmentRemoved { name: environment.name.as_str().to_owned() });
-    Ok(())
+    Ok(Removal::Done)
+}
+
+/// 409: what is in an environment that is to go.
+pub(crate) fn occupied(environment: &EnvironmentRow, left: &[InstanceName]) -> Problem {
+    let mut named: Vec<String> = left.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
+    if MAX_NAMED < left.len() {
+        named.push(format!("{} more", left.len() - MAX_NAMED));
+    }
+    let count = if left.len() == 1 { "an instance".to_owned() } else { format!("{} instances", left.len()) };
+    let message = format!("`{}` has {count}: {}", environment.name, named.join(", "));
+    Problem::refused(ErrorCode::Conflict, message)
+        .hint("remove them first; one that is being removed is there until its host has let go of it")
 }
 
 fn check_name(text: &str) -> Outcome<EnvironmentName> {
@@ -197,7 +235,11 @@ fn check_address(text: &str) -> Outcome<SocketAddr> {
     Ok(address)
 }
 
-async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
+/// The account's environment of a name.
+///
+/// # Errors
+/// 404 with the nearest name.
+pub(crate) async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
     if let Ok(name) = name.parse::<EnvironmentName>()
         && let Some(row) = store::environments::by_name(&app.store, caller.account, &name).await?
     {
@@ -345,11 +387,25 @@ pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUp
         ));
     }
     let (app, id) = (Arc::clone(app), environment.id);
+    let opened_with = environment.dtma_token_sealed.clone();
     tokio::spawn(async move {
-        // What waited for the host goes to it now.
-        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, || app.deploy.notify_one()).await;
+        let opened = || {
+            // What waited for the host goes to it now.
+            app.deploy.notify_one();
+            tokio::spawn(close_if_replaced(Arc::clone(&app), id, opened_with));
+        };
+        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, opened).await;
     });
     Ok(())
+}
+
+/// Closes a tunnel whose token was taken away between its request and its opening: whoever did so found none to close.
+async fn close_if_replaced(app: Arc<App>, id: EnvironmentId, opened_with: Option<String>) {
+    match store::environments::by_id(&app.store, id).await {
+        Ok(Some(row)) if row.dtma_token_sealed == opened_with => {}
+        Ok(_) => app.tunnels.close(id),
+        Err(error) => tracing::warn!(environment = %id, %error, "cannot tell whether its token still counts"),
+    }
 }
 
 /// The token between an environment's DTMA and the control plane, for an admin who moves a host or an older caller. It is
@@ -416,18 +472,38 @@ pub(crate) async fn cleanup(
     Ok(report)
 }
 
-async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
+/// An environment as it is shown.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
-    Ok(render(app, row, instances as u64))
+    let droplet = store::droplets::by_environment(&app.store, row.id).await?;
+    Ok(render(app, row, instances as u64, droplet.as_ref()))
 }
 
 /// What is wrong with an environment, or waited for.
 fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     let address = dialled_at(row);
     match row.status {
+        _ if row.dtma_token_sealed.is_none() => Some(format!(
+            "the token of its host was revoked: `berth env enrol {}` prints what makes a host this environment again",
+            row.name
+        )),
+        EnvironmentStatus::Creating
+        | EnvironmentStatus::Provisioning
+        | EnvironmentStatus::ErrorCreation
+        | EnvironmentStatus::ErrorProvisioning
+        | EnvironmentStatus::Deleting
+        | EnvironmentStatus::ErrorDeletion
+        | EnvironmentStatus::Deprovisioned => row.provisioning_error_message.clone(),
+        EnvironmentStatus::AwaitingHeartbeat if is_local(row) => Some("no heartbeat yet".to_owned()),
         EnvironmentStatus::AwaitingHeartbeat => {
-            let next = (!is_local(row)).then_some(": enrol the host with its token and start `berth dtma` there");
-            Some(format!("no heartbeat yet{}", next.unwrap_or_default()))
+            let name = &row.name;
+            Some(format!(
+                "no heartbeat yet: run on its host, as root, the line that `berth env enrol {name}` prints, or enrol it by hand \
+                 with its token and start `berth dtma` there"
+            ))
         }
         EnvironmentStatus::Unresponsive => {
             let since = row.last_heartbeat_at.map(|at| format!(" since {at}")).unwrap_or_default();
@@ -451,8 +527,10 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     }
 }
 
-fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
-    let (message, address) = (message_of(app, &row), dialled_at(&row));
+fn render(app: &App, row: EnvironmentRow, instances: u64, droplet: Option<&DropletRow>) -> Environment {
+    let told = droplet.and_then(|droplet| droplets::message_of(app, &row, droplet));
+    let (message, address) = (told.or_else(|| message_of(app, &row)), dialled_at(&row));
+    let droplet = droplet.map(|droplet| droplets::render(&row, droplet));
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
     Environment {
@@ -466,5 +544,6 @@ fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
         system,
         protections,
         instances,
+        droplet,
     }
 }

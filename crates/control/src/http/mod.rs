@@ -1,7 +1,9 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
 mod catalog;
+mod droplets;
 mod dtma;
+mod enrolments;
 mod environments;
 mod events;
 mod extract;
@@ -94,6 +96,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::show, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
+        .routes(routes!(enrolments::create))
+        .routes(routes!(enrolments::revoke))
+        .routes(routes!(droplets::options))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))
@@ -103,6 +108,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))
+        .routes(routes!(enrolments::redeem))
 }
 
 async fn unknown_path() -> Refused {

@@ -60,10 +60,12 @@ async fn every_endpoint_as_everybody() {
     let spare = spare["id"].as_str().unwrap();
 
     platform.environment("spare", "spare-token").await;
+    platform.environment("near", "near-token").await;
     let host = json!({ "name": "far", "kind": "host", "address": "10.0.0.5:30000", "insecure_http": true });
 
     let deploy = Some(json!({ "server": "welcome" }));
     let beat = Some(heartbeat(&platform.local.id.to_string(), 1, &json!([])));
+    let enrol = json!({ "token": dtma, "nonce": "0123456789abcdef", "hostname": "h", "dtma_version": "1" });
     let registry = Some(json!({ "username": "me", "password": "x" }));
     let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
     // The last row removes what the others need.
@@ -112,6 +114,20 @@ async fn every_endpoint_as_everybody() {
             Some(json!({ "dry_run": true })),
             [401, 401, 401, 401, 404, 403, 403, 503],
         ),
+        row(
+            &post,
+            "/api/v1/environments/{name}/enrolment",
+            "near",
+            None,
+            [401, 401, 401, 401, 404, 403, 403, 200],
+        ),
+        row(
+            &post,
+            "/api/v1/environments/{name}/revoke",
+            "near",
+            None,
+            [401, 401, 401, 401, 404, 403, 403, 200],
+        ),
         row(&get, "/api/v1/catalog", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/catalog/{name}", "time", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/registries", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
@@ -128,6 +144,8 @@ async fn every_endpoint_as_everybody() {
         row(&delete, "/api/v1/tokens/{id}", spare, None, [401, 401, 401, 401, 404, 404, 404, 204]),
         row(&get, "/api/v1/events", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&post, "/api/v1/dtma/heartbeat", "", beat, [401, 401, 401, 204, 401, 401, 401, 401]),
+        // Nobody's token opens it: it takes a one-time token in its body.
+        row(&post, "/api/v1/dtma/enrol", "", Some(enrol), [401, 401, 401, 401, 401, 401, 401, 401]),
         row(&get, "/api/v1/dtma/tunnel", "", None, [401, 401, 401, 400, 401, 401, 401, 401]),
         row(&delete, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 403, 202, 202]),
     ];

@@ -5,6 +5,7 @@
 mod deploy;
 mod dtma;
 mod endpoints;
+mod enrolments;
 mod environments;
 mod events;
 mod gateway_path;

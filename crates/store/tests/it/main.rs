@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod catalog;
 mod droplets;
+mod enrolments;
 mod environments;
 mod instances;
 mod open;
