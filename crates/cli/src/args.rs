@@ -16,7 +16,9 @@ use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
 use domain::secret::Secret;
 
-pub(crate) use self::machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
+pub(crate) use self::machines::{
+    AddDropletArgs, AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand, EnvOptionsCommand,
+};
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use registry::RegistryCommand;
 

@@ -2,6 +2,7 @@
 
 mod add;
 mod cleanup;
+mod droplets;
 mod enrol;
 mod remove;
 mod revoke;
@@ -12,7 +13,7 @@ use comfy_table::{Cell, Color};
 use domain::status::EnvironmentStatus;
 
 use super::instances::to_the_second;
-use crate::args::{EnvAddCommand, EnvCommand};
+use crate::args::{EnvAddCommand, EnvCommand, EnvOptionsCommand};
 use crate::client::{Client, path_part};
 use crate::error::CliError;
 use crate::output::Output;
@@ -23,11 +24,13 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::List => list(client, output).await,
         EnvCommand::Show { name } => show::run(&name, client, output).await,
         EnvCommand::Add(EnvAddCommand::Host(args)) => add::host(args, client, output).await,
+        EnvCommand::Add(EnvAddCommand::DigitalOcean(args)) => droplets::add(args, client, output).await,
+        EnvCommand::Options(EnvOptionsCommand::DigitalOcean) => droplets::options(client, output).await,
         EnvCommand::Enrol { name } => enrol::run(&name, client, output).await,
         EnvCommand::Revoke { name, yes } => revoke::run(&name, yes, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
         EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
-        EnvCommand::Remove { name, yes } => remove::run(&name, yes, client, output).await,
+        EnvCommand::Remove { name, yes, no_wait } => remove::run(&name, yes, no_wait, client, output).await,
     }
 }
 

@@ -10,7 +10,11 @@ use crate::output::Output;
 /// Adds a host that is there, and says how to go on there.
 pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let AddHostArgs { name, address, insecure_http } = args;
-    let request = AddEnvironmentRequest { name, kind: EnvironmentKind::Host, address, insecure_http };
+    let request = AddEnvironmentRequest {
+        address,
+        insecure_http,
+        ..AddEnvironmentRequest::new(&name, EnvironmentKind::Host)
+    };
     let added: Environment = client.post("/environments", &request).await?;
     let url = &client.settings().url;
     if output.json() {
