@@ -1,4 +1,4 @@
-//! The root file system of the machines that tests boot: Debian as it is, with systemd, cloud-init and Docker.
+//! The root file system of the machines that tests boot: Debian as it is, with systemd, cloud-init, Docker and Node.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::{parts, run};
 /// The suite of Debian that it is made of.
 const SUITE: &str = "trixie";
 /// What is in it beside the least.
-const PACKAGES: &str = "systemd-sysv,dbus,cloud-init,iproute2,ca-certificates,curl,docker.io,docker-cli,iptables,nftables,procps";
+const PACKAGES: &str = "systemd-sysv,dbus,cloud-init,iproute2,ca-certificates,curl,docker.io,docker-cli,iptables,nftables,procps,nodejs";
 /// What no test reads.
 const LEFT_OUT: [&str; 3] = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*"];
 /// What makes it boot in a container.

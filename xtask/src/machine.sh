@@ -45,3 +45,11 @@ for unit in systemd-udevd.service systemd-udevd-kernel.socket systemd-udevd-cont
     e2scrub_all.timer e2scrub_reap.service systemd-remount-fs.service; do
     ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
+# Debian's package of npm brings hundreds of others along.
+npm install --silent --global --ignore-scripts --prefix "$1/usr/local" npm@10.9.4
+# What the maker trusts, the machine trusts.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+    cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/ca-certificates.crt"
+    mkdir -p "$1/usr/local/etc"
+    echo cafile=/etc/ssl/certs/ca-certificates.crt >"$1/usr/local/etc/npmrc"
+fi

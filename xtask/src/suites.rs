@@ -24,6 +24,8 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
     let mut rows = vec![];
     let parts = timed(&mut rows, "parts", 180, parts::install)?;
 
+    let machine = timed(&mut rows, "a machine", 180, machine::make)?;
+
     // One PostgreSQL for all tests; each makes databases of its own in it.
     let postgres = timed(&mut rows, "PostgreSQL", 30, Server::start)?;
     let mut nextest = run::cargo(&["nextest", "run", "--no-fail-fast"]);
@@ -34,6 +36,7 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
     timed(&mut rows, "fixture server", 120, || run::run(run::cargo(&["build", "-p", "fixture"])))?;
     let surroundings = |nextest: &mut Command| {
         nextest.env("BERTH_PARTS", &parts).env("INSTA_UPDATE", "no").env(SERVER_VARIABLE, postgres.url());
+        nextest.env(testkit::systemd::VARIABLE, &machine);
     };
     surroundings(&mut nextest);
     if !only.is_empty() {
@@ -79,11 +82,6 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
         schedules.env("BERTH_SCHEDULES", "200").env("BERTH_SEED", now.as_secs().to_string());
         surroundings(&mut schedules);
         suites.push(Suite { name: "fault schedules", budget: 2400, command: schedules });
-        let machine = timed(&mut rows, "a machine", 300, machine::make)?;
-        let mut service = run::cargo(&["nextest", "run", "-p", "cli", "--test", "systemd"]);
-        service.arg("--ignore-default-filter").env(testkit::systemd::VARIABLE, machine);
-        surroundings(&mut service);
-        suites.push(Suite { name: "systemd", budget: 300, command: service });
         suites.push(Suite {
             name: "release build",
             budget: 900,

@@ -40,6 +40,8 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// 409: the name is taken, or a newer generation is there already.
     Conflict,
+    /// 410: it was there once, and is used up.
+    Gone,
     /// 413: larger than the limit.
     TooLarge,
     /// 422: read, and a value in it cannot be.
@@ -66,6 +68,7 @@ impl ErrorCode {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict => 409,
+            Self::Gone => 410,
             Self::TooLarge => 413,
             Self::Invalid => 422,
             Self::TooMany => 429,

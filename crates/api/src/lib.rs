@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod dtma;
+pub mod enrolments;
 pub mod environments;
 pub mod errors;
 pub mod events;

@@ -18,7 +18,9 @@ use domain::secret::Secret;
 use hop::tls::Pin;
 
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
-pub(crate) use self::machines::{AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand};
+pub(crate) use self::machines::{
+    AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand, JoinArgs,
+};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use registry::RegistryCommand;
@@ -283,9 +285,12 @@ pub(crate) struct DeployArgs {
     /// Name of the instance; default: made from the server's
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Environment that it runs in; default: `local`
+    /// Environment that it runs in, or `auto` for the one with most room; default: `local`
     #[arg(long = "env", value_name = "ENVIRONMENT")]
     pub(crate) environment: Option<String>,
+    /// A label that the environment of `--env auto` must have, such as `region=fra1`; may be repeated
+    #[arg(long = "env-label", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) environment_labels: Vec<(String, String)>,
     /// Exact version; default: the catalog's, or the newest
     #[arg(long)]
     pub(crate) version: Option<String>,

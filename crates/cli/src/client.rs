@@ -53,6 +53,15 @@ impl Client {
         self.read(self.request(Method::POST, path).json(body).timeout(PATIENCE)).await
     }
 
+    /// `PATCH` with a body.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        self.read(self.request(Method::PATCH, path).json(body).timeout(PATIENCE)).await
+    }
+
     /// `PUT` with a body.
     pub(crate) async fn put<T: DeserializeOwned>(
         &self,
@@ -212,7 +221,7 @@ pub(crate) fn path_part(text: &str) -> String {
 }
 
 /// The cause of all causes: the layers between say the same again, in the words of libraries.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -220,7 +229,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-fn refused(url: &str, status: StatusCode, body: &[u8]) -> CliError {
+/// What an answer outside 2xx means.
+pub(crate) fn refused(url: &str, status: StatusCode, body: &[u8]) -> CliError {
     if let Ok(ErrorBody { error }) = serde_json::from_slice(body) {
         return CliError::Refused(Box::new(with_token_hint(error)));
     }

@@ -14,6 +14,7 @@ mod events;
 mod hosts;
 mod http;
 mod metrics;
+mod program;
 mod public;
 mod reach;
 mod secrets;

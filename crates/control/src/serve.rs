@@ -78,6 +78,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::default(),
         metrics: Metrics::default(),
+        program: crate::program::Program::default(),
         public: config.public.clone(),
         local: config.local_way,
         heartbeat: config.heartbeat,

@@ -18,6 +18,7 @@ mod images;
 mod leftovers;
 mod mark;
 mod network;
+mod ports;
 mod pulled;
 mod start;
 mod unused;

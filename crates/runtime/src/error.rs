@@ -142,6 +142,26 @@ pub enum RuntimeError {
         /// Its words.
         detail: String,
     },
+    /// Another container has a port of the instance's.
+    #[error(
+        "port {port} of this host is published by the container `{container}`: stop that one, or publish another port"
+    )]
+    PortTaken {
+        /// The port of this host.
+        port: u16,
+        /// Whose it is.
+        container: String,
+    },
+    /// The engine takes a port for published that no container has: one that was killed while it published it forgets to
+    /// give it back, and remembers at its next start.
+    #[error(
+        "the Docker engine keeps port {port} although no container has it, as it does after being killed: \
+         `systemctl restart docker` frees it"
+    )]
+    PortKept {
+        /// The port of this host.
+        port: u16,
+    },
     /// Only root can give directories to a container's users.
     #[error("containers need a DTMA that runs as root: start Berth as root, or use `--runtime process`")]
     NeedsRoot,

@@ -307,6 +307,63 @@ pub async fn set_reach(
     found.ok_or(StoreError::NotFound { what: "environment" })?.try_into()
 }
 
+/// Gives an environment another name.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Taken`] with field `name`.
+pub async fn rename(
+    tx: &mut Tx,
+    id: EnvironmentId,
+    name: &EnvironmentName,
+    at: Timestamp,
+) -> Result<EnvironmentRow, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE account_tool_environments SET name = $2, updated_at = $3 WHERE id = $1 RETURNING ",
+        columns!()
+    );
+    let found: Option<EnvironmentRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
+        .bind(id.to_string())
+        .bind(name.as_str())
+        .bind(at.0)
+        .fetch_optional(db).await)
+    .map_err(|e| StoreError::from_write(e, &[("name", name.as_str())]))?;
+    found.ok_or(StoreError::NotFound { what: "environment" })?.try_into()
+}
+
+/// Gives an environment's host another token, or none, which opens nothing. What the host said before counts no more: it may be
+/// another one, with a clock of its own, so the next heartbeat is taken whatever its number is.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Taken`] with field `dtma_token_hash`; [`StoreError::Invalid`].
+pub async fn set_token(
+    tx: &mut Tx,
+    id: EnvironmentId,
+    sealed_and_hash: Option<(&str, &str)>,
+    at: Timestamp,
+) -> Result<EnvironmentRow, StoreError> {
+    // A state that is not about heartbeats stays: a machine that is being removed comes back by no enrolment.
+    const SQL: &str = concat!(
+        "UPDATE account_tool_environments
+        SET dtma_token_sealed = $2, dtma_token_hash = $3, last_heartbeat_at = NULL, updated_at = $4,
+            status = CASE WHEN status IN ($5, $6) THEN $7 ELSE status END
+        WHERE id = $1 RETURNING ",
+        columns!()
+    );
+    let sealed = optional_text("dtma_token_sealed", sealed_and_hash.map(|(sealed, _)| sealed))?;
+    let hash = optional_text("dtma_token_hash", sealed_and_hash.map(|(_, hash)| hash))?;
+    let found: Option<EnvironmentRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
+        .bind(id.to_string())
+        .bind(sealed)
+        .bind(hash)
+        .bind(at.0)
+        .bind(EnvironmentStatus::Active.word())
+        .bind(EnvironmentStatus::Unresponsive.word())
+        .bind(EnvironmentStatus::AwaitingHeartbeat.word())
+        .fetch_optional(db).await)
+    .map_err(|e| StoreError::from_write(e, &[("dtma_token_hash", "…")]))?;
+    found.ok_or(StoreError::NotFound { what: "environment" })?.try_into()
+}
+
 /// Removes an environment that has no instances. Otherwise nothing is changed, and the names of those it has are given,
 /// sorted; one that is being removed counts until its host has let go of it.
 ///

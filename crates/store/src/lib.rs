@@ -17,8 +17,10 @@ mod open;
 pub mod accounts;
 pub mod audit;
 pub mod catalog;
+pub mod enrolments;
 pub mod environments;
 pub mod instances;
+pub mod policies;
 pub mod registries;
 pub mod tokens;
 

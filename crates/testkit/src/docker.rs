@@ -319,8 +319,20 @@ impl Docker {
     /// # Panics
     /// When it does not in time.
     pub fn crash(&self) {
+        self.end(Signal::KILL);
+    }
+
+    /// As `systemctl restart docker` does it. Waits until the other one answers.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn restart(&self) {
+        self.end(Signal::TERM);
+    }
+
+    fn end(&self, signal: Signal) {
         let pid = self.pid();
-        processes::kill(pid);
+        processes::signal(pid, signal);
         wait::until("another dockerd", || (self.pid() != pid).then_some(()));
         self.wait();
     }

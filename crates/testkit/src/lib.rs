@@ -9,6 +9,8 @@ pub mod conformance;
 #[cfg(feature = "digitalocean")]
 pub mod digitalocean;
 pub mod docker;
+#[cfg(feature = "digitalocean")]
+pub mod droplets;
 pub mod host;
 pub mod hosts;
 pub mod loopback;

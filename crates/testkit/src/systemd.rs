@@ -2,6 +2,7 @@
 //! cloud-init and Docker installed. `cargo xtask` makes the image.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -20,12 +21,26 @@ const IMAGE: &str = "berth-machine:1";
 /// How long a machine may take to boot when others are busy.
 const BOOT: Duration = Duration::from_mins(3);
 
-/// A running machine; powered off when dropped.
+/// What a machine is started with.
+#[derive(Debug, Default)]
+pub struct Options<'a> {
+    /// Directories that it sees read-only at the same paths.
+    pub shown: &'a [&'a Path],
+    /// Its name.
+    pub hostname: &'a str,
+    /// A network of the engine and its address there; absent: the engine's own.
+    pub network: Option<(&'a str, Ipv4Addr)>,
+    /// Its number at its provider, whose cloud-init then runs; absent: none does.
+    pub serial: Option<u64>,
+    /// Names that it finds at an address, as `name:address`.
+    pub names: &'a [String],
+}
+
+/// A machine; gone with its disk when dropped.
 #[derive(Debug)]
 pub struct Machine<'a> {
     docker: &'a Docker,
     id: String,
-    pid: u32,
 }
 
 impl<'a> Machine<'a> {
@@ -34,21 +49,34 @@ impl<'a> Machine<'a> {
     /// # Panics
     /// When there is no image, or it does not boot.
     pub fn boot(docker: &'a Docker, shown: &[&Path]) -> Self {
+        let machine = Self::start(docker, &Options { shown, ..Options::default() });
+        machine.wait();
+        machine
+    }
+
+    /// Switches one on.
+    ///
+    /// # Panics
+    /// When there is no image.
+    pub fn start(docker: &'a Docker, options: &Options<'_>) -> Self {
         if docker.get(&format!("/images/{IMAGE}/json")).is_none() {
             let archive = std::env::var_os(VARIABLE).map(PathBuf::from).unwrap_or_default();
             assert!(
                 archive.exists(),
-                "{VARIABLE} names no image of a machine: run `cargo xtask test --full`, which makes one"
+                "{VARIABLE} names no image of a machine: run `cargo xtask test`, which makes one"
             );
             let archive = std::fs::read(archive).expect("the image of a machine");
             docker.import(IMAGE, &archive, &[r#"CMD ["/machine-init"]"#]);
         }
-        let binds: Vec<String> = shown.iter().map(|path| format!("{0}:{0}:ro", path.display())).collect();
-        let body = json!({
-            "Image": IMAGE, "StopSignal": "SIGRTMIN+3",
+        let binds: Vec<String> =
+            options.shown.iter().map(|path| format!("{0}:{0}:ro", path.display())).collect();
+        let serial: Vec<String> = options.serial.iter().map(|id| format!("MACHINE_ID={id}")).collect();
+        let mut body = json!({
+            "Image": IMAGE, "StopSignal": "SIGRTMIN+3", "Hostname": options.hostname, "Env": serial,
             "Volumes": {"/var/lib/docker": {}},
             "HostConfig": {
                 "Binds": binds,
+                "ExtraHosts": options.names,
                 // As privileged as a container can be where CAP_SYS_RESOURCE is not to be had.
                 "CapAdd": ["ALL"], "CapDrop": ["SYS_RESOURCE"],
                 "SecurityOpt": ["seccomp=unconfined"], "MaskedPaths": [], "ReadonlyPaths": [],
@@ -56,23 +84,47 @@ impl<'a> Machine<'a> {
                 "Tmpfs": {"/run": "exec", "/run/lock": "", "/tmp": "exec"},
             },
         });
+        if let Some((network, address)) = options.network {
+            body["HostConfig"]["NetworkMode"] = network.into();
+            body["NetworkingConfig"] = json!({
+                "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": address}}},
+            });
+        }
         let made = docker.post("/containers/create", &body);
-        let id = made["Id"].as_str().expect("an id").to_owned();
-        docker.post(&format!("/containers/{id}/start"), &Value::Null);
-        let found = docker.get(&format!("/containers/{id}/json")).expect("the container");
-        let pid = found["State"]["Pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a pid");
-        let machine = Self { docker, id, pid };
+        let machine = Self { docker, id: made["Id"].as_str().expect("an id").to_owned() };
+        machine.power("start");
+        machine
+    }
+
+    /// `start`, `stop`, `restart` or `kill`, which pulls the plug.
+    ///
+    /// # Panics
+    /// When the engine refuses.
+    pub fn power(&self, what: &str) {
+        self.docker.post(&format!("/containers/{}/{what}", self.id), &Value::Null);
+    }
+
+    /// Waits until it has booted.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait(&self) {
         wait::within(BOOT, "a booted machine", || {
-            let state = machine.run(&["systemctl", "is-system-running"]);
+            let state = self.run(&["systemctl", "is-system-running"]);
             let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
             ["running", "degraded"].contains(&state.as_str()).then_some(())
         });
-        machine
+    }
+
+    /// The process id of its first process; 0 while it is off.
+    fn pid(&self) -> u32 {
+        let found = self.docker.get(&format!("/containers/{}/json", self.id)).expect("the container");
+        found["State"]["Pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a pid")
     }
 
     /// Where its file system is seen from here.
     pub fn root(&self) -> PathBuf {
-        format!("/proc/{}/root", self.pid).into()
+        format!("/proc/{}/root", self.pid()).into()
     }
 
     /// Runs a program in it to the end.
@@ -81,7 +133,7 @@ impl<'a> Machine<'a> {
     /// When it cannot be started.
     pub fn run(&self, command: &[&str]) -> Output {
         Command::new("nsenter")
-            .arg(format!("--target={}", self.pid))
+            .arg(format!("--target={}", self.pid()))
             .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/", "--"])
             .args(command)
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -113,12 +165,12 @@ impl<'a> Machine<'a> {
     /// # Panics
     /// When the kernel refuses.
     pub fn enter_network(&self) {
-        enter_network(self.pid);
+        enter_network(self.pid());
     }
 
     /// As [`Machine::enter_network`], for a thread that has no machine.
     pub fn network(&self) -> impl Fn() + Send + Clone + use<> {
-        let pid = self.pid;
+        let pid = self.pid();
         move || enter_network(pid)
     }
 }
@@ -132,8 +184,13 @@ fn enter_network(pid: u32) {
 impl Drop for Machine<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.run(&["journalctl", "--no-pager", "--lines=80", "--unit=berth-dtma*"]);
-            eprintln!("--- the machine's journal\n{}", String::from_utf8_lossy(&log.stdout));
+            for command in [
+                &["journalctl", "--no-pager", "--lines=80", "--unit=berth-dtma*"][..],
+                &["tail", "--lines=60", "/var/log/cloud-init-output.log"],
+            ] {
+                let log = self.run(command);
+                eprintln!("--- on the machine, {}\n{}", command[0], String::from_utf8_lossy(&log.stdout));
+            }
         }
         self.docker.delete(&format!("/containers/{}?force=1&v=1", self.id));
     }

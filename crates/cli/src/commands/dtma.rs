@@ -1,7 +1,9 @@
 //! `berth dtma`: the host agent, and below it the commands that make it a service of this host.
 
+mod check;
 mod enrol;
 mod install;
+mod join;
 mod pin;
 mod uninstall;
 mod upgrade;
@@ -36,6 +38,8 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
         None => {}
         Some(DtmaCommand::Enrol(args)) => return enrol::run(args, connection, output),
         Some(DtmaCommand::Pin) => return pin::run(connection, output),
+        Some(DtmaCommand::Join(args)) => return join::run(&args, connection, output).await,
+        Some(DtmaCommand::Check(args)) => return check::run(&args, connection, output).await,
         Some(DtmaCommand::Install(args)) => return install::run(&args, connection, output),
         Some(DtmaCommand::Upgrade(args)) => return upgrade::run(&args, output),
         Some(DtmaCommand::Uninstall) => return uninstall::run(output),
@@ -81,18 +85,22 @@ fn check_tunnel(control_url: Option<&str>, is_insecure: bool) -> Result<(), CliE
         return Err(CliError::usage("`--tunnel` needs a control plane to lead to")
             .with_hint("say which with `--control-url URL`, or enrol this host with `berth dtma enrol`"));
     };
-    let is_clear = reqwest::Url::parse(url).is_ok_and(|url| {
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        url.scheme() == "http" && !is_here
-    });
-    if is_clear && !is_insecure {
+    if passes_in_clear(url) && !is_insecure {
         return Err(CliError::usage(format!(
             "the tunnel to {url} would be plain HTTP: the host's token and the secrets of its servers could be read on the way"
         ))
         .with_hint("use an `https://` address, or add `--insecure-http` if that network is yours alone"));
     }
     Ok(())
+}
+
+/// Whether others can read what is sent to an address: it is plain HTTP, and leaves this machine.
+fn passes_in_clear(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        url.scheme() == "http" && !is_here
+    })
 }
 
 /// Refuses an address that others reach, where tokens and secrets would pass in clear, unless that is asked for.

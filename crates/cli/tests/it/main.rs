@@ -11,6 +11,7 @@ mod conformance;
 mod docker;
 mod egress;
 mod empty_root;
+mod enrol;
 mod faults;
 mod hosts;
 mod interrupted;

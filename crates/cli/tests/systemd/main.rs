@@ -1,7 +1,5 @@
 //! The service of a host on a machine that boots: installed, upgraded under load, taken back when the new binary does not
 //! work, and uninstalled. systemd is a real one.
-//!
-//! Making the machine takes minutes once, so `.config/nextest.toml` leaves this to `cargo xtask test --full`.
 
 #![expect(clippy::expect_used, reason = "a test has nobody to hand an error to")]
 

@@ -19,10 +19,11 @@ use hyper::upgrade::OnUpgrade;
 use store::StoreError;
 use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
+use store::policies::Policy;
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption};
+use crate::app::{App, Outcome, Problem, adoption, fleet};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -36,6 +37,7 @@ const MAX_NAMED: usize = 5;
 /// The account's environments, by name.
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>> {
     let rows = store::environments::list(&app.store, caller.account).await?;
+    let mut policies = store::policies::of_account(&app.store, caller.account).await?;
     let mut counts: HashMap<_, u64> = HashMap::new();
     for instance in store::instances::list(&app.store, caller.account).await? {
         *counts.entry(instance.environment).or_default() += 1;
@@ -44,7 +46,8 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
         .into_iter()
         .map(|row| {
             let count = counts.get(&row.id).copied().unwrap_or_default();
-            render(app, row, count)
+            let policy = policies.remove(&row.id).unwrap_or_default();
+            render(app, row, count, &policy)
         })
         .collect())
 }
@@ -123,20 +126,25 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         }),
     };
     let mut tx = app.store.begin().await?;
-    store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose()))).await.map_err(
-        |error| match error {
-            StoreError::Taken { field: "name", .. } => {
-                let message = format!("an environment `{}` exists already", row.name);
-                Problem::refused(ErrorCode::Conflict, message).field("name").hint("choose another name")
-            }
-            error => error.into(),
-        },
-    )?;
+    store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose())))
+        .await
+        .map_err(|error| taken(error, &row.name))?;
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
     app.directory.refresh().await?;
     tell(app, row.clone()).await?;
     rendered(app, row).await
+}
+
+/// The error of a name that another environment has.
+pub(crate) fn taken(error: StoreError, name: &EnvironmentName) -> Problem {
+    match error {
+        StoreError::Taken { field: "name", .. } => {
+            let message = format!("an environment `{name}` exists already");
+            Problem::refused(ErrorCode::Conflict, message).field("name").hint("choose another name")
+        }
+        error => error.into(),
+    }
 }
 
 /// Removes an environment that has no instances. Its DTMA's token opens nothing from then on.
@@ -152,6 +160,8 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
             .hint("it stays for as long as the control plane runs here"));
     }
     let mut tx = app.store.begin().await?;
+    // In this order, as everywhere, so that two of these do not wait for each other.
+    store::enrolments::forget(&mut tx, environment.id).await?;
     let left = store::environments::remove(&mut tx, environment.id).await?;
     if !left.is_empty() {
         let mut named: Vec<String> = left.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
@@ -179,7 +189,15 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
     Ok(())
 }
 
-fn check_name(text: &str) -> Outcome<EnvironmentName> {
+/// A name that an environment may have.
+///
+/// # Errors
+/// 422 with a name that is like it.
+pub(crate) fn check_name(text: &str) -> Outcome<EnvironmentName> {
+    if text == fleet::AUTO {
+        let message = format!("`{text}` stands for whichever environment has most room");
+        return Err(Problem::invalid("name", message).hint("choose another name"));
+    }
     text.parse().map_err(|error| {
         let hint = match &error {
             NameError::Empty => "give one, such as `frankfurt`".to_owned(),
@@ -213,7 +231,11 @@ fn check_pin(text: &str) -> Outcome<Pin> {
         .map_err(|error| Problem::invalid("tls_pin", error).hint("`berth dtma pin` prints it on the host"))
 }
 
-async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
+/// The account's environment of a name.
+///
+/// # Errors
+/// 404 with the nearest name.
+pub(crate) async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<EnvironmentRow> {
     if let Ok(name) = name.parse::<EnvironmentName>()
         && let Some(row) = store::environments::by_name(&app.store, caller.account, &name).await?
     {
@@ -361,11 +383,25 @@ pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUp
         ));
     }
     let (app, id) = (Arc::clone(app), environment.id);
+    let opened_with = environment.dtma_token_sealed.clone();
     tokio::spawn(async move {
-        // What waited for the host goes to it now.
-        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, || app.deploy.notify_one()).await;
+        let opened = || {
+            // What waited for the host goes to it now.
+            app.deploy.notify_one();
+            tokio::spawn(close_if_replaced(Arc::clone(&app), id, opened_with));
+        };
+        app.tunnels.keep(id, &app.dtma.pool, app.heartbeat, upgrade, opened).await;
     });
     Ok(())
+}
+
+/// Closes a tunnel whose token was taken away between its request and its opening: whoever did so found none to close.
+async fn close_if_replaced(app: Arc<App>, id: EnvironmentId, opened_with: Option<String>) {
+    match store::environments::by_id(&app.store, id).await {
+        Ok(Some(row)) if row.dtma_token_sealed == opened_with => {}
+        Ok(_) => app.tunnels.close(id),
+        Err(error) => tracing::warn!(environment = %id, %error, "cannot tell whether its token still counts"),
+    }
 }
 
 /// The token between an environment's DTMA and the control plane, for an admin who moves a host or an older caller. It is
@@ -432,18 +468,32 @@ pub(crate) async fn cleanup(
     Ok(report)
 }
 
-async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
+/// An environment as it is shown.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
-    Ok(render(app, row, instances as u64))
+    let mut policies = store::policies::of_account(&app.store, row.account).await?;
+    let policy = policies.remove(&row.id).unwrap_or_default();
+    Ok(render(app, row, instances as u64, &policy))
 }
 
 /// What is wrong with an environment, or waited for.
 fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     let address = dialled_at(row);
     match row.status {
+        _ if row.dtma_token_sealed.is_none() => Some(format!(
+            "the token of its host was revoked: `berth env enrol {}` prints what makes a host this environment again",
+            row.name
+        )),
+        EnvironmentStatus::AwaitingHeartbeat if is_local(row) => Some("no heartbeat yet".to_owned()),
         EnvironmentStatus::AwaitingHeartbeat => {
-            let next = (!is_local(row)).then_some(": enrol the host with its token and start `berth dtma` there");
-            Some(format!("no heartbeat yet{}", next.unwrap_or_default()))
+            let name = &row.name;
+            Some(format!(
+                "no heartbeat yet: run on its host, as root, the line that `berth env enrol {name}` prints, or enrol it by hand \
+                 with its token and start `berth dtma` there"
+            ))
         }
         EnvironmentStatus::Unresponsive => {
             let since = row.last_heartbeat_at.map(|at| format!(" since {at}")).unwrap_or_default();
@@ -467,7 +517,9 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     }
 }
 
-fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
+fn render(app: &App, row: EnvironmentRow, instances: u64, policy: &Policy) -> Environment {
+    let labels =
+        policy.labels.with_facts(row.droplet.region_slug.as_deref(), row.droplet.size_slug.as_deref());
     let (message, address) = (message_of(app, &row), dialled_at(&row));
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
@@ -482,5 +534,7 @@ fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
         system,
         protections,
         instances,
+        cordoned: policy.cordoned,
+        labels,
     }
 }

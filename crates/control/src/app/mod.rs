@@ -4,7 +4,9 @@ pub(crate) mod adoption;
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
+pub(crate) mod enrolments;
 pub(crate) mod environments;
+pub(crate) mod fleet;
 pub(crate) mod instances;
 pub(crate) mod older;
 pub(crate) mod problem;
@@ -42,6 +44,8 @@ pub(crate) struct App {
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
+    /// What hosts are enrolled with.
+    pub(crate) program: crate::program::Program,
     pub(crate) public: Public,
     pub(crate) local: LocalWay,
     /// Between two heartbeats.

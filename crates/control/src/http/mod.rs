@@ -2,6 +2,7 @@
 
 mod catalog;
 mod dtma;
+mod enrolments;
 mod environments;
 mod events;
 mod extract;
@@ -74,6 +75,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .merge(plain::router())
+        .merge(enrolments::router())
         .merge(older::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -93,9 +95,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
         .routes(routes!(environments::list, environments::add))
-        .routes(routes!(environments::show, environments::remove))
+        .routes(routes!(environments::show, environments::change, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
+        .routes(routes!(enrolments::create))
+        .routes(routes!(enrolments::revoke))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))
@@ -105,6 +109,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))
+        .routes(routes!(enrolments::redeem))
 }
 
 async fn unknown_path() -> Refused {

@@ -60,12 +60,15 @@ async fn every_endpoint_as_everybody() {
     let spare = spare["id"].as_str().unwrap();
 
     platform.environment("spare", "spare-token").await;
+    platform.environment("near", "near-token").await;
     let host = json!({ "name": "far", "kind": "host", "address": "10.0.0.5:30000", "insecure_http": true });
 
     let deploy = Some(json!({ "server": "welcome" }));
     let beat = Some(heartbeat(&platform.local.id.to_string(), 1, &json!([])));
+    let enrol = json!({ "token": dtma, "nonce": "0123456789abcdef", "hostname": "h", "dtma_version": "1" });
     let registry = Some(json!({ "username": "me", "password": "x" }));
-    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
+    let (get, post, put, patch, delete) =
+        (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
     // The last row removes what the others need.
     let table = [
         row(&get, "/api/v1/whoami", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
@@ -98,6 +101,13 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
         row(&post, "/api/v1/environments", "", Some(host), [401, 401, 401, 401, 201, 403, 403, 201]),
+        row(
+            &patch,
+            "/api/v1/environments/{name}",
+            "near",
+            Some(json!({ "cordoned": true })),
+            [401, 401, 401, 401, 404, 403, 403, 200],
+        ),
         row(&delete, "/api/v1/environments/{name}", "spare", None, [401, 401, 401, 401, 404, 403, 403, 204]),
         row(
             &post,
@@ -112,6 +122,20 @@ async fn every_endpoint_as_everybody() {
             "local",
             Some(json!({ "dry_run": true })),
             [401, 401, 401, 401, 404, 403, 403, 503],
+        ),
+        row(
+            &post,
+            "/api/v1/environments/{name}/enrolment",
+            "near",
+            None,
+            [401, 401, 401, 401, 404, 403, 403, 200],
+        ),
+        row(
+            &post,
+            "/api/v1/environments/{name}/revoke",
+            "near",
+            None,
+            [401, 401, 401, 401, 404, 403, 403, 200],
         ),
         row(&get, "/api/v1/catalog", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/catalog/{name}", "time", None, [401, 401, 401, 401, 200, 200, 200, 200]),
@@ -129,6 +153,8 @@ async fn every_endpoint_as_everybody() {
         row(&delete, "/api/v1/tokens/{id}", spare, None, [401, 401, 401, 401, 404, 404, 404, 204]),
         row(&get, "/api/v1/events", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&post, "/api/v1/dtma/heartbeat", "", beat, [401, 401, 401, 204, 401, 401, 401, 401]),
+        // Nobody's token opens it: it takes a one-time token in its body.
+        row(&post, "/api/v1/dtma/enrol", "", Some(enrol), [401, 401, 401, 401, 401, 401, 401, 401]),
         row(&get, "/api/v1/dtma/tunnel", "", None, [401, 401, 401, 400, 401, 401, 401, 401]),
         row(&delete, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 403, 202, 202]),
     ];

@@ -5,8 +5,10 @@
 mod deploy;
 mod dtma;
 mod endpoints;
+mod enrolments;
 mod environments;
 mod events;
+mod fleet;
 mod gateway_path;
 mod heartbeats;
 mod older;

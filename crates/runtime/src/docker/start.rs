@@ -114,7 +114,11 @@ impl DockerRuntime {
                 docker.start_container(started, None::<StartContainerOptions>).await?;
                 docker.inspect_container(started, None::<InspectContainerOptions>).await
             })
-            .await?;
+            .await;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Err(self.about_port(error).await),
+        };
         let pid =
             found.state.as_ref().and_then(|state| u32::try_from(state.pid?).ok()).filter(|pid| *pid != 0);
         let log = self.layout.shim_log(spec.id);

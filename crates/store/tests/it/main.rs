@@ -5,9 +5,11 @@
 mod accounts;
 mod audit;
 mod catalog;
+mod enrolments;
 mod environments;
 mod instances;
 mod open;
+mod policies;
 mod registries;
 mod tokens;
 

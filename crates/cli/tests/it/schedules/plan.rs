@@ -85,10 +85,7 @@ impl Schedule {
         let acts = moments.into_iter().map(|moment| Act::new(moment, &mut random)).collect();
         let second = one_of(&mut random, &PARTS);
         let later = Duration::from_millis(random.below(2) * random.below(1000));
-        // Dockerd takes its containerd along anyway. One of 20.10 that is killed just after it, while a port is published,
-        // keeps that port for allocated until it is started once more, which nobody but its owner can mend.
-        let of_engine = |victim| matches!(victim, Victim::Dockerd | Victim::Containerd);
-        let is_other = second != victim && !(of_engine(second) && of_engine(victim));
+        let is_other = second != victim;
         let second = (random.below(3) == 0 && is_other).then_some((second, later));
         Self { victim, second, acts }
     }
