@@ -66,6 +66,9 @@ pub struct Enrolled {
     /// Where its DTMA is dialled, for [`EnrolledWay::Direct`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
+    /// Whether it serves TLS there, with the key by which its environment knows it.
+    #[serde(default)]
+    pub tls: bool,
     /// The longest time between two heartbeats.
     pub heartbeat_seconds: u64,
 }

@@ -96,6 +96,11 @@ pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
     }
 }
 
+/// Whether the DTMA of an environment is dialled over TLS.
+pub(crate) fn is_known_by_key(environment: &EnvironmentRow) -> bool {
+    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Direct { pin: Some(_), .. }))
+}
+
 /// How to reach the host of an environment.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ use crate::app::environments::{before, find, rendered, tell};
 use crate::app::{App, Outcome, Problem};
 use crate::auth::{Caller, token};
 use crate::directory::now;
-use crate::reach::{dialled_at, is_local};
+use crate::reach::{dialled_at, is_known_by_key, is_local};
 use crate::secrets::random;
 
 /// What a one-time token begins with.
@@ -177,6 +177,7 @@ fn enrolled(app: &App, row: &EnvironmentRow, token: Secret) -> Enrolled {
         token,
         way: if dialled.is_some() { EnrolledWay::Direct } else { EnrolledWay::Tunnel },
         listen: dialled.map(|address| address.to_string()),
+        tls: is_known_by_key(row),
         heartbeat_seconds: app.heartbeat.as_secs().max(1),
     }
 }

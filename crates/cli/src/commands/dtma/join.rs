@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::check::{Check, Docker, Facts, gather, judge};
 use super::install::{self, DATA};
+use super::pin::own_pin;
 use super::{enrol, passes_in_clear};
 use crate::args::{Connection, InstallArgs, JoinArgs, RuntimeChoice};
 use crate::client::{http_client, innermost, refused};
@@ -77,7 +78,7 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
         by_hand(&enrolled, &data, output);
         false
     } else {
-        serve(args, &enrolled, connection, output).await?;
+        serve(args, &enrolled, &data, connection, output).await?;
         true
     };
     if output.json() {
@@ -201,7 +202,9 @@ fn nonce() -> Result<Secret, CliError> {
 /// What is left to do where no service is wanted.
 fn by_hand(enrolled: &Enrolled, data: &DataDir, output: Output) {
     let how = match (enrolled.way, &enrolled.listen) {
-        (EnrolledWay::Direct, Some(listen)) => format!("--listen {listen} --insecure-http"),
+        (EnrolledWay::Direct, Some(listen)) => {
+            format!("--listen {listen} {}", if enrolled.tls { "--tls" } else { "--insecure-http" })
+        }
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) => "--tunnel".to_owned(),
     };
     output.hint(&format!("start the host agent: berth dtma --data {} {how}", data.path().display()));
@@ -211,6 +214,7 @@ fn by_hand(enrolled: &Enrolled, data: &DataDir, output: Output) {
 async fn serve(
     args: &JoinArgs,
     enrolled: &Enrolled,
+    data: &DataDir,
     connection: &Connection,
     output: Output,
 ) -> Result<(), CliError> {
@@ -222,7 +226,8 @@ async fn serve(
     let (runtime, cleanup_at) = kept();
     let args = InstallArgs {
         listen,
-        insecure_http: is_dialled || args.insecure_http,
+        tls: enrolled.tls,
+        insecure_http: !enrolled.tls && (is_dialled || args.insecure_http),
         control_url: None,
         tunnel: !is_dialled,
         runtime,
@@ -232,8 +237,10 @@ async fn serve(
     };
     install::enrolled(&args, connection, output)?;
     output.say("✓ the host agent is a service of this host");
-    let url = format!("http://{}/metrics", reachable(listen));
-    let client = http_client(&url, None)?;
+    let pin = enrolled.tls.then(|| own_pin(data)).transpose()?;
+    let scheme = if pin.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}/metrics", reachable(listen));
+    let client = http_client(&url, pin)?;
     let deadline = Instant::now() + FIRST_REPORT;
     loop {
         if is_heard(&client, &url, &enrolled.token).await {
