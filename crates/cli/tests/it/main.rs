@@ -19,6 +19,7 @@ mod kinds;
 mod lifecycle;
 mod matrix;
 mod older;
+mod public;
 mod real_tools;
 mod remote;
 mod schedules;

@@ -62,9 +62,9 @@ pub(crate) async fn issue(
 /// When the program cannot be read.
 pub(crate) async fn command(app: &App, token: &Secret) -> Outcome<Secret> {
     let sha256 = app.program.sha256().await.map_err(|error| Problem::Failed(Box::new(error)))?;
-    let (url, token) = (&app.public_url, token.expose());
+    let (url, token) = (app.public().url(), token.expose());
     // With a pin exactly one key is taken, so whose name the certificate has, and who signed it, does not matter.
-    let (curl, pin) = pin(app).map_or_else(Default::default, |pin| {
+    let (curl, pin) = app.public().pin().map_or_else(Default::default, |pin| {
         (format!(" --insecure --pinnedpubkey {pin}"), format!(" --pin {pin}"))
     });
     // Whoever gave the control plane this address was told what passes in clear.
@@ -72,11 +72,6 @@ pub(crate) async fn command(app: &App, token: &Secret) -> Outcome<Secret> {
     Ok(Secret::new(format!(
         "curl -fsSL{curl} {url}{SCRIPT_PATH} | sh -s -- --url {url}{pin}{clear} --sha256 {sha256} --token {token}"
     )))
-}
-
-/// What the control plane's certificate is known by, where no authority vouches for it.
-fn pin(_app: &App) -> Option<String> {
-    None
 }
 
 /// Makes what makes a host an environment, or makes it one again, for an admin. Until it is used, the host there is goes on.
@@ -93,7 +88,7 @@ pub(crate) async fn create(app: &App, caller: &Caller, name: &str) -> Outcome<En
     audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
     tx.commit().await?;
     let command = command(app, &token).await?;
-    let control_url = app.public_url.clone();
+    let control_url = app.public().url().to_owned();
     Ok(Enrolment { environment: environment.name, token, expires_at, control_url, command })
 }
 

@@ -145,7 +145,7 @@ pub(crate) async fn insert(tx: &mut Tx, row: &InstanceRow, actor: String) -> Out
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Instance>> {
     let rows = store::instances::list(&app.store, caller.account).await?;
     let picture = app.directory.picture();
-    Ok(rows.iter().filter_map(|row| render(row, &picture, &app.public_url)).collect())
+    Ok(rows.iter().filter_map(|row| render(row, &picture, &app.public().url)).collect())
 }
 
 /// One instance.
@@ -329,7 +329,7 @@ fn check_file(caller: &Caller, environment: &EnvironmentRow) -> Outcome<()> {
 }
 
 fn rendered(app: &App, row: &InstanceRow) -> Outcome<Instance> {
-    render(row, &app.directory.picture(), &app.public_url)
+    render(row, &app.directory.picture(), &app.public().url)
         .ok_or_else(|| Problem::not_found("instance", row.name.as_str()))
 }
 

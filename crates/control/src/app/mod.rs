@@ -28,6 +28,7 @@ use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
+use crate::public::Public;
 use crate::secrets::MasterKey;
 pub(crate) use problem::Outcome;
 pub use problem::Problem;
@@ -42,8 +43,7 @@ pub(crate) struct App {
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
-    /// Without a slash at its end.
-    pub(crate) public_url: String,
+    pub(crate) public: Public,
     /// What hosts are enrolled with.
     pub(crate) program: crate::program::Program,
     pub(crate) local: LocalWay,
@@ -62,6 +62,11 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Where this control plane is reached from elsewhere.
+    pub(crate) fn public(&self) -> &Public {
+        &self.public
+    }
+
     /// A DTMA that was silent for longer is unresponsive: three heartbeats.
     pub(crate) fn silence(&self) -> Duration {
         self.heartbeat.saturating_mul(3)
@@ -82,7 +87,7 @@ impl App {
         }
         let picture = self.directory.picture();
         for row in rows {
-            if let Some(instance) = instances::render(row, &picture, &self.public_url) {
+            if let Some(instance) = instances::render(row, &picture, &self.public.url) {
                 self.events.publish(row.account, Event::Instance(Box::new(instance)));
             }
         }

@@ -11,6 +11,7 @@ mod older;
 mod plain;
 mod refused;
 mod registries;
+mod server;
 mod tokens;
 mod users;
 
@@ -86,6 +87,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::whoami))
+        .routes(routes!(server::show))
         .routes(routes!(instances::list, instances::deploy))
         .routes(routes!(instances::show, instances::remove))
         .routes(routes!(instances::start))

@@ -30,7 +30,8 @@ pub(super) fn run(args: EnrolArgs, connection: &Connection, output: Output) -> R
     }
     let token = token(&token_file, "berth env token")?;
     let data = data.create()?;
-    let enrolment = Enrolment { environment, token, control_url: Some(control_url) };
+    let enrolment =
+        Enrolment { environment, token, control_url: Some(control_url), tls_pin: connection.tls_pin };
     dtma::enrol(&data.dtma(), &enrolment).map_err(|error| match error {
         DtmaError::ControlUrl { .. } => CliError::usage(error.to_string())
             .with_hint("write it as `http://10.0.0.1:8420` or `https://berth.example.com`"),

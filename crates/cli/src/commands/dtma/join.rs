@@ -8,6 +8,7 @@ use api::enrolments::{ENROL_PATH, EnrolRequest, Enrolled, EnrolledWay};
 use clap::ValueEnum as _;
 use domain::secret::Secret;
 use dtma::{Config, Enrolment};
+use hop::tls::Pin;
 use serde::Serialize;
 
 use super::check::{Check, Docker, Facts, gather, judge};
@@ -56,22 +57,23 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     }
     let token = enrol::token(&args.token_file, "berth env enrol")?;
     let data = DataDir::new(connection.data.as_deref().unwrap_or(Path::new(DATA)));
-    let checks = look(args, url, data.path(), output).await?;
+    let checks = look(args, (url, connection.tls_pin), data.path(), output).await?;
     // Made first: a token must not be used up for a host that cannot keep the answer.
     let data = data.create()?;
     let before = Config::read(data.dtma(), None).ok().map(|config| config.environment);
-    let enrolled = exchange(url, token, before).await?;
+    let enrolled = exchange(url, connection.tls_pin, token, before).await?;
     let enrolment = Enrolment {
         environment: enrolled.environment,
         token: enrolled.token.clone(),
         control_url: Some(url.to_owned()),
+        tls_pin: connection.tls_pin,
     };
     dtma::enrol(&data.dtma(), &enrolment)
         .map_err(|error| CliError::because("what makes this host an environment cannot be kept", error))?;
     let again = if before.is_some() { " again" } else { "" };
     output.say(&format!("✓ this host is the environment `{}`{again}", enrolled.name));
     let reports = if args.no_service {
-        by_hand(&enrolled, &data, output);
+        by_hand(&enrolled, passes_in_clear(url), &data, output);
         false
     } else {
         serve(args, &enrolled, connection, output).await?;
@@ -86,9 +88,14 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
 }
 
 /// Looks whether this machine can be an environment, and has Docker installed where that is wanted.
-async fn look(args: &JoinArgs, url: &str, data: &Path, output: Output) -> Result<Vec<Check>, CliError> {
+async fn look(
+    args: &JoinArgs,
+    (url, pin): (&str, Option<Pin>),
+    data: &Path,
+    output: Output,
+) -> Result<Vec<Check>, CliError> {
     let facts = async || {
-        let facts = gather(Some(url), data).await;
+        let facts = gather(Some((url, pin)), data).await;
         Facts { has_systemd: facts.has_systemd.filter(|_| !args.no_service), ..facts }
     };
     let mut found = facts().await;
@@ -137,10 +144,11 @@ fn install_docker(facts: &Facts, output: Output) -> Result<(), CliError> {
 /// Exchanges the one-time token. It is tried again with the same nonce where no answer came.
 async fn exchange(
     url: &str,
+    pin: Option<Pin>,
     token: Secret,
     environment: Option<domain::ids::EnvironmentId>,
 ) -> Result<Enrolled, CliError> {
-    let client = http_client(url)?;
+    let client = http_client(url, pin)?;
     let request = EnrolRequest {
         token,
         nonce: nonce()?,
@@ -189,9 +197,10 @@ fn nonce() -> Result<Secret, CliError> {
 }
 
 /// What is left to do where no service is wanted.
-fn by_hand(enrolled: &Enrolled, data: &DataDir, output: Output) {
+fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) {
     let how = match (enrolled.way, &enrolled.listen) {
         (EnrolledWay::Direct, Some(listen)) => format!("--listen {listen} --insecure-http"),
+        (EnrolledWay::Direct | EnrolledWay::Tunnel, _) if is_clear => "--tunnel --insecure-http".to_owned(),
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) => "--tunnel".to_owned(),
     };
     output.hint(&format!("start the host agent: berth dtma --data {} {how}", data.path().display()));
@@ -223,7 +232,7 @@ async fn serve(
     install::enrolled(&args, connection, output)?;
     output.say("✓ the host agent is a service of this host");
     let url = format!("http://{}/metrics", reachable(listen));
-    let client = http_client(&url)?;
+    let client = http_client(&url, None)?;
     let deadline = Instant::now() + FIRST_REPORT;
     loop {
         if is_heard(&client, &url, &enrolled.token).await {

@@ -1,0 +1,107 @@
+//! TLS of a hop: who answers is proven by a certificate of a known authority, or by its key alone ([`Pin`]).
+//!
+//! One provider, aws-lc-rs, and HTTP/1.1. It renews nothing; it notices that certificate files were renewed.
+
+mod files;
+mod pin;
+mod verify;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, ConfigBuilder, ConfigSide, WantsVerifier, WantsVersions};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+pub use files::Files;
+pub use pin::{Pin, PinError};
+pub use rustls::ServerConfig;
+pub use verify::OtherKey;
+
+/// The one protocol, as it is negotiated (RFC 7301 §6).
+const ALPN: &[u8] = b"http/1.1";
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("`{path}` cannot be written")]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("`{path}` {reason}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate cannot be made.
+    #[error("no certificate can be made for {names}")]
+    Make {
+        /// The names that were to stand in it.
+        names: String,
+        /// Why.
+        #[source]
+        source: rcgen::Error,
+    },
+    /// TLS cannot be set up, such as on a machine that knows no authority.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+/// What a server needs, which shows the certificate of `files`: read now, and anew whenever they change.
+///
+/// # Errors
+/// [`TlsError::Read`], [`TlsError::Content`], [`TlsError::Setup`]
+pub fn server_config(files: Files) -> Result<Arc<ServerConfig>, TlsError> {
+    let resolver = Arc::new(files::Fresh::open(files, provider())?);
+    let builder = ServerConfig::builder_with_provider(provider());
+    let mut config = versions(builder)?.with_no_client_auth().with_cert_resolver(resolver);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// What a client needs. With a pin exactly the server with that key is accepted, and neither name, nor time, nor issuer of its
+/// certificate are looked at; without one the machine's authorities decide.
+///
+/// # Errors
+/// [`TlsError::Setup`]: without a pin on a machine that knows no authority.
+pub fn client_config(pin: Option<&Pin>) -> Result<ClientConfig, TlsError> {
+    let builder = versions(ClientConfig::builder_with_provider(provider()))?;
+    let mut config = match pin {
+        Some(pin) => {
+            let verifier = Arc::new(verify::Pinned::new(*pin, provider()));
+            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        }
+        None => builder.with_platform_verifier()?.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// Named, because a default could be another one when a dependency asks for it.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn versions<S: ConfigSide>(
+    builder: ConfigBuilder<S, WantsVersions>,
+) -> Result<ConfigBuilder<S, WantsVerifier>, TlsError> {
+    Ok(builder.with_safe_default_protocol_versions()?)
+}
