@@ -196,6 +196,9 @@ pub(crate) struct DtmaArgs {
     /// Address of the host agent; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) listen: SocketAddr,
+    /// Serve TLS there, with a key of this host's own, which `berth dtma pin` prints
+    #[arg(long, conflicts_with = "insecure_http")]
+    pub(crate) tls: bool,
     /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
     #[arg(long)]
     pub(crate) insecure_http: bool,
@@ -282,9 +285,12 @@ pub(crate) struct DeployArgs {
     /// Name of the instance; default: made from the server's
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Environment that it runs in; default: `local`
+    /// Environment that it runs in, or `auto` for the one with most room; default: `local`
     #[arg(long = "env", value_name = "ENVIRONMENT")]
     pub(crate) environment: Option<String>,
+    /// A label that the environment of `--env auto` must have, such as `region=fra1`; may be repeated
+    #[arg(long = "env-label", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) environment_labels: Vec<(String, String)>,
     /// Exact version; default: the catalog's, or the newest
     #[arg(long)]
     pub(crate) version: Option<String>,

@@ -53,6 +53,15 @@ impl Client {
         self.read(self.request(Method::POST, path).json(body).timeout(PATIENCE)).await
     }
 
+    /// `PATCH` with a body.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        self.read(self.request(Method::PATCH, path).json(body).timeout(PATIENCE)).await
+    }
+
     /// `PUT` with a body.
     pub(crate) async fn put<T: DeserializeOwned>(
         &self,

@@ -7,12 +7,18 @@ mod pin;
 mod verify;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::OtherError;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ConfigBuilder, ConfigSide, WantsVerifier, WantsVersions};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 pub use files::Files;
 pub use pin::{Pin, PinError};
@@ -93,6 +99,24 @@ pub fn client_config(pin: Option<&Pin>) -> Result<ClientConfig, TlsError> {
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
+}
+
+/// Agrees on a key with whoever has the one of `pin`. It has no name that would be looked at.
+pub(crate) async fn connect(stream: TcpStream, ip: IpAddr, pin: &Pin) -> io::Result<TlsStream<TcpStream>> {
+    let config = client_config(Some(pin)).map_err(io::Error::other)?;
+    let shaken = TlsConnector::from(Arc::new(config)).connect(ServerName::from(ip), stream).await;
+    shaken.map_err(|error| match other_key(&error) {
+        // As itself, for whoever has to say what to do.
+        Some(other) => io::Error::new(io::ErrorKind::PermissionDenied, other),
+        None => error,
+    })
+}
+
+fn other_key(error: &io::Error) -> Option<OtherKey> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::Other(OtherError(inner)) => inner.downcast_ref::<OtherKey>().copied(),
+        _ => None,
+    }
 }
 
 /// Named, because a default could be another one when a dependency asks for it.

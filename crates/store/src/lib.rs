@@ -20,6 +20,7 @@ pub mod catalog;
 pub mod enrolments;
 pub mod environments;
 pub mod instances;
+pub mod policies;
 pub mod registries;
 pub mod tokens;
 

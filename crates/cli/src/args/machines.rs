@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use domain::ids::EnvironmentId;
+use hop::tls::Pin;
 
 use super::{InstallArgs, UpgradeArgs};
 
@@ -39,6 +40,34 @@ pub(crate) enum EnvCommand {
         /// Name of the environment
         name: String,
     },
+    /// Give a machine another name; the addresses of its instances stay
+    Rename {
+        /// Name of the environment
+        name: String,
+        /// Its new name
+        new: String,
+    },
+    /// Let a machine take no new instances; those that it has go on
+    Cordon {
+        /// Name of the environment
+        name: String,
+    },
+    /// Let a machine take new instances again
+    Uncordon {
+        /// Name of the environment
+        name: String,
+    },
+    /// Label a machine, for `berth deploy --env auto --env-label KEY=VALUE`
+    #[command(after_help = "Examples:
+  berth env label workshop gpu=yes
+  berth env label workshop gpu-      (takes it away)")]
+    Label {
+        /// Name of the environment
+        name: String,
+        /// Labels to set, as KEY=VALUE, and to take away, as KEY-
+        #[arg(required = true, value_name = "KEY=VALUE|KEY-", value_parser = label)]
+        labels: Vec<(String, Option<String>)>,
+    },
     /// Remove from a machine what no instance needs, nor the way back: images and packages that Berth fetched, copies of
     /// its own binary, ended containers, its network
     Cleanup {
@@ -68,7 +97,7 @@ pub(crate) enum EnvAddCommand {
     /// A Linux host that is there: its host agent opens a tunnel to this control plane, or is dialled at `--address`
     #[command(after_help = "Examples:
   berth env add host --name workshop
-  berth env add host --name frankfurt --address 10.0.0.5:30000 --insecure-http")]
+  berth env add host --name frankfurt --address 10.0.0.5:30000 --host-pin sha256//…")]
     Host(AddHostArgs),
 }
 
@@ -81,6 +110,9 @@ pub(crate) struct AddHostArgs {
     /// Where its host agent will listen and this control plane dials it; default: nowhere, it opens a tunnel
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) address: Option<String>,
+    /// Key of the host agent there, which serves TLS, as `berth dtma pin` prints it on the host
+    #[arg(long, value_name = "PIN", requires = "address", conflicts_with = "insecure_http")]
+    pub(crate) host_pin: Option<Pin>,
     /// Speak to that address without encryption: whoever is between reads its token and the secrets of its servers
     #[arg(long)]
     pub(crate) insecure_http: bool,
@@ -102,6 +134,8 @@ pub(crate) enum DtmaCommand {
     #[command(after_help = "Example, on the machine that `berth env add` was used on:
   berth env token frankfurt | ssh root@10.0.0.5 berth dtma enrol --environment ID --control-url URL --token-file -")]
     Enrol(EnrolArgs),
+    /// Print the pin of this host's own key, by which a control plane knows it that dials it; made when there is none
+    Pin,
     /// Make the host agent a service of this host: systemd starts it, and holds its socket
     Install(InstallArgs),
     /// Replace the service's binary without a refused connection; one that does not work is taken back
@@ -151,4 +185,15 @@ pub(crate) struct CheckArgs {
     /// Address of a control plane that this machine is to reach
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
+}
+
+/// `KEY=VALUE`, or `KEY-` to take it away.
+fn label(text: &str) -> Result<(String, Option<String>), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), Some(value.to_owned()))),
+        None => match text.strip_suffix('-') {
+            Some(key) => Ok((key.to_owned(), None)),
+            None => Err("a label is written KEY=VALUE, or KEY- to take it away".to_owned()),
+        },
+    }
 }

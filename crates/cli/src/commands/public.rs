@@ -39,17 +39,14 @@ pub(crate) fn front(
     };
     let bad_files = |error| CliError::because("the certificate cannot be used", error);
     let url = given.map_or_else(|| format!("https://{https}"), |given| given.url().to_owned());
-    let (files, pin) = match (&args.tls_cert, &args.tls_key) {
-        (Some(certificate), Some(key)) => {
-            (Files { certificate: certificate.clone(), key: key.clone() }, None)
-        }
-        _ => {
-            let names = names(&url, https);
-            let files = Files::own(&data.control().join("tls"), &names).map_err(bad_files)?;
-            let pin = files.pin().map_err(bad_files)?;
-            // Where something else answers in plain HTTP there is no key to know it by.
-            (files, Some(pin).filter(|_| url.starts_with("https:")))
-        }
+    let (files, pin) = if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        (Files { certificate: certificate.clone(), key: key.clone() }, None)
+    } else {
+        let names = names(&url, https);
+        let files = Files::own(&data.control().join("tls"), &names).map_err(bad_files)?;
+        let pin = files.pin().map_err(bad_files)?;
+        // Where something else answers in plain HTTP there is no key to know it by.
+        (files, Some(pin).filter(|_| url.starts_with("https:")))
     };
     Ok(Front {
         public: Public::new(&url, pin).map_err(bad_url)?,

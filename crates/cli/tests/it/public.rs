@@ -95,6 +95,49 @@ fn hosts_and_callers_elsewhere_know_a_self_signed_certificate_by_its_pin() {
     assert_eq!(platform.json(&["whoami"])["tls_pin"], pin);
 }
 
+/// A port that nobody has now.
+fn free() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_host_is_dialled_over_tls_and_known_by_its_pin() {
+    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500"]);
+    let mut host = Host::new();
+    let pin_of = |host: &Host| {
+        let output = Command::new(BERTH).args(["dtma", "pin", "--data"]).arg(host.data()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let (pin, address) = (pin_of(&host), free());
+    assert_eq!(pin_of(&host), pin, "it is made once");
+    let add = ["env", "add", "host", "--name", "far", "--address", &address];
+    let steps = platform.ok(&[&add[..], &["--host-pin", &pin]].concat());
+    assert!(steps.contains(&format!("berth dtma --listen {address} --tls")), "{steps}");
+    let control = ["--control-url", platform.url()];
+    host.enrolled(&platform, "far", &platform.json(&["env", "show", "far"]), &control);
+    host.start_with(&["--tls", "--listen", &address]);
+    platform.ok(&["deploy", "welcome", "--name", "there", "--env", "far", "--wait"]);
+    for _ in 0..3 {
+        says_hi(&platform, "there");
+    }
+    let log = platform.ok(&["logs", "there"]);
+    assert!(log.contains("runs, revision"), "{log}");
+    assert_eq!(platform.json(&["env", "show", "far"])["message"], Value::Null);
+
+    // Another key answers than the one that is expected, or none: nothing is sent there, and the status says why.
+    let mut wrong = Host::new();
+    let address = free();
+    let add = ["env", "add", "host", "--name", "wrong", "--address", &address, "--host-pin", OTHER, "--json"];
+    let added = serde_json::from_str(&platform.ok(&add)).unwrap();
+    wrong.enrolled(&platform, "wrong", &added, &control);
+    wrong.start_with(&["--tls", "--listen", &address]);
+    let message = wait::until("a message", || {
+        let shown = platform.json(&["env", "show", "wrong"]);
+        shown["message"].as_str().filter(|message| message.contains(OTHER)).map(str::to_owned)
+    });
+    assert!(message.contains(&pin_of(&wrong)) && message.contains("berth dtma pin"), "{message}");
+}
+
 /// An authority of its own, with what a server needs of it.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,

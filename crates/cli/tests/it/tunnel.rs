@@ -23,7 +23,20 @@ impl Host {
     /// As [`Self::enrol`], with the control plane's address as these arguments say it.
     pub(crate) fn enrol_at(platform: &Platform, name: &str, control: &[&str]) -> Self {
         let added = platform.json(&["env", "add", "host", "--name", name]);
-        let mut host = Self { dir: tempfile::tempdir().unwrap(), dtma: None };
+        let mut host = Self::new();
+        host.enrolled(platform, name, &added, control);
+        host.start();
+        host
+    }
+
+    /// One that is nobody's yet and will be dialled at a port of its own.
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), dtma: None }
+    }
+
+    /// Makes it the environment that was added.
+    pub(crate) fn enrolled(&mut self, platform: &Platform, name: &str, added: &Value, control: &[&str]) {
+        let host = self;
         let token = host.dir.path().join("token");
         std::fs::write(&token, platform.ok(&["env", "token", name])).unwrap();
         let status = Command::new(BERTH)
@@ -36,28 +49,23 @@ impl Host {
             .stderr(Stdio::null())
             .status();
         assert!(status.unwrap().success());
-        host.start();
-        host
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("berth-data")
     }
 
     fn start(&mut self) {
+        self.start_with(&["--tunnel", "--listen", "127.0.0.1:0"]);
+    }
+
+    /// Starts its DTMA, reached as these arguments say.
+    pub(crate) fn start_with(&mut self, arguments: &[&str]) {
         let log = std::fs::File::create(self.dir.path().join("dtma.log")).unwrap();
         let dtma = Command::new(BERTH)
-            .args([
-                "dtma",
-                "--tunnel",
-                "--heartbeat-ms",
-                "500",
-                "--listen",
-                "127.0.0.1:0",
-                "--runtime",
-                "process",
-                "--data",
-            ])
+            .arg("dtma")
+            .args(arguments)
+            .args(["--heartbeat-ms", "500", "--runtime", "process", "--data"])
             .arg(self.data())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

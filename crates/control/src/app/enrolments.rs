@@ -62,9 +62,9 @@ pub(crate) async fn issue(
 /// When the program cannot be read.
 pub(crate) async fn command(app: &App, token: &Secret) -> Outcome<Secret> {
     let sha256 = app.program.sha256().await.map_err(|error| Problem::Failed(Box::new(error)))?;
-    let (url, token) = (app.public().url(), token.expose());
+    let (url, token) = (&app.public.url, token.expose());
     // With a pin exactly one key is taken, so whose name the certificate has, and who signed it, does not matter.
-    let (curl, pin) = app.public().pin().map_or_else(Default::default, |pin| {
+    let (curl, pin) = app.public.pin.as_ref().map_or_else(Default::default, |pin| {
         (format!(" --insecure --pinnedpubkey {pin}"), format!(" --pin {pin}"))
     });
     // Whoever gave the control plane this address was told what passes in clear.
@@ -88,7 +88,7 @@ pub(crate) async fn create(app: &App, caller: &Caller, name: &str) -> Outcome<En
     audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
     tx.commit().await?;
     let command = command(app, &token).await?;
-    let control_url = app.public().url().to_owned();
+    let control_url = app.public.url.clone();
     Ok(Enrolment { environment: environment.name, token, expires_at, control_url, command })
 }
 

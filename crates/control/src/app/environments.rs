@@ -14,14 +14,16 @@ use domain::ids::{EnvironmentId, InstanceId};
 use domain::names::{EnvironmentName, NameError, slug};
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
+use hop::tls::Pin;
 use hyper::upgrade::OnUpgrade;
 use store::StoreError;
 use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
+use store::policies::Policy;
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption};
+use crate::app::{App, Outcome, Problem, adoption, fleet};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -35,6 +37,7 @@ const MAX_NAMED: usize = 5;
 /// The account's environments, by name.
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>> {
     let rows = store::environments::list(&app.store, caller.account).await?;
+    let mut policies = store::policies::of_account(&app.store, caller.account).await?;
     let mut counts: HashMap<_, u64> = HashMap::new();
     for instance in store::instances::list(&app.store, caller.account).await? {
         *counts.entry(instance.environment).or_default() += 1;
@@ -43,7 +46,8 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
         .into_iter()
         .map(|row| {
             let count = counts.get(&row.id).copied().unwrap_or_default();
-            render(app, row, count)
+            let policy = policies.remove(&row.id).unwrap_or_default();
+            render(app, row, count, &policy)
         })
         .collect())
 }
@@ -66,12 +70,19 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     let name = check_name(&request.name)?;
     let EnvironmentKind::Host = request.kind;
     let address = request.address.as_deref().map(check_address).transpose()?;
-    if let Some(address) = address.filter(|_| !request.insecure_http) {
+    let pin = request.tls_pin.as_deref().map(check_pin).transpose()?;
+    if pin.is_some() && (address.is_none() || request.insecure_http) {
+        let message = "a pin is for a host that is dialled, over TLS";
+        return Err(Problem::invalid("tls_pin", message)
+            .hint("give `--address` with it, and leave `--insecure-http` out"));
+    }
+    if let Some(address) = address.filter(|_| !request.insecure_http && pin.is_none()) {
         let message = format!(
             "{address} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
         );
         return Err(Problem::invalid("insecure_http", message).hint(
-            "leave `--address` out, so that the host opens a tunnel, or add `--insecure-http` if that network is yours alone",
+            "give `--host-pin PIN`, which `berth dtma pin` prints on the host; or leave `--address` out, so that the host opens a \
+             tunnel; or add `--insecure-http` if that network is yours alone",
         ));
     }
     let rows = store::environments::list(&app.store, caller.account).await?;
@@ -85,7 +96,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     }
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;
-    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma });
+    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma, pin });
     let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
         id,
@@ -110,23 +121,30 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         kind: "environment",
         id: id.to_string(),
         name: row.name.as_str(),
-        detail: serde_json::json!({ "kind": "host", "address": address, "insecure_http": request.insecure_http }),
+        detail: serde_json::json!({
+            "kind": "host", "address": address, "tls_pin": pin, "insecure_http": request.insecure_http,
+        }),
     };
     let mut tx = app.store.begin().await?;
-    store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose()))).await.map_err(
-        |error| match error {
-            StoreError::Taken { field: "name", .. } => {
-                let message = format!("an environment `{}` exists already", row.name);
-                Problem::refused(ErrorCode::Conflict, message).field("name").hint("choose another name")
-            }
-            error => error.into(),
-        },
-    )?;
+    store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose())))
+        .await
+        .map_err(|error| taken(error, &row.name))?;
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
     app.directory.refresh().await?;
     tell(app, row.clone()).await?;
     rendered(app, row).await
+}
+
+/// The error of a name that another environment has.
+pub(crate) fn taken(error: StoreError, name: &EnvironmentName) -> Problem {
+    match error {
+        StoreError::Taken { field: "name", .. } => {
+            let message = format!("an environment `{name}` exists already");
+            Problem::refused(ErrorCode::Conflict, message).field("name").hint("choose another name")
+        }
+        error => error.into(),
+    }
 }
 
 /// Removes an environment that has no instances. Its DTMA's token opens nothing from then on.
@@ -171,7 +189,15 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
     Ok(())
 }
 
-fn check_name(text: &str) -> Outcome<EnvironmentName> {
+/// A name that an environment may have.
+///
+/// # Errors
+/// 422 with a name that is like it.
+pub(crate) fn check_name(text: &str) -> Outcome<EnvironmentName> {
+    if text == fleet::AUTO {
+        let message = format!("`{text}` stands for whichever environment has most room");
+        return Err(Problem::invalid("name", message).hint("choose another name"));
+    }
     text.parse().map_err(|error| {
         let hint = match &error {
             NameError::Empty => "give one, such as `frankfurt`".to_owned(),
@@ -197,6 +223,12 @@ fn check_address(text: &str) -> Outcome<SocketAddr> {
         return Err(wrong(format!("{address} is not the address of a host")));
     }
     Ok(address)
+}
+
+fn check_pin(text: &str) -> Outcome<Pin> {
+    text.trim()
+        .parse()
+        .map_err(|error| Problem::invalid("tls_pin", error).hint("`berth dtma pin` prints it on the host"))
 }
 
 /// The account's environment of a name.
@@ -442,7 +474,9 @@ pub(crate) async fn cleanup(
 /// What the store says.
 pub(crate) async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
-    Ok(render(app, row, instances as u64))
+    let mut policies = store::policies::of_account(&app.store, row.account).await?;
+    let policy = policies.remove(&row.id).unwrap_or_default();
+    Ok(render(app, row, instances as u64, &policy))
 }
 
 /// What is wrong with an environment, or waited for.
@@ -483,7 +517,9 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     }
 }
 
-fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
+fn render(app: &App, row: EnvironmentRow, instances: u64, policy: &Policy) -> Environment {
+    let labels =
+        policy.labels.with_facts(row.droplet.region_slug.as_deref(), row.droplet.size_slug.as_deref());
     let (message, address) = (message_of(app, &row), dialled_at(&row));
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
@@ -498,5 +534,7 @@ fn render(app: &App, row: EnvironmentRow, instances: u64) -> Environment {
         system,
         protections,
         instances,
+        cordoned: policy.cordoned,
+        labels,
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod catalog;
 pub(crate) mod deployment;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
+pub(crate) mod fleet;
 pub(crate) mod instances;
 pub(crate) mod older;
 pub(crate) mod problem;
@@ -43,9 +44,9 @@ pub(crate) struct App {
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
-    pub(crate) public: Public,
     /// What hosts are enrolled with.
     pub(crate) program: crate::program::Program,
+    pub(crate) public: Public,
     pub(crate) local: LocalWay,
     /// Between two heartbeats.
     pub(crate) heartbeat: Duration,

@@ -95,7 +95,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
         .routes(routes!(environments::list, environments::add))
-        .routes(routes!(environments::show, environments::remove))
+        .routes(routes!(environments::show, environments::change, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
         .routes(routes!(enrolments::create))

@@ -12,8 +12,8 @@ use super::Pin;
 /// Another server answers than the one that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the server's key is {found}, and {expected} is expected: if its key was made anew, give the pin that it prints now \
-     (`--tls-pin`); if not, another server answers there"
+    "the server's key is {found}, and {expected} is expected: if its key was made anew, give the pin that it prints now; if \
+     not, another server answers there"
 )]
 pub struct OtherKey {
     /// The pin of the key that it showed.

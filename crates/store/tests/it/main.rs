@@ -9,6 +9,7 @@ mod enrolments;
 mod environments;
 mod instances;
 mod open;
+mod policies;
 mod registries;
 mod tokens;
 

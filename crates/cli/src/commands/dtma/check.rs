@@ -62,8 +62,7 @@ impl Check {
 /// Looks, and says what was found.
 pub(super) async fn run(args: &CheckArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
     let data = connection.data.as_deref().unwrap_or(Path::new(DATA));
-    let control = args.control_url.as_deref().map(|url| (url.trim_end_matches('/'), connection.tls_pin));
-    let checks = judge(&gather(control, data).await);
+    let checks = judge(&gather(args.control_url.as_deref(), connection.tls_pin, data).await);
     if output.json() {
         output.document(&checks)?;
     } else {

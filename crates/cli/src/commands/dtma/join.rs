@@ -57,16 +57,17 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     }
     let token = enrol::token(&args.token_file, "berth env enrol")?;
     let data = DataDir::new(connection.data.as_deref().unwrap_or(Path::new(DATA)));
-    let checks = look(args, (url, connection.tls_pin), data.path(), output).await?;
+    let pin = connection.tls_pin;
+    let checks = look(args, url, pin, data.path(), output).await?;
     // Made first: a token must not be used up for a host that cannot keep the answer.
     let data = data.create()?;
     let before = Config::read(data.dtma(), None).ok().map(|config| config.environment);
-    let enrolled = exchange(url, connection.tls_pin, token, before).await?;
+    let enrolled = exchange(url, pin, token, before).await?;
     let enrolment = Enrolment {
         environment: enrolled.environment,
         token: enrolled.token.clone(),
         control_url: Some(url.to_owned()),
-        tls_pin: connection.tls_pin,
+        tls_pin: pin,
     };
     dtma::enrol(&data.dtma(), &enrolment)
         .map_err(|error| CliError::because("what makes this host an environment cannot be kept", error))?;
@@ -90,12 +91,13 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
 /// Looks whether this machine can be an environment, and has Docker installed where that is wanted.
 async fn look(
     args: &JoinArgs,
-    (url, pin): (&str, Option<Pin>),
+    url: &str,
+    pin: Option<Pin>,
     data: &Path,
     output: Output,
 ) -> Result<Vec<Check>, CliError> {
     let facts = async || {
-        let facts = gather(Some((url, pin)), data).await;
+        let facts = gather(Some(url), pin, data).await;
         Facts { has_systemd: facts.has_systemd.filter(|_| !args.no_service), ..facts }
     };
     let mut found = facts().await;

@@ -2,7 +2,6 @@
 
 use api::enrolments::Enrolment;
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind};
-
 use serde::Serialize;
 
 use super::{enrol, path_of};
@@ -21,8 +20,10 @@ struct Added {
 
 /// Adds a host that is there, and prints the line that is to be run on it.
 pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> Result<(), CliError> {
-    let AddHostArgs { name, address, insecure_http } = args;
-    let request = AddEnvironmentRequest { name, kind: EnvironmentKind::Host, address, insecure_http };
+    let AddHostArgs { name, address, host_pin, insecure_http } = args;
+    let tls_pin = host_pin.map(|pin| pin.to_string());
+    let request =
+        AddEnvironmentRequest { name, kind: EnvironmentKind::Host, address, tls_pin, insecure_http };
     let environment: Environment = client.post("/environments", &request).await?;
     let name = environment.name.clone();
     let enrolment: Enrolment =

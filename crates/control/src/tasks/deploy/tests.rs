@@ -67,7 +67,7 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
     let other = EnvironmentRow {
         id,
         name: "other".parse().unwrap(),
-        reach: serde_json::to_value(Way::Direct { dtma: willing_host().await }).unwrap(),
+        reach: serde_json::to_value(Way::Direct { dtma: willing_host().await, pin: None }).unwrap(),
         dtma_token_sealed: Some(app.keys.seal(id.0, "token").unwrap()),
         droplet: Droplet::default(),
         ..local

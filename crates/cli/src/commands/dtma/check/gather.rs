@@ -20,7 +20,7 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at everything. `data` is where the data will lie.
-pub(in super::super) async fn gather(control: Option<(&str, Option<Pin>)>, data: &Path) -> Facts {
+pub(in super::super) async fn gather(control_url: Option<&str>, pin: Option<Pin>, data: &Path) -> Facts {
     let names = rustix::system::uname();
     let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
     Facts {
@@ -36,8 +36,8 @@ pub(in super::super) async fn gather(control: Option<(&str, Option<Pin>)>, data:
         python: said("python3", &["--version"])
             .filter(|_| said("python3", &["-m", "pip", "--version"]).is_some()),
         free_bytes: free(data),
-        control: match control {
-            Some((url, pin)) => Some(Control { url: url.to_owned(), ahead: ahead(url, pin).await }),
+        control: match control_url {
+            Some(url) => Some(Control { url: url.to_owned(), ahead: ahead(url, pin).await }),
             None => None,
         },
     }
@@ -101,7 +101,7 @@ fn free(path: &Path) -> Option<u64> {
 /// By how many seconds this clock is ahead of a control plane's.
 async fn ahead(url: &str, pin: Option<Pin>) -> Result<Option<i64>, String> {
     let client = http_client(url, pin).map_err(|error| error.to_string())?;
-    let asked = client.get(format!("{url}/healthz")).timeout(CONTROL_PATIENCE);
+    let asked = client.get(format!("{}/healthz", url.trim_end_matches('/'))).timeout(CONTROL_PATIENCE);
     let sent = seconds(SystemTime::now());
     let response = asked.send().await.map_err(|error| crate::client::innermost(&error.without_url()))?;
     let received = seconds(SystemTime::now());
