@@ -26,7 +26,7 @@ pub(super) fn notes(made: &Enrolment, output: Output) {
     let (name, url) = (&made.environment, &made.control_url);
     if is_loopback(url) {
         output.warn(&format!(
-            "{url} is the control plane's machine alone: start it with `--listen` on an address that the host reaches"
+            "{url} is the control plane's machine alone: start it with `--https-listen` on an address that the host reaches"
         ));
     } else if url.starts_with("http://") {
         output.warn(&format!(
