@@ -38,7 +38,10 @@ const DEFAULT_IMAGE: &str = "debian-13-x64";
 /// 403, 503 without a token or an answer.
 pub(crate) async fn options(app: &App, caller: &Caller) -> Outcome<DropletOptions> {
     caller.require(Role::Admin)?;
-    let client = &provider(app)?.quick;
+    Box::pin(offer(&provider(app)?.quick)).await
+}
+
+async fn offer(client: &Client) -> Outcome<DropletOptions> {
     let (account, regions, mut sizes, images, keys, droplets) = tokio::try_join!(
         client.account(),
         client.regions(),
@@ -112,7 +115,7 @@ pub(crate) async fn add(
     }
     let client = &provider(app)?.quick;
     choice::check_fields(request)?;
-    let market = market(client, request).await?;
+    let market = Box::pin(market(client, request)).await?;
     let chosen = choice::choose(&market, request)?;
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;

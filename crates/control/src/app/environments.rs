@@ -83,7 +83,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     caller.require(Role::Admin)?;
     let name = check_name(&request.name)?;
     if request.kind == EnvironmentKind::DigitalOcean {
-        return droplets::add(app, caller, name, request).await;
+        return Box::pin(droplets::add(app, caller, name, request)).await;
     }
     droplets::refuse_of_hosts(request)?;
     let address = request.address.as_deref().map(check_address).transpose()?;

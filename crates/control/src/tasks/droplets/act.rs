@@ -10,13 +10,15 @@ use digitalocean::{
 };
 use domain::ids::EnvironmentId;
 use domain::provisioning::{Fault, Firewall, Machine, Record, Seen, Step, plan};
+use domain::secret::Secret;
 use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
+use store::Tx;
 use store::droplets::{Change, DropletRow, Facts};
 use store::environments::EnvironmentRow;
 
 use super::BACKOFF;
-use crate::app::droplets::cloud_init::cloud_init;
+use crate::app::droplets::cloud_init::{TooLarge, cloud_init};
 use crate::app::droplets::failure;
 use crate::app::environments::tell;
 use crate::app::{App, Outcome, Problem, enrolments, instances};
@@ -251,17 +253,14 @@ impl Work<'_> {
         self.app.program.sha256().await.map_err(|error| Problem::Failed(Box::new(error)))?;
         let mut tx = self.app.store.begin().await?;
         let user_data = match kept {
-            Some(kept) => kept,
-            None => {
-                let (token, _) = enrolments::issue(&mut tx, &self.environment, enrolments::LIFETIME).await?;
-                let line = enrolments::command(self.app, &token).await?;
-                match cloud_init(line.expose()) {
-                    Ok(user_data) => user_data,
-                    Err(error) => {
-                        drop(tx);
-                        return self.refused(&error.to_string()).await;
-                    }
-                }
+            Some(kept) => Ok(kept),
+            None => self.user_data(&mut tx).await?,
+        };
+        let user_data = match user_data {
+            Ok(user_data) => user_data,
+            Err(error) => {
+                drop(tx);
+                return self.refused(&error.to_string()).await;
             }
         };
         let sealed = keys.seal(id.0, user_data.expose())?;
@@ -284,6 +283,13 @@ impl Work<'_> {
             }
             Err(error) => Ok(Came::Failed(error)),
         }
+    }
+
+    /// What the droplet runs when it first starts, with a token of its own.
+    async fn user_data(&self, tx: &mut Tx) -> Outcome<Result<Secret, TooLarge>> {
+        let (token, _) = enrolments::issue(tx, &self.environment, enrolments::LIFETIME).await?;
+        let line = enrolments::command(self.app, &token).await?;
+        Ok(cloud_init(line.expose()))
     }
 
     async fn create(&self, user_data: &str, again: bool) -> Result<Droplet, Error> {
