@@ -26,7 +26,7 @@ pub(super) fn notes(made: &Enrolment, output: Output) {
     let (name, url) = (&made.environment, &made.control_url);
     if is_loopback(url) {
         output.warn(&format!(
-            "{url} is the control plane's machine alone: start it with `--listen` on an address that the host reaches"
+            "{url} is the control plane's machine alone: start it with `--https-listen` on an address that the host reaches"
         ));
     } else if url.starts_with("http://") {
         output.warn(&format!(
@@ -39,7 +39,8 @@ pub(super) fn notes(made: &Enrolment, output: Output) {
     ));
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether an address is of the machine that it is used on.
+pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
