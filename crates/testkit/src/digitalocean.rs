@@ -178,6 +178,11 @@ impl Fake {
         self.world().machines()
     }
 
+    /// How many firewalls there are.
+    pub fn firewalls(&self) -> usize {
+        self.world().firewalls.len()
+    }
+
     /// Destroys a droplet as somebody else would, past the API; whether it was there.
     pub fn destroy(&self, id: u64) -> bool {
         let mut world = self.world();

@@ -163,6 +163,9 @@ pub(crate) struct AddHostArgs {
     /// Key of the host agent there, which serves TLS, as `berth dtma pin` prints it on the host
     #[arg(long, value_name = "PIN", requires = "address", conflicts_with = "insecure_http")]
     pub(crate) host_pin: Option<Pin>,
+    /// Do not ask whether this control plane answers at its public address
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// Speak to that address without encryption: whoever is between reads its token and the secrets of its servers
     #[arg(long)]
     pub(crate) insecure_http: bool,

@@ -23,6 +23,9 @@ pub(crate) struct PublicArgs {
     /// that of `--listen`
     #[arg(long, value_name = "URL", value_parser = public_url)]
     pub(crate) public_url: Option<String>,
+    /// Address that sends everybody who comes over plain HTTP to the public address
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http_redirect: Option<SocketAddr>,
 }
 
 fn public_url(text: &str) -> Result<String, String> {

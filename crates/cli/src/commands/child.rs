@@ -45,7 +45,11 @@ pub(crate) fn listener(
     to_tokio(listener, address)
 }
 
-fn to_tokio(listener: TcpListener, address: SocketAddr) -> Result<tokio::net::TcpListener, CliError> {
+/// A socket that was bound.
+pub(crate) fn to_tokio(
+    listener: TcpListener,
+    address: SocketAddr,
+) -> Result<tokio::net::TcpListener, CliError> {
     let cannot = |e| CliError::because(format!("cannot listen on {address}"), e);
     listener.set_nonblocking(true).map_err(cannot)?;
     tokio::net::TcpListener::from_std(listener).map_err(cannot)

@@ -1,6 +1,7 @@
 //! `berth env …`: the machines.
 
 mod add;
+mod answers;
 mod change;
 mod cleanup;
 mod droplets;

@@ -35,7 +35,9 @@ pub(crate) fn front(
     let given = args.public_url.as_deref().map(|url| Public::new(url, None)).transpose().map_err(bad_url)?;
     let Some(https) = https.map(child::reachable) else {
         let own = || Public::new(&format!("http://{}", child::reachable(listen)), None).map_err(bad_url);
-        return Ok(Front { public: given.map_or_else(own, Ok)?, tls: None });
+        let public = given.map_or_else(own, Ok)?;
+        check_redirect(args, &public)?;
+        return Ok(Front { public, tls: None });
     };
     let bad_files = |error| CliError::because("the certificate cannot be used", error);
     let url = given.map_or_else(|| format!("https://{https}"), |given| given.url().to_owned());
@@ -48,10 +50,20 @@ pub(crate) fn front(
         // Where something else answers in plain HTTP there is no key to know it by.
         (files, Some(pin).filter(|_| url.starts_with("https:")))
     };
-    Ok(Front {
-        public: Public::new(&url, pin).map_err(bad_url)?,
-        tls: Some(hop::tls::server_config(files).map_err(bad_files)?),
-    })
+    let public = Public::new(&url, pin).map_err(bad_url)?;
+    check_redirect(args, &public)?;
+    Ok(Front { public, tls: Some(hop::tls::server_config(files).map_err(bad_files)?) })
+}
+
+fn check_redirect(args: &PublicArgs, public: &Public) -> Result<(), CliError> {
+    if args.http_redirect.is_none() || public.url().starts_with("https:") {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "`--http-redirect` has nowhere to lead: {} is plain HTTP itself",
+        public.url()
+    ))
+    .with_hint("add `--https-listen ADDR`, or name the address of the proxy before it with `--public-url`"))
 }
 
 /// What a self-signed certificate is for.

@@ -10,6 +10,7 @@ use super::child;
 use crate::args::{Connection, ReachChoice, ServerArgs};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
+use crate::supervisor;
 
 /// Serves until it is told to stop.
 pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(), CliError> {
@@ -42,6 +43,11 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
         pin = config.public.pin().map(tracing::field::display),
         "the address that others use"
     );
+    if let Some(address) = args.public.http_redirect {
+        let listener = child::to_tokio(supervisor::bind(address, "--http-redirect")?, address)?;
+        let public = config.public.clone();
+        tokio::spawn(control::redirect(Listener::Tcp(listener), public, stop.clone()));
+    }
     control::run(config, listeners, stop).await.map_err(failure)
 }
 

@@ -93,6 +93,8 @@ struct Sockets {
 
 fn bind(args: &UpArgs) -> Result<Sockets, CliError> {
     let https = args.public.https_listen.map(|address| supervisor::bind(address, "--https-listen"));
+    // The server binds it; what keeps it from that is said now.
+    args.public.http_redirect.map(|address| supervisor::bind(address, "--http-redirect")).transpose()?;
     Ok(Sockets {
         server: supervisor::bind(args.listen, "--listen")?,
         https: https.transpose()?,
@@ -189,6 +191,9 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     }
     if let Some(url) = &args.public.public_url {
         server.extend(["--public-url", url].map(OsString::from));
+    }
+    if let Some(address) = args.public.http_redirect {
+        server.extend(["--http-redirect", &address.to_string()].map(OsString::from));
     }
     for origin in &args.origins {
         server.extend(["--allow-origin", origin].map(OsString::from));

@@ -1,5 +1,6 @@
 //! The address that others use: TLS with a certificate of an authority, or with a key that is known by its pin.
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -211,6 +212,39 @@ fn certificate_files_are_shown_and_read_anew() {
 }
 
 #[test]
+fn plain_http_leads_to_the_public_address_which_must_answer_before_a_host_is_added() {
+    let redirect = free();
+    let https = free();
+    let public = "https://berth.invalid";
+    let arguments = ["--https-listen", &https, "--http-redirect", &redirect, "--public-url", public];
+    let platform = Platform::start_with(BERTH, &arguments);
+    let head = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(&redirect).unwrap();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.to_ascii_lowercase()
+    };
+    let answer = head("/mcp/default/welcome?x=1");
+    assert!(answer.starts_with("http/1.1 308 "), "{answer}");
+    assert!(answer.contains("location: https://berth.invalid/mcp/default/welcome?x=1\r\n"), "{answer}");
+    assert!(head("/healthz").starts_with("http/1.1 200 "));
+    assert!(head("/.well-known/acme-challenge/x").starts_with("http/1.1 404 "));
+
+    // Nothing answers at that name, so a host that is told it could never report.
+    let add = ["env", "add", "host", "--name", "far"];
+    let refused = platform.run(&add);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains(public) && said.contains("--no-check"), "{said}");
+    assert_eq!(platform.json(&["env", "list"]).as_array().unwrap().len(), 1, "nothing was made");
+    platform.ok(&[&add[..], &["--no-check"]].concat());
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
@@ -229,6 +263,7 @@ fn what_cannot_be_served_is_refused_at_the_start() {
         assert!(said.contains(words), "{arguments:?} does not say `{words}`: {said}");
     };
     check(&[&files[..], &["--https-listen", "127.0.0.1:0"]].concat(), 1, "does not fit");
+    check(&["--http-redirect", "127.0.0.1:0"], 2, "nowhere to lead");
     check(&files, 2, "--https-listen");
     check(&["--https-listen", "127.0.0.1:0", "--tls-cert", "x"], 2, "--tls-key");
     check(&["--public-url", "https://berth.example.com/path"], 2, "it must end behind the host");

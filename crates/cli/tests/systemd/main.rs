@@ -1,8 +1,9 @@
-//! The service of a host on a machine that boots: installed, upgraded under load, taken back when the new binary does not
-//! work, and uninstalled. systemd is a real one.
+//! Machines that boot, with a real systemd. Here the service of a host: installed, upgraded under load, taken back when the new
+//! binary does not work, and uninstalled.
 
 #![expect(clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
+mod droplets;
 mod join;
 
 use std::fs;

@@ -4,7 +4,7 @@ use api::enrolments::Enrolment;
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind};
 use serde::Serialize;
 
-use super::{enrol, path_of};
+use super::{answers, enrol, path_of};
 use crate::args::AddHostArgs;
 use crate::client::Client;
 use crate::error::CliError;
@@ -20,7 +20,10 @@ struct Added {
 
 /// Adds a host that is there, and prints the line that is to be run on it.
 pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> Result<(), CliError> {
-    let AddHostArgs { name, address, host_pin, insecure_http } = args;
+    let AddHostArgs { name, address, host_pin, no_check, insecure_http } = args;
+    if !no_check {
+        answers::check(client).await?;
+    }
     let request = AddEnvironmentRequest {
         address,
         tls_pin: host_pin.map(|pin| pin.to_string()),

@@ -39,7 +39,8 @@ pub(super) fn notes(made: &Enrolment, output: Output) {
     ));
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether an address is of the machine that it is used on.
+pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
