@@ -21,6 +21,8 @@ pub struct Enrolment {
     pub token: Secret,
     /// Until when it must be used.
     pub expires_at: Timestamp,
+    /// The control plane's address in that line.
+    pub control_url: String,
     /// The line to run on the host as root, the token in it.
     #[serde(serialize_with = "secret::expose")]
     #[schema(value_type = String)]
@@ -43,6 +45,9 @@ pub struct EnrolRequest {
     pub hostname: String,
     /// The version of its DTMA.
     pub dtma_version: String,
+    /// The environment that it is already. It cannot become another one: its instances stay with their environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentId>,
 }
 
 /// What makes a host an environment.
@@ -61,6 +66,9 @@ pub struct Enrolled {
     /// Where its DTMA is dialled, for [`EnrolledWay::Direct`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
+    /// Whether it serves TLS there, with the key by which its environment knows it.
+    #[serde(default)]
+    pub tls: bool,
     /// The longest time between two heartbeats.
     pub heartbeat_seconds: u64,
 }

@@ -1,7 +1,10 @@
 //! `/api/v1/environments`: the machines.
 
+use std::collections::BTreeMap;
+
 use domain::ids::EnvironmentId;
 use domain::names::EnvironmentName;
+use domain::placement::Labels;
 use domain::secret::{self, Secret};
 use domain::status::{EnvironmentStatus, Protection, SystemMetrics};
 use domain::time::Timestamp;
@@ -36,9 +39,31 @@ pub struct Environment {
     pub protections: Vec<Protection>,
     /// Instances in it.
     pub instances: u64,
+    /// Whether it takes no new instances.
+    #[serde(default)]
+    pub cordoned: bool,
+    /// What it is told apart by when an instance looks for a place; a droplet's `region` and `size` among it.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub labels: Labels,
     /// The droplet that Berth made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub droplet: Option<EnvironmentDroplet>,
+}
+
+/// `PATCH /api/v1/environments/{name}`: what is absent stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeEnvironmentRequest {
+    /// Another name, unique in the account. Addresses of instances do not have it in them, so they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it takes no new instances; those that it has go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordoned: Option<bool>,
+    /// Labels to set, and with null those to take away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Option<String>>,
 }
 
 /// A droplet that Berth made, as far as it is known.
@@ -80,6 +105,9 @@ pub struct AddEnvironmentRequest {
     /// tunnel, and needs no port that others can dial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The key of the DTMA there, which serves TLS (`berth dtma --tls`), as `berth dtma pin` prints it: `sha256//…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_pin: Option<String>,
     /// Speak plain HTTP to that address: whoever is between reads its token and the secrets of its servers.
     #[serde(default)]
     pub insecure_http: bool,
@@ -107,6 +135,7 @@ impl AddEnvironmentRequest {
             name: name.to_owned(),
             kind,
             address: None,
+            tls_pin: None,
             insecure_http: false,
             region: None,
             size: None,

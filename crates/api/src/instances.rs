@@ -23,9 +23,12 @@ pub struct DeployRequest {
     /// The instance's name; absent: made from the server's, with a number when taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The environment; absent: `local`, or the only one.
+    /// The environment; absent: `local`, or the only one; `auto`: the one with most room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// With the environment `auto`: labels that it must have, such as `region`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment_labels: BTreeMap<String, String>,
     /// An exact version; absent: the catalog's, or the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

@@ -11,5 +11,6 @@ pub mod errors;
 pub mod events;
 pub mod instances;
 pub mod registries;
+pub mod server;
 pub mod tokens;
 pub mod users;

@@ -31,7 +31,7 @@ async fn listener(text: &str) -> anyhow::Result<Listener> {
         Address::Tcp(address) | Address::Http2(address) => {
             Listener::Both(tokio::net::TcpListener::bind(address).await?)
         }
-        Address::Tunnel(_) => anyhow::bail!("nobody listens on a tunnel"),
+        Address::Tunnel(_) | Address::Tls(..) => anyhow::bail!("a reference serves neither a tunnel nor TLS"),
     })
 }
 

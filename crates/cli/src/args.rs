@@ -1,28 +1,32 @@
 //! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
 //! the arguments and the two environment variables.
 
+mod child;
 mod machines;
+mod public;
 mod registry;
 mod service;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use api::dtma::HEARTBEAT_PERIOD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
 use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
 use domain::secret::Secret;
+use hop::tls::Pin;
 
+pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::machines::{
-    AddDropletArgs, AddHostArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand, EnvOptionsCommand,
+    AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
+    EnvOptionsCommand, JoinArgs,
 };
+pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use registry::RegistryCommand;
 
-use crate::settings::{DATABASE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
+use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
 /// Deploys MCP servers onto machines you own, and puts one authenticated address in front of each.
 #[derive(Debug, Parser)]
@@ -47,6 +51,9 @@ pub(crate) struct Connection {
     /// API token; better in the environment than on a command line that others can see
     #[arg(long, global = true, env = TOKEN_VARIABLE, value_name = "TOKEN", hide_env_values = true, value_parser = secret)]
     pub(crate) token: Option<Secret>,
+    /// Key of the control plane, when no authority knows its certificate, as it prints it: `sha256//…`
+    #[arg(long, global = true, env = PIN_VARIABLE, value_name = "PIN", hide_env_values = true)]
+    pub(crate) tls_pin: Option<Pin>,
     /// Data directory; default: `berth-data` here or in a directory above
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -142,6 +149,9 @@ pub(crate) struct UpArgs {
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
+    /// The address that others use.
+    #[command(flatten)]
+    pub(crate) public: PublicArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -165,6 +175,9 @@ pub(crate) struct ServerArgs {
     /// How the gateway reaches this machine's instances; for measuring
     #[arg(long, value_enum, hide = true)]
     pub(crate) reach: Option<ReachChoice>,
+    /// The address that others use.
+    #[command(flatten)]
+    pub(crate) public: PublicArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -184,6 +197,9 @@ pub(crate) struct DtmaArgs {
     /// Address of the host agent; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) listen: SocketAddr,
+    /// Serve TLS there, with a key of this host's own, which `berth dtma pin` prints
+    #[arg(long, conflicts_with = "insecure_http")]
+    pub(crate) tls: bool,
     /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
     #[arg(long)]
     pub(crate) insecure_http: bool,
@@ -220,38 +236,12 @@ pub(crate) struct DtmaArgs {
     pub(crate) child: ChildArgs,
 }
 
-/// How often host agents report: both sides must be told the same.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct HeartbeatArgs {
-    /// Milliseconds between two heartbeats; for tests
-    #[arg(long, hide = true, value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
-    pub(crate) heartbeat_ms: Option<u64>,
-}
-
-impl HeartbeatArgs {
-    /// The longest time between two heartbeats.
-    pub(crate) fn period(self) -> Duration {
-        self.heartbeat_ms.map_or(HEARTBEAT_PERIOD, Duration::from_millis)
-    }
-}
-
 /// `berth shim`.
 #[derive(Debug, Args)]
 pub(crate) struct ShimArgs {
     /// Socket that gives the configuration; default: it comes on standard input
     #[arg(long, value_name = "PATH")]
     pub(crate) config_socket: Option<PathBuf>,
-}
-
-/// What `berth up` tells the processes that it starts.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ChildArgs {
-    /// Standard input is the listening socket
-    #[arg(long, hide = true)]
-    pub(crate) listen_stdin: bool,
-    /// End when this process, which must be the parent, ends
-    #[arg(long, hide = true, value_name = "PID")]
-    pub(crate) parent_pid: Option<i32>,
 }
 
 /// What runs the servers.
@@ -296,9 +286,12 @@ pub(crate) struct DeployArgs {
     /// Name of the instance; default: made from the server's
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Environment that it runs in; default: `local`
+    /// Environment that it runs in, or `auto` for the one with most room; default: `local`
     #[arg(long = "env", value_name = "ENVIRONMENT")]
     pub(crate) environment: Option<String>,
+    /// A label that the environment of `--env auto` must have, such as `region=fra1`; may be repeated
+    #[arg(long = "env-label", value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) environment_labels: Vec<(String, String)>,
     /// Exact version; default: the catalog's, or the newest
     #[arg(long)]
     pub(crate) version: Option<String>,

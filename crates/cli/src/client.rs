@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::errors::{ErrorBody, ErrorCode, ErrorDetail};
 use api::instances::Instance;
+use hop::tls::Pin;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +25,7 @@ pub(crate) struct Client {
 impl Client {
     /// Makes one; nothing is sent.
     pub(crate) fn new(settings: Settings) -> Result<Self, CliError> {
-        let http = http_client(&settings.url)?;
+        let http = http_client(&settings.url, settings.tls_pin)?;
         Ok(Self { settings, http })
     }
 
@@ -50,6 +51,15 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, CliError> {
         self.read(self.request(Method::POST, path).json(body).timeout(PATIENCE)).await
+    }
+
+    /// `PATCH` with a body.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        self.read(self.request(Method::PATCH, path).json(body).timeout(PATIENCE)).await
     }
 
     /// `PUT` with a body.
@@ -136,8 +146,13 @@ impl Client {
         // The URL is said once, and a query could hold more than people should read.
         let error = error.without_url();
         if error.is_connect() {
-            CliError::because(format!("no Berth answers at {url}"), innermost(&error))
-                .with_hint("start it with `berth up`")
+            let hint = if url.starts_with("https://") {
+                "check the address; a Berth whose certificate no authority knows is reached with `--tls-pin PIN`, which it \
+                 prints when it starts"
+            } else {
+                "start it with `berth up`"
+            };
+            CliError::because(format!("no Berth answers at {url}"), innermost(&error)).with_hint(hint)
         } else if error.is_timeout() {
             CliError::failed(format!("{url} took longer than {} s to answer", PATIENCE.as_secs()))
         } else {
@@ -149,15 +164,19 @@ impl Client {
 /// The one place that builds an HTTP client. No proxy is used: addresses are this machine's or the owner's, and a
 /// proxy from the environment would see the token.
 ///
-/// For `http://` no certificates are loaded: the platform's verifier refuses to start on a machine without any.
-pub(crate) fn http_client(url: &str) -> Result<reqwest::Client, CliError> {
+/// With a pin nobody but who has that key is spoken to. For `http://` no certificates are loaded: the platform's verifier refuses to start on a machine without any.
+pub(crate) fn http_client(url: &str, pin: Option<Pin>) -> Result<reqwest::Client, CliError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(10))
         .tcp_nodelay(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")));
-    if url.starts_with("http://") {
+    if let Some(pin) = pin {
+        let tls = hop::tls::client_config(Some(&pin))
+            .map_err(|error| CliError::because("cannot make an HTTPS client", error))?;
+        builder = builder.tls_backend_preconfigured(tls);
+    } else if url.starts_with("http://") {
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| {
@@ -202,7 +221,7 @@ pub(crate) fn path_part(text: &str) -> String {
 }
 
 /// The cause of all causes: the layers between say the same again, in the words of libraries.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -210,7 +229,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-fn refused(url: &str, status: StatusCode, body: &[u8]) -> CliError {
+/// What an answer outside 2xx means.
+pub(crate) fn refused(url: &str, status: StatusCode, body: &[u8]) -> CliError {
     if let Ok(ErrorBody { error }) = serde_json::from_slice(body) {
         return CliError::Refused(Box::new(with_token_hint(error)));
     }

@@ -10,6 +10,7 @@ mod env;
 mod instances;
 mod logs;
 mod manager;
+mod public;
 mod registry;
 pub(crate) mod sandbox;
 mod server;

@@ -28,7 +28,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct McpClient<'a> {
     client: &'a Client,
-    url: &'a str,
+    url: String,
     name: &'a str,
     session: Option<String>,
     revision: String,
@@ -80,7 +80,11 @@ struct RpcError {
 impl<'a> McpClient<'a> {
     /// Opens a session with an instance.
     pub(crate) async fn open(client: &'a Client, instance: &'a Instance) -> Result<Self, CliError> {
-        let (name, url) = (instance.name.as_str(), instance.url.as_str());
+        let name = instance.name.as_str();
+        // Under the address by which this command knows its Berth: the one that others use may lead nowhere from here, and has
+        // another key.
+        let path = reqwest::Url::parse(&instance.url).map(|url| url.path().to_owned()).unwrap_or_default();
+        let url = format!("{}{path}", client.settings().url);
         let mut this = Self { client, url, name, session: None, revision: REVISION.to_owned(), next_id: 1 };
         let params = json!({
             "protocolVersion": REVISION,
@@ -141,7 +145,7 @@ impl<'a> McpClient<'a> {
     /// Ends the session. That it cannot be ended is no failure: it ends by itself.
     pub(crate) async fn close(self) {
         if self.session.is_some() {
-            let request = self.client.http().delete(self.url).timeout(GOODBYE);
+            let request = self.client.http().delete(&self.url).timeout(GOODBYE);
             let _ = self.headers(request).send().await;
         }
     }
@@ -188,7 +192,7 @@ impl<'a> McpClient<'a> {
 
     async fn post(&self, body: &Value) -> Result<Response, CliError> {
         let request = self
-            .headers(self.client.http().post(self.url))
+            .headers(self.client.http().post(&self.url))
             .header(header::ACCEPT, "application/json, text/event-stream")
             .json(body);
         let response = request.send().await.map_err(|e| self.client.lost(e))?;

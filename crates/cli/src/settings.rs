@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use domain::secret::{self, Secret};
+use hop::tls::Pin;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Connection;
@@ -13,6 +14,9 @@ use crate::error::{CliError, io_failure};
 pub(crate) const URL_VARIABLE: &str = "BERTH_URL";
 /// The API token.
 pub(crate) const TOKEN_VARIABLE: &str = "BERTH_TOKEN";
+
+/// The control plane's key, when no authority knows its certificate.
+pub(crate) const PIN_VARIABLE: &str = "BERTH_TLS_PIN";
 
 /// The database of `berth up` and `berth server`; it may hold a password.
 pub(crate) const DATABASE_VARIABLE: &str = "BERTH_DATABASE";
@@ -28,6 +32,9 @@ pub(crate) struct ClientFile {
     /// The API token.
     #[serde(serialize_with = "secret::expose")]
     pub(crate) token: Secret,
+    /// The control plane's key, when no authority knows its certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_pin: Option<Pin>,
 }
 
 /// Where requests go and under which token.
@@ -37,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) url: String,
     /// The API token.
     pub(crate) token: Secret,
+    /// The control plane's key, when no authority knows its certificate.
+    pub(crate) tls_pin: Option<Pin>,
 }
 
 impl Settings {
@@ -50,16 +59,17 @@ impl Settings {
             (_, _, Some(dir)) => Some(read(&DataDir::new(dir).client_file())?),
             (_, _, None) => search()?.map(|path| read(&path)).transpose()?,
         };
+        let pin = connection.tls_pin;
         match (url, token, found) {
-            (Some(url), Some(token), _) => Self::new(&url, token),
+            (Some(url), Some(token), _) => Self::new(&url, token, pin),
             (Some(url), None, Some(file)) if trimmed(&url) == trimmed(&file.url) => {
-                Self::new(&url, file.token)
+                Self::new(&url, file.token, pin.or(file.tls_pin))
             }
             (Some(url), None, _) => Err(CliError::failed(format!("no token for {url}")).with_hint(format!(
                 "set {TOKEN_VARIABLE}; `berth token create NAME` makes one where Berth runs"
             ))),
-            (None, Some(token), Some(file)) => Self::new(&file.url, token),
-            (None, None, Some(file)) => Self::new(&file.url, file.token),
+            (None, Some(token), Some(file)) => Self::new(&file.url, token, pin.or(file.tls_pin)),
+            (None, None, Some(file)) => Self::new(&file.url, file.token, pin.or(file.tls_pin)),
             (None, _, None) => Err(CliError::failed(format!(
                 "no Berth found: there is no `{}/{}` here or in a directory above",
                 data_dir::DEFAULT,
@@ -71,19 +81,25 @@ impl Settings {
         }
     }
 
-    fn new(url: &str, token: Secret) -> Result<Self, CliError> {
+    fn new(url: &str, token: Secret, tls_pin: Option<Pin>) -> Result<Self, CliError> {
         let url = trimmed(url);
         let parsed = reqwest::Url::parse(url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
         if parsed.is_none() {
             return Err(CliError::usage(format!("`{url}` is no address of a Berth"))
                 .with_hint("write it as `http://127.0.0.1:8420` or `https://berth.example.com`"));
         }
+        if tls_pin.is_some() && !url.starts_with("https://") {
+            return Err(CliError::usage(format!("a pin is given, but {url} is plain HTTP and has no key"))
+                .with_hint(format!(
+                    "use an `https://` address, or leave out `--tls-pin` and {PIN_VARIABLE}"
+                )));
+        }
         let sendable = |c: u8| c.is_ascii_graphic();
         if !token.expose().bytes().all(sendable) {
             return Err(CliError::usage("the token holds characters that no token has")
                 .with_hint("copy it again, without spaces or line ends"));
         }
-        Ok(Self { url: url.to_owned(), token })
+        Ok(Self { url: url.to_owned(), token, tls_pin })
     }
 }
 
@@ -108,7 +124,10 @@ fn read(path: &Path) -> Result<ClientFile, CliError> {
     })?;
     // The parser's own message would show the line, and with it the token.
     toml::from_str(&text).map_err(|_| {
-        CliError::failed(format!("`{}` cannot be read: it must hold `url` and `token`", path.display()))
-            .with_hint("`berth up` writes it anew when it is removed")
+        CliError::failed(format!(
+            "`{}` cannot be read: it must hold `url` and `token`, and may hold `tls_pin`",
+            path.display()
+        ))
+        .with_hint("`berth up` writes it anew when it is removed")
     })
 }

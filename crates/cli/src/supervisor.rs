@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::child_log::ChildLog;
 use crate::error::{CliError, io_failure};
 use crate::output::Output;
-use crate::settings::{DATABASE_VARIABLE, DROPLET_VARIABLES, TOKEN_VARIABLE, URL_VARIABLE};
+use crate::settings::{DATABASE_VARIABLE, DROPLET_VARIABLES, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
 /// One process to keep alive.
 #[derive(Debug)]
@@ -39,8 +39,17 @@ pub(crate) struct Worker {
     /// Becomes its standard input. Closed when the worker has ended for good: a connection that nobody will ever
     /// accept would keep the other side waiting.
     pub(crate) listener: Option<TcpListener>,
+    /// Becomes its standard output, in the same way; not every worker has one.
+    pub(crate) second_listener: Option<TcpListener>,
     /// Where its standard error goes.
     pub(crate) log: PathBuf,
+}
+
+impl Worker {
+    fn close(&mut self) {
+        self.listener = None;
+        self.second_listener = None;
+    }
 }
 
 /// The workers by name, with their process ids; without one while it waits for its next start. A worker that has
@@ -147,20 +156,23 @@ impl Kept {
     fn spawn(&mut self, program: &std::path::Path, output: Output) -> std::io::Result<()> {
         let Some(listener) = &self.worker.listener else { return Ok(()) };
         let listener = OwnedFd::from(listener.try_clone()?);
+        let second = self.worker.second_listener.as_ref().map(TcpListener::try_clone).transpose()?;
         let mut child = Command::new(program)
             .args(&self.worker.arguments)
             // What the client commands are told is nothing to these processes, and a secret is best not there.
             .env_remove(URL_VARIABLE)
             .env_remove(TOKEN_VARIABLE)
+            .env_remove(PIN_VARIABLE)
             .env_remove(DATABASE_VARIABLE)
             .env_remove(DROPLET_VARIABLES[0])
             .env_remove(DROPLET_VARIABLES[1])
             .envs(self.worker.environment.iter().map(|(name, value)| (name, value.expose())))
             .arg("--listen-stdin")
+            .args(second.is_some().then_some("--listen-stdout"))
             .arg("--parent-pid")
             .arg(rustix::process::getpid().as_raw_nonzero().to_string())
             .stdin(Stdio::from(listener))
-            .stdout(Stdio::null())
+            .stdout(second.map_or_else(Stdio::null, |second| Stdio::from(OwnedFd::from(second))))
             .stderr(Stdio::piped())
             // Ctrl-C on the terminal is for the supervisor alone, which then ends the others in order.
             .process_group(0)
@@ -181,7 +193,7 @@ impl Kept {
             self.ending = Ending::Yes;
         }
         if self.ending == Ending::Yes {
-            self.worker.listener = None;
+            self.worker.close();
             return;
         }
         self.failures = Backoff::OWN.failures_after(self.failures, self.started.elapsed());
@@ -250,7 +262,7 @@ fn obey(order: &Order, running: &mut [Kept]) {
                 match kept.pid {
                     // It may have ended in this moment; then there is nothing to do.
                     Some(pid) => drop(kill_process(pid, signal)),
-                    None => kept.worker.listener = None,
+                    None => kept.worker.close(),
                 }
             }
             _ => {}
@@ -271,7 +283,7 @@ fn how(status: WaitStatus) -> String {
     }
 }
 
-/// Binds one of the two addresses; says which flag changes it when it is taken.
+/// Binds an address; says which flag changes it when it is taken.
 pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, CliError> {
     let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {

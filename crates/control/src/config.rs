@@ -7,6 +7,8 @@ use std::time::Duration;
 use domain::provisioning::Limits;
 use domain::secret::Secret;
 
+use crate::public::Public;
+
 /// What [`crate::run`] and [`crate::setup`] need.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -14,8 +16,10 @@ pub struct Config {
     pub data: PathBuf,
     /// A database other than `berth.db` in [`Config::data`]: a path, `sqlite:PATH` or `postgres://…`.
     pub database: Option<String>,
-    /// The address that clients use, without a path, such as `http://127.0.0.1:8420`.
-    pub public_url: String,
+    /// The address that others use.
+    pub public: Public,
+    /// Further addresses that lead here, without a path, such as this machine's own `http://127.0.0.1:8420`.
+    pub own_urls: Vec<String>,
     /// The environment of this machine, when there is one.
     pub local: Option<LocalEnvironment>,
     /// Further origins whose pages may call MCP addresses (CORS), such as `https://app.example.com`.

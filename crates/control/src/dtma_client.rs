@@ -9,6 +9,7 @@ use bytes::Bytes;
 use domain::ids::InstanceId;
 use domain::status::InstanceReport;
 use hop::pool::{HopError, Pool, PooledBody};
+use hop::tls::OtherKey;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -28,6 +29,11 @@ pub(crate) enum DtmaError {
     /// Nobody answers there.
     #[error("its DTMA does not answer")]
     Unreachable(#[source] HopError),
+    /// Another key answers there than the environment's.
+    #[error(
+        "at its DTMA's address {0} (`berth dtma pin` prints it there; an environment is added anew with `--host-pin`)"
+    )]
+    OtherKey(OtherKey),
     /// It took the request and then said nothing.
     #[error("its DTMA did not answer in time")]
     Silent,
@@ -166,7 +172,13 @@ impl DtmaClient {
         tokio::time::timeout(patience, self.pool.send(&host.dtma, request))
             .await
             .map_err(|_| DtmaError::Silent)?
-            .map_err(DtmaError::Unreachable)
+            .map_err(|error| match &error {
+                HopError::Connect { source, .. } => match source.get_ref().and_then(|e| e.downcast_ref()) {
+                    Some(other) => DtmaError::OtherKey(*other),
+                    None => DtmaError::Unreachable(error),
+                },
+                HopError::Lost { .. } => DtmaError::Unreachable(error),
+            })
     }
 }
 

@@ -27,6 +27,16 @@ impl Program {
             .await
             .map(String::as_str)
     }
+
+    /// Opens it, and says how many bytes it has.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) async fn open(&self) -> io::Result<(tokio::fs::File, u64)> {
+        let file = tokio::fs::File::open(OWN).await?;
+        let length = file.metadata().await?.len();
+        Ok((file, length))
+    }
 }
 
 fn hash() -> io::Result<String> {

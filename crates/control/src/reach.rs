@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use domain::ids::InstanceId;
 use domain::shim::{MCP_PATH, SOCKET};
 use hop::address::Address;
+use hop::tls::Pin;
 use http::{HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 use store::environments::EnvironmentRow;
@@ -28,6 +29,9 @@ pub(crate) enum Way {
     Direct {
         /// Where the DTMA listens.
         dtma: SocketAddr,
+        /// The DTMA's key, where it serves TLS; absent: plain HTTP.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pin: Option<Pin>,
     },
     /// Another host whose DTMA has opened a connection to us.
     Tunnel,
@@ -87,9 +91,14 @@ pub(crate) fn is_tunnel(environment: &EnvironmentRow) -> bool {
 /// Where the DTMA of an environment is dialled; `None` for this machine's own, and for one that dials us.
 pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
     match serde_json::from_value(environment.reach.clone()) {
-        Ok(Way::Direct { dtma }) => Some(dtma),
+        Ok(Way::Direct { dtma, .. }) => Some(dtma),
         Ok(Way::Local { .. } | Way::Tunnel) | Err(_) => None,
     }
+}
+
+/// Whether the DTMA of an environment is dialled over TLS.
+pub(crate) fn is_known_by_key(environment: &EnvironmentRow) -> bool {
+    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Direct { pin: Some(_), .. }))
 }
 
 /// How to reach the host of an environment.
@@ -114,8 +123,9 @@ pub(crate) fn reach(
             calls: if local == LocalWay::DtmaHttp2 { Address::Http2(dtma) } else { Address::Tcp(dtma) },
             sockets: (local == LocalWay::Socket).then_some(sockets),
         },
-        Way::Direct { dtma } => {
-            Host { dtma: Address::Tcp(dtma), bearer, calls: Address::Tcp(dtma), sockets: None }
+        Way::Direct { dtma, pin } => {
+            let dtma = pin.map_or(Address::Tcp(dtma), |pin| Address::Tls(dtma, pin));
+            Host { dtma: dtma.clone(), bearer, calls: dtma, sockets: None }
         }
         Way::Tunnel => {
             let tunnel = Address::Tunnel(environment.id.0.as_u128());

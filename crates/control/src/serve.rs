@@ -1,4 +1,4 @@
-//! The process: JSON API and gateway on one listener, reconcilers beside them.
+//! The process: JSON API and gateway on each listener, reconcilers beside them.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,6 +22,7 @@ use crate::events::Hub;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
+use crate::public::Public;
 use crate::setup::{StartError, fill_catalog, open};
 use crate::tasks::{self, Statuses};
 
@@ -31,10 +32,14 @@ use crate::tasks::{self, Statuses};
 ///
 /// # Errors
 /// Any [`StartError`], before anything is served.
-pub async fn run(config: Config, listener: Listener, stop: CancellationToken) -> Result<(), StartError> {
+pub async fn run(
+    config: Config,
+    listeners: Vec<Listener>,
+    stop: CancellationToken,
+) -> Result<(), StartError> {
     let app = assemble(&config, stop.clone()).await?;
     let gateway_config = gateway::Config {
-        own_origins: own_origins(&app.public_url),
+        own_origins: own_origins(&app.public, &config.own_urls),
         allowed_origins: config.allowed_origins.clone(),
     };
     let directory = Arc::clone(&app.directory) as Arc<dyn gateway::Directory>;
@@ -46,7 +51,10 @@ pub async fn run(config: Config, listener: Listener, stop: CancellationToken) ->
     };
     let store = app.store.clone();
     let reconcilers = tokio::spawn(tasks::run(app));
-    hop::serve::serve(listener, front, async move { stop.cancelled().await }).await;
+    let served = listeners
+        .into_iter()
+        .map(|listener| hop::serve::serve(listener, front.clone(), stop.clone().cancelled_owned()));
+    futures_util::future::join_all(served).await;
     if let Err(error) = reconcilers.await {
         tracing::error!(%error, "a reconciler ended by a panic");
     }
@@ -73,8 +81,8 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::default(),
         metrics: Metrics::default(),
-        public_url: config.public_url.trim_end_matches('/').to_owned(),
         program: crate::program::Program::default(),
+        public: config.public.clone(),
         local: config.local_way,
         heartbeat: config.heartbeat,
         hosts: Hosts::default(),
@@ -116,16 +124,18 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     }
 }
 
-/// The public address itself and, when it is on loopback, its other names.
-fn own_origins(public_url: &str) -> Vec<String> {
-    let mut origins = vec![public_url.to_owned()];
-    let Ok(uri) = public_url.parse::<http::Uri>() else { return origins };
+/// The addresses that lead here and, of those on loopback, their other names.
+fn own_origins(public: &Public, own_urls: &[String]) -> Vec<String> {
+    let mut origins: Vec<String> = std::iter::once(&public.url).chain(own_urls).cloned().collect();
     let loopback = ["localhost", "127.0.0.1", "[::1]"];
-    if let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host())
-        && loopback.contains(&host)
-    {
-        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
-        origins.extend(loopback.iter().map(|name| format!("{scheme}://{name}{port}")));
+    for url in origins.clone() {
+        let Ok(uri) = url.parse::<http::Uri>() else { continue };
+        if let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host())
+            && loopback.contains(&host)
+        {
+            let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+            origins.extend(loopback.iter().map(|name| format!("{scheme}://{name}{port}")));
+        }
     }
     origins
 }

@@ -11,6 +11,7 @@ pub mod egress;
 pub mod ids;
 pub mod names;
 pub mod package;
+pub mod placement;
 pub mod provisioning;
 pub mod registry;
 pub mod secret;

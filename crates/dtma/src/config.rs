@@ -1,5 +1,5 @@
 //! What a DTMA is started with, and the files that make a host an environment's: `environment`, `token` and,
-//! where it is not said at each start, `control-url`.
+//! where it is not said at each start, `control-url` and `tls-pin`.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use api::dtma::HEARTBEAT_PERIOD;
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
+use hop::tls::Pin;
 use tokio::sync::Notify;
 
 use crate::DtmaError;
@@ -19,6 +20,7 @@ use crate::specs::{WriteError, make_dir};
 const ENVIRONMENT: &str = "environment";
 const TOKEN: &str = "token";
 const CONTROL_URL: &str = "control-url";
+const TLS_PIN: &str = "tls-pin";
 
 /// What a DTMA is started with.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub token: Secret,
     /// Where heartbeats go, such as `http://127.0.0.1:8420`; absent: nowhere.
     pub control_url: Option<String>,
+    /// The control plane's key, when no authority knows its certificate.
+    pub tls_pin: Option<Pin>,
     /// Whether the control plane reaches this host over a connection that this host opens.
     pub tunnel: bool,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
@@ -52,6 +56,8 @@ pub struct Enrolment {
     pub token: Secret,
     /// Where it reports to, when that is not said at each start.
     pub control_url: Option<String>,
+    /// The key of what answers there, when no authority knows its certificate.
+    pub tls_pin: Option<Pin>,
 }
 
 impl Config {
@@ -73,13 +79,21 @@ impl Config {
         let token = Secret::new(text);
         let control_url = match control_url {
             Some(url) => Some(url),
-            None => enrolled_url(&data)?,
+            None => optional(&data, CONTROL_URL)?,
         };
+        let tls_pin = optional(&data, TLS_PIN)?.map(|text| {
+            text.parse::<Pin>().map_err(|error| DtmaError::Enrolment {
+                path: data.join(TLS_PIN),
+                reason: format!("holds none: {error}"),
+            })
+        });
+        let tls_pin = tls_pin.transpose()?;
         Ok(Self {
             data,
             environment,
             token,
             control_url,
+            tls_pin,
             tunnel: false,
             backend_key: None,
             cleanup_percent: None,
@@ -96,23 +110,36 @@ impl Config {
 /// [`DtmaError::ControlUrl`], [`DtmaError::Data`]
 pub fn enrol(data: &Path, enrolment: &Enrolment) -> Result<(), DtmaError> {
     if let Some(url) = &enrolment.control_url {
-        crate::heartbeat::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.clone(), reason })?;
+        crate::heartbeat::url_of(url, enrolment.tls_pin)
+            .map_err(|reason| DtmaError::ControlUrl { url: url.clone(), reason })?;
     }
     make_dir(data)?;
     let environment = enrolment.environment.to_string();
     let url = enrolment.control_url.clone();
+    let pin = enrolment.tls_pin.map(|pin| pin.to_string());
     let token = enrolment.token.expose().to_owned();
-    for (name, text) in [(ENVIRONMENT, Some(environment)), (CONTROL_URL, url), (TOKEN, Some(token))] {
-        let Some(text) = text else { continue };
+    // The pin of another control plane would keep this host from the one that is meant now.
+    let is_stale = url.is_some() && pin.is_none();
+    for (name, text, goes) in [
+        (ENVIRONMENT, Some(environment), false),
+        (TLS_PIN, pin, is_stale),
+        (CONTROL_URL, url, false),
+        (TOKEN, Some(token), false),
+    ] {
         let path = data.join(name);
-        write(&path, &text).map_err(|source| DtmaError::Data(WriteError::Io { path, source }))?;
+        let done = match text {
+            Some(text) => write(&path, &text),
+            None if goes => remove(&path),
+            None => Ok(()),
+        };
+        done.map_err(|source| DtmaError::Data(WriteError::Io { path, source }))?;
     }
     Ok(())
 }
 
-/// The control plane that the host was enrolled with.
-fn enrolled_url(data: &Path) -> Result<Option<String>, DtmaError> {
-    let path = data.join(CONTROL_URL);
+/// What the host was enrolled with, of what not every host has.
+fn optional(data: &Path, name: &str) -> Result<Option<String>, DtmaError> {
+    let path = data.join(name);
     match fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -132,6 +159,13 @@ fn read(data: &Path, name: &str) -> Result<(PathBuf, String), DtmaError> {
             };
             Err(DtmaError::Enrolment { path, reason })
         }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

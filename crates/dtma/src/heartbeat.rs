@@ -9,6 +9,7 @@ use domain::ids::EnvironmentId;
 use domain::secret::Secret;
 use domain::status::Heartbeat;
 use domain::time::Timestamp;
+use hop::tls::Pin;
 use reqwest::Url;
 use tokio::time::Instant;
 
@@ -32,6 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Reporter {
     /// The control plane's heartbeat address.
     pub(crate) url: Url,
+    /// The control plane's key, when no authority knows its certificate.
+    pub(crate) pin: Option<Pin>,
     /// This environment.
     pub(crate) environment: EnvironmentId,
     /// The environment's token.
@@ -48,18 +51,21 @@ pub(crate) struct Reporter {
 ///
 /// # Errors
 /// Why the text is not the address of one.
-pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
-    place(control_url, HEARTBEAT_PATH)
+pub(crate) fn url_of(control_url: &str, pin: Option<Pin>) -> Result<Url, String> {
+    place(control_url, pin, HEARTBEAT_PATH)
 }
 
 /// An address of a control plane.
 ///
 /// # Errors
 /// Why the text is not the address of one.
-pub(crate) fn place(control_url: &str, path: &str) -> Result<Url, String> {
+pub(crate) fn place(control_url: &str, pin: Option<Pin>, path: &str) -> Result<Url, String> {
     let url = Url::parse(control_url).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("it must begin with `http://` or `https://` and name a host".to_owned());
+    }
+    if pin.is_some() && url.scheme() != "https" {
+        return Err("its key is known by a pin, so it must begin with `https://`".to_owned());
     }
     url.join(path).map_err(|error| error.to_string())
 }
@@ -67,10 +73,10 @@ pub(crate) fn place(control_url: &str, path: &str) -> Result<Url, String> {
 /// Reports until dropped.
 pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
     let timeout = TIMEOUT.min(reporter.period * 2);
-    let client = match http_client(&reporter.url, |builder| builder.timeout(timeout)) {
+    let client = match http_client(&reporter.url, reporter.pin, |builder| builder.timeout(timeout)) {
         Ok(client) => client,
         Err(error) => {
-            tracing::error!(error = chain(&error), "no heartbeat can be sent from this host");
+            tracing::error!(error, "no heartbeat can be sent from this host");
             return;
         }
     };
@@ -152,11 +158,12 @@ async fn send(
 }
 
 /// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it
-/// is used. A control plane on this machine is never asked through a proxy.
+/// is used. With a pin nobody but who has that key is spoken to. A control plane on this machine is never asked through a proxy.
 pub(crate) fn http_client(
     url: &Url,
+    pin: Option<Pin>,
     limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
-) -> reqwest::Result<reqwest::Client> {
+) -> Result<reqwest::Client, String> {
     let builder = || {
         let builder = reqwest::Client::builder()
             .tcp_nodelay(true)
@@ -164,7 +171,14 @@ pub(crate) fn http_client(
             .user_agent(concat!("berth-dtma/", env!("CARGO_PKG_VERSION")));
         limits(if is_loopback(url) { builder.no_proxy() } else { builder })
     };
-    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+    let made = match pin {
+        Some(pin) => {
+            let tls = hop::tls::client_config(Some(&pin)).map_err(|error| chain(&error))?;
+            builder().tls_backend_preconfigured(tls).build()
+        }
+        None => builder().build().or_else(|_| builder().tls_certs_only([]).build()),
+    };
+    made.map_err(|error| chain(&error))
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -187,7 +201,7 @@ mod tests {
     #[test]
     fn addresses() {
         let check = |given: &str, expected: Result<&str, ()>| {
-            let url = url_of(given);
+            let url = url_of(given, None);
             assert_eq!(url.as_ref().map(Url::as_str).map_err(|_| ()), expected, "{given}: {url:?}");
         };
         check("http://127.0.0.1:8420", Ok("http://127.0.0.1:8420/api/v1/dtma/heartbeat"));

@@ -106,14 +106,7 @@ pub async fn run(
         .map_err(|source| DtmaError::Data(WriteError::Io { path: config.data.clone(), source }))?;
     specs::make_dir(&layout.data)?;
     let _lock = lock::take(&layout.data)?;
-    let heartbeat_url = config.control_url.as_deref().map(|url| {
-        heartbeat::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
-    });
-    let heartbeat_url = heartbeat_url.transpose()?;
-    let tunnel_url = config.control_url.as_deref().filter(|_| config.tunnel).map(|url| {
-        tunnel::url_of(url).map_err(|reason| DtmaError::ControlUrl { url: url.to_owned(), reason })
-    });
-    let tunnel_url = tunnel_url.transpose()?;
+    let (heartbeat_url, tunnel_url) = urls(&config)?;
     let seal = Seal::of_file(&layout.data.join("key"))?;
     let specs = Specs::open(layout.instances(), seal)?;
     specs::make_dir(&layout.sockets())?;
@@ -158,7 +151,8 @@ pub async fn run(
             let (environment, token) = (config.environment, config.token.clone());
             let meter = Meter::new(layout.data.clone());
             let period = config.heartbeat;
-            let reporter = heartbeat::Reporter { url, environment, token, period, meter, gauge };
+            let reporter =
+                heartbeat::Reporter { url, pin: config.tls_pin, environment, token, period, meter, gauge };
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");
@@ -181,7 +175,15 @@ pub async fn run(
     let front = http::front(app);
     let tunnel = async {
         if let Some(url) = tunnel_url {
-            tunnel::run(url, config.token.clone(), config.heartbeat, front.clone(), asked.clone()).await;
+            tunnel::run(
+                url,
+                config.tls_pin,
+                config.token.clone(),
+                config.heartbeat,
+                front.clone(),
+                asked.clone(),
+            )
+            .await;
         }
     };
     let served = async { tokio::join!(hop::serve::serve(listener, front.clone(), stopped), tunnel) };
@@ -195,6 +197,15 @@ pub async fn run(
     instances.abandon();
     tracing::info!("the DTMA ended");
     Ok(())
+}
+
+/// Where heartbeats go, and where a tunnel leads.
+fn urls(config: &Config) -> Result<(Option<reqwest::Url>, Option<reqwest::Url>), DtmaError> {
+    let Some(url) = &config.control_url else { return Ok((None, None)) };
+    let wrong = |reason| DtmaError::ControlUrl { url: url.clone(), reason };
+    let heartbeat = heartbeat::url_of(url, config.tls_pin).map_err(wrong)?;
+    let tunnel = config.tunnel.then(|| tunnel::url_of(url, config.tls_pin).map_err(wrong)).transpose()?;
+    Ok((Some(heartbeat), tunnel))
 }
 
 fn tell_protections(runtime: &dyn Runtime) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::dtma::{TUNNEL_PATH, TUNNEL_PROTOCOL};
 use domain::backoff::Backoff;
 use domain::secret::Secret;
+use hop::tls::Pin;
 use reqwest::header::{CONNECTION, UPGRADE};
 use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
@@ -22,8 +23,8 @@ const PROVEN: Duration = Duration::from_mins(1);
 ///
 /// # Errors
 /// Why the text is not the address of one.
-pub(crate) fn url_of(control_url: &str) -> Result<Url, String> {
-    heartbeat::place(control_url, TUNNEL_PATH)
+pub(crate) fn url_of(control_url: &str, pin: Option<Pin>) -> Result<Url, String> {
+    heartbeat::place(control_url, pin, TUNNEL_PATH)
 }
 
 /// A control plane that has not answered by then did not get it.
@@ -31,12 +32,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keeps a tunnel open until `stop`; then lets what is under way finish. One on which nothing comes for `quiet` is asked for a
 /// sign of life, and given up when none comes.
-pub(crate) async fn run(url: Url, token: Secret, quiet: Duration, front: Front, stop: CancellationToken) {
+pub(crate) async fn run(
+    url: Url,
+    pin: Option<Pin>,
+    token: Secret,
+    quiet: Duration,
+    front: Front,
+    stop: CancellationToken,
+) {
     // An upgraded connection has no end, so there is no time limit on the whole of it.
-    let client = match heartbeat::http_client(&url, |builder| builder.connect_timeout(PATIENCE)) {
+    let client = match heartbeat::http_client(&url, pin, |builder| builder.connect_timeout(PATIENCE)) {
         Ok(client) => client,
         Err(error) => {
-            tracing::error!(error = chain(&error), "no tunnel can be opened from this host");
+            tracing::error!(error, "no tunnel can be opened from this host");
             return;
         }
     };

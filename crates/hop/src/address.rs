@@ -14,6 +14,9 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::net::sockopt;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+use crate::tls;
 
 /// A host that has not taken a connection by then is away.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,6 +38,8 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A TCP address where HTTP/2 is spoken from the first byte (RFC 9113 §3.3).
     Http2(SocketAddr),
+    /// A TCP address where HTTP/1.1 is spoken over TLS, by whoever has this key.
+    Tls(SocketAddr, tls::Pin),
     /// The connection that a host has opened to us, by the id under which it was attached
     /// ([`crate::pool::Pool::attach`]); HTTP/2 is spoken on it.
     Tunnel(u128),
@@ -51,6 +56,7 @@ impl PartialEq for Address {
             (Self::Tcp(address), Self::Tcp(other)) | (Self::Http2(address), Self::Http2(other)) => {
                 address == other
             }
+            (Self::Tls(address, pin), Self::Tls(other, other_pin)) => address == other && pin == other_pin,
             (Self::Tunnel(id), Self::Tunnel(other)) => id == other,
             _ => false,
         }
@@ -64,8 +70,8 @@ impl Hash for Address {
                 dir.as_os_str().hash(state);
                 file.hash(state);
             }
-            // The two kinds are not told apart by their hash: nobody has both of one address.
-            Self::Tcp(address) | Self::Http2(address) => address.hash(state),
+            // The kinds are not told apart by their hash: nobody has two of one address.
+            Self::Tcp(address) | Self::Http2(address) | Self::Tls(address, _) => address.hash(state),
             Self::Tunnel(id) => id.hash(state),
         }
     }
@@ -75,7 +81,7 @@ impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix { dir, file } => write!(f, "unix:{}", dir.join(file).display()),
-            Self::Tcp(address) | Self::Http2(address) => address.fmt(f),
+            Self::Tcp(address) | Self::Http2(address) | Self::Tls(address, _) => address.fmt(f),
             Self::Tunnel(_) => f.write_str("its tunnel"),
         }
     }
@@ -122,6 +128,13 @@ pub(crate) async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
     sockopt::set_tcp_keepintvl(&stream, SILENCE / 4)?;
     sockopt::set_tcp_user_timeout(&stream, u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))?;
     Ok(stream)
+}
+
+/// As [`connect_tcp`], to whoever has the key.
+pub(crate) async fn connect_tls(address: SocketAddr, pin: &tls::Pin) -> io::Result<TlsStream<TcpStream>> {
+    let stream = connect_tcp(address).await?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not agree on a key");
+    tokio::time::timeout(CONNECT, tls::connect(stream, address.ip(), pin)).await.map_err(late)?
 }
 
 fn open_dir(dir: &Path) -> io::Result<OwnedFd> {

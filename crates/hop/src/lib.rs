@@ -14,3 +14,4 @@ pub mod forward;
 mod multiplexed;
 pub mod pool;
 pub mod serve;
+pub mod tls;

@@ -247,6 +247,7 @@ where
 {
     match address {
         Address::Unix { dir, file } => start(address::connect_unix(dir, file).await?).await,
+        Address::Tls(tcp, pin) => start(address::connect_tls(*tcp, pin).await?).await,
         Address::Tcp(tcp) => start(address::connect_tcp(*tcp).await?).await,
         // Theirs are shared, and opened where they are.
         Address::Http2(_) | Address::Tunnel(_) => Err(io::ErrorKind::Unsupported.into()),

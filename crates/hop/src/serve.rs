@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -15,13 +16,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::multiplexed::{ALL_WINDOWS, WINDOW};
+use crate::tls::ServerConfig;
 
 /// A client that has not sent a whole head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After the stop, exchanges under way have this long to finish.
 const DRAIN: Duration = Duration::from_secs(5);
+/// A client that has not agreed on a key by then is cut off.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// After a failed accept (no more descriptors, say) the next try waits, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -39,6 +44,8 @@ pub enum Listener {
     Tcp(TcpListener),
     /// TCP whose callers speak HTTP/1.1 or, from the first byte, HTTP/2: other parts of Berth.
     Both(TcpListener),
+    /// TCP whose callers speak HTTP/1.1 over TLS ([`crate::tls::server_config`]).
+    Tls(TcpListener, Arc<ServerConfig>),
     /// A unix socket.
     Unix(UnixListener),
 }
@@ -47,7 +54,7 @@ impl Listener {
     /// The port, of one that has one.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Tcp(listener) | Self::Both(listener) => {
+            Self::Tcp(listener) | Self::Both(listener) | Self::Tls(listener, _) => {
                 listener.local_addr().ok().map(|address| address.port())
             }
             Self::Unix(_) => None,
@@ -79,6 +86,7 @@ where
         match accepted {
             Ok(Stream::Tcp(stream)) => connection(TokioIo::new(stream), service.clone(), draining.clone()),
             Ok(Stream::Unix(stream)) => connection(TokioIo::new(stream), service.clone(), draining.clone()),
+            Ok(Stream::Tls(stream, config)) => tls(stream, config, service.clone(), draining.clone()),
             Ok(Stream::Either(stream)) => either(stream, service.clone(), draining.clone()),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -112,6 +120,7 @@ where
 enum Stream {
     Tcp(tokio::net::TcpStream),
     Either(tokio::net::TcpStream),
+    Tls(tokio::net::TcpStream, Arc<ServerConfig>),
     Unix(tokio::net::UnixStream),
 }
 
@@ -126,6 +135,11 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             Ok(Stream::Either(stream))
+        }
+        Listener::Tls(listener, config) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tls(stream, Arc::clone(config)))
         }
         Listener::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
     }
@@ -143,6 +157,34 @@ where
     let connection = http1_builder().serve_connection(io, service).with_upgrades();
     let end = http1::UpgradeableConnection::graceful_shutdown;
     tokio::spawn(async move { ended(drained(connection, draining, end).await) });
+}
+
+/// A connection that begins with a handshake. Nobody else waits for it.
+fn tls<S, B>(stream: TcpStream, config: Arc<ServerConfig>, service: S, mut draining: watch::Receiver<()>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    tokio::spawn(async move {
+        let handshake = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            _ = draining.changed() => return,
+        };
+        let stream = match shaken {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a caller did not agree on a key");
+                return;
+            }
+            Err(_) => return,
+        };
+        let connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
+        ended(drained(connection, draining, http1::UpgradeableConnection::graceful_shutdown).await);
+    });
 }
 
 /// Drives a connection; told to end, it finishes what is under way.

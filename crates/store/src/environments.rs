@@ -311,6 +311,29 @@ pub async fn set_reach(
     found.ok_or(StoreError::NotFound { what: "environment" })?.try_into()
 }
 
+/// Gives an environment another name.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Taken`] with field `name`.
+pub async fn rename(
+    tx: &mut Tx,
+    id: EnvironmentId,
+    name: &EnvironmentName,
+    at: Timestamp,
+) -> Result<EnvironmentRow, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE account_tool_environments SET name = $2, updated_at = $3 WHERE id = $1 RETURNING ",
+        columns!()
+    );
+    let found: Option<EnvironmentRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
+        .bind(id.to_string())
+        .bind(name.as_str())
+        .bind(at.0)
+        .fetch_optional(db).await)
+    .map_err(|e| StoreError::from_write(e, &[("name", name.as_str())]))?;
+    found.ok_or(StoreError::NotFound { what: "environment" })?.try_into()
+}
+
 /// Gives an environment's host another token, or none, which opens nothing. What the host said before counts no more: it may be
 /// another one, with a clock of its own, so the next heartbeat is taken whatever its number is.
 ///

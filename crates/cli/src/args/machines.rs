@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use domain::ids::EnvironmentId;
+use hop::tls::Pin;
 
 use super::{InstallArgs, UpgradeArgs};
 
@@ -42,6 +43,34 @@ pub(crate) enum EnvCommand {
         /// Name of the environment
         name: String,
     },
+    /// Give a machine another name; the addresses of its instances stay
+    Rename {
+        /// Name of the environment
+        name: String,
+        /// Its new name
+        new: String,
+    },
+    /// Let a machine take no new instances; those that it has go on
+    Cordon {
+        /// Name of the environment
+        name: String,
+    },
+    /// Let a machine take new instances again
+    Uncordon {
+        /// Name of the environment
+        name: String,
+    },
+    /// Label a machine, for `berth deploy --env auto --env-label KEY=VALUE`
+    #[command(after_help = "Examples:
+  berth env label workshop gpu=yes
+  berth env label workshop gpu-      (takes it away)")]
+    Label {
+        /// Name of the environment
+        name: String,
+        /// Labels to set, as KEY=VALUE, and to take away, as KEY-
+        #[arg(required = true, value_name = "KEY=VALUE|KEY-", value_parser = label)]
+        labels: Vec<(String, Option<String>)>,
+    },
     /// Remove from a machine what no instance needs, nor the way back: images and packages that Berth fetched, copies of
     /// its own binary, ended containers, its network
     Cleanup {
@@ -74,7 +103,7 @@ pub(crate) enum EnvAddCommand {
     /// A Linux host that is there: its host agent opens a tunnel to this control plane, or is dialled at `--address`
     #[command(after_help = "Examples:
   berth env add host --name workshop
-  berth env add host --name frankfurt --address 10.0.0.5:30000 --insecure-http")]
+  berth env add host --name frankfurt --address 10.0.0.5:30000 --host-pin sha256//…")]
     Host(AddHostArgs),
     /// A droplet that Berth makes at DigitalOcean; without region and size, what there is and what it costs
     #[command(
@@ -131,6 +160,9 @@ pub(crate) struct AddHostArgs {
     /// Where its host agent will listen and this control plane dials it; default: nowhere, it opens a tunnel
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) address: Option<String>,
+    /// Key of the host agent there, which serves TLS, as `berth dtma pin` prints it on the host
+    #[arg(long, value_name = "PIN", requires = "address", conflicts_with = "insecure_http")]
+    pub(crate) host_pin: Option<Pin>,
     /// Speak to that address without encryption: whoever is between reads its token and the secrets of its servers
     #[arg(long)]
     pub(crate) insecure_http: bool,
@@ -139,10 +171,21 @@ pub(crate) struct AddHostArgs {
 /// `berth dtma …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DtmaCommand {
+    /// Make this machine an environment, with the one-time token of `berth env enrol`: looks whether it can be one, enrols it,
+    /// installs the service and waits for its first report
+    #[command(
+        after_help = "The line that `berth env enrol NAME` prints fetches this program and calls this. By hand, as root:
+  berth dtma join --control-url https://berth.example.com --token-file token.txt"
+    )]
+    Join(JoinArgs),
+    /// Look whether this machine can be an environment, and say what to do where it cannot; changes nothing
+    Check(CheckArgs),
     /// Make this machine an environment of a control plane: writes its id, token and control plane to the data directory
     #[command(after_help = "Example, on the machine that `berth env add` was used on:
   berth env token frankfurt | ssh root@10.0.0.5 berth dtma enrol --environment ID --control-url URL --token-file -")]
     Enrol(EnrolArgs),
+    /// Print the pin of this host's own key, by which a control plane knows it that dials it; made when there is none
+    Pin,
     /// Make the host agent a service of this host: systemd starts it, and holds its socket
     Install(InstallArgs),
     /// Replace the service's binary without a refused connection; one that does not work is taken back
@@ -163,4 +206,44 @@ pub(crate) struct EnrolArgs {
     /// File with the environment's token, as `berth env token` prints it; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: PathBuf,
+}
+
+/// `berth dtma join`. The data directory is `--data`, by default `/var/lib/berth`.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// Address of the control plane, as this machine reaches it
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_url: String,
+    /// File with the one-time token, as `berth env enrol` prints it; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+    /// Speak to the control plane, or let it speak to this host, without encryption: whoever is between reads tokens and
+    /// secrets
+    #[arg(long)]
+    pub(crate) insecure_http: bool,
+    /// Install Docker where it is missing, on Debian and Ubuntu
+    #[arg(long)]
+    pub(crate) install_docker: bool,
+    /// Enrol only: install no service, and say how to start the host agent
+    #[arg(long)]
+    pub(crate) no_service: bool,
+}
+
+/// `berth dtma check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Address of a control plane that this machine is to reach
+    #[arg(long, value_name = "URL")]
+    pub(crate) control_url: Option<String>,
+}
+
+/// `KEY=VALUE`, or `KEY-` to take it away.
+fn label(text: &str) -> Result<(String, Option<String>), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), Some(value.to_owned()))),
+        None => match text.strip_suffix('-') {
+            Some(key) => Ok((key.to_owned(), None)),
+            None => Err("a label is written KEY=VALUE, or KEY- to take it away".to_owned()),
+        },
+    }
 }

@@ -2,7 +2,7 @@
 //! log.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,26 +16,44 @@ use crate::supervisor;
 /// What is logged, such as `debug` or `info,gateway=debug`; default `info`.
 const LOG_VARIABLE: &str = "BERTH_LOG";
 
+/// The second listening socket of a process: the one that the supervisor handed over as standard output, which these
+/// processes print nothing to, or a new one.
+pub(crate) fn second_listener(
+    child: &ChildArgs,
+    address: SocketAddr,
+    flag: &str,
+) -> Result<tokio::net::TcpListener, CliError> {
+    let listener = if child.listen_stdout {
+        handed(std::io::stdout().as_fd(), "`--listen-stdout`", "standard output")?
+    } else {
+        supervisor::bind(address, flag)?
+    };
+    to_tokio(listener, address)
+}
+
 /// The listening socket: the one that the supervisor or a service manager handed over, or a new one.
 pub(crate) fn listener(
     child: &ChildArgs,
     address: SocketAddr,
     flag: &str,
 ) -> Result<tokio::net::TcpListener, CliError> {
-    let cannot = |e| CliError::because(format!("cannot listen on {address}"), e);
     let listener = match activated()? {
-        _ if child.listen_stdin => inherited()?,
+        _ if child.listen_stdin => handed(std::io::stdin().as_fd(), "`--listen-stdin`", "standard input")?,
         Some(listener) => listener,
         None => supervisor::bind(address, flag)?,
     };
+    to_tokio(listener, address)
+}
+
+fn to_tokio(listener: TcpListener, address: SocketAddr) -> Result<tokio::net::TcpListener, CliError> {
+    let cannot = |e| CliError::because(format!("cannot listen on {address}"), e);
     listener.set_nonblocking(true).map_err(cannot)?;
     tokio::net::TcpListener::from_std(listener).map_err(cannot)
 }
 
-fn inherited() -> Result<TcpListener, CliError> {
-    let not_one =
-        || CliError::usage("`--listen-stdin` is for `berth up`: standard input is no listening socket");
-    let handed = std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| not_one())?;
+fn handed(stream: BorrowedFd<'_>, flag: &str, name: &str) -> Result<TcpListener, CliError> {
+    let not_one = || CliError::usage(format!("{flag} is for `berth up`: {name} is no listening socket"));
+    let handed = stream.try_clone_to_owned().map_err(|_| not_one())?;
     match rustix::net::sockopt::socket_acceptconn(&handed) {
         Ok(true) => Ok(TcpListener::from(handed)),
         Ok(false) | Err(_) => Err(not_one()),

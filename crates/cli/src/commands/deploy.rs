@@ -90,6 +90,7 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         server: absolute(args.server)?,
         name: args.name,
         environment: args.environment,
+        environment_labels: args.environment_labels.into_iter().collect(),
         version: args.version,
         settings,
         secrets,

@@ -1,7 +1,10 @@
 //! `berth dtma`: the host agent, and below it the commands that make it a service of this host.
 
+mod check;
 mod enrol;
 mod install;
+mod join;
+mod pin;
 mod uninstall;
 mod upgrade;
 
@@ -34,6 +37,9 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     match args.command {
         None => {}
         Some(DtmaCommand::Enrol(args)) => return enrol::run(args, connection, output),
+        Some(DtmaCommand::Pin) => return pin::run(connection, output),
+        Some(DtmaCommand::Join(args)) => return join::run(&args, connection, output).await,
+        Some(DtmaCommand::Check(args)) => return check::run(&args, connection, output).await,
         Some(DtmaCommand::Install(args)) => return install::run(&args, connection, output),
         Some(DtmaCommand::Upgrade(args)) => return upgrade::run(&args, output),
         Some(DtmaCommand::Uninstall) => return uninstall::run(output),
@@ -44,12 +50,12 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     // Nothing is made here: without an enrolment there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
     let manager = Manager::of_environment()?;
-    check_listen(args.listen, args.insecure_http, "--listen")?;
+    check_listen(args.listen, args.insecure_http || args.tls, "--listen")?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let address =
         listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))?;
     // Another one may have been handed over.
-    check_listen(address, args.insecure_http || args.child.listen_stdin, "the address")?;
+    check_listen(address, args.insecure_http || args.tls || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.tunnel = args.tunnel;
     if config.tunnel {
@@ -65,7 +71,12 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
     let runtime = runtime(args.runtime, args.service, &data, egress)?;
     manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
-    dtma::run(config, runtime, Listener::Both(listener), stop.cancelled_owned()).await.map_err(failure)
+    let listener = if args.tls {
+        Listener::Tls(listener, hop::tls::server_config(pin::files(&data)?).map_err(pin::failure)?)
+    } else {
+        Listener::Both(listener)
+    };
+    dtma::run(config, runtime, listener, stop.cancelled_owned()).await.map_err(failure)
 }
 
 /// Refuses a tunnel that leads nowhere, or through which tokens and secrets would pass in clear unless that is asked for.
@@ -74,12 +85,7 @@ fn check_tunnel(control_url: Option<&str>, is_insecure: bool) -> Result<(), CliE
         return Err(CliError::usage("`--tunnel` needs a control plane to lead to")
             .with_hint("say which with `--control-url URL`, or enrol this host with `berth dtma enrol`"));
     };
-    let is_clear = reqwest::Url::parse(url).is_ok_and(|url| {
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        url.scheme() == "http" && !is_here
-    });
-    if is_clear && !is_insecure {
+    if passes_in_clear(url) && !is_insecure {
         return Err(CliError::usage(format!(
             "the tunnel to {url} would be plain HTTP: the host's token and the secrets of its servers could be read on the way"
         ))
@@ -88,16 +94,25 @@ fn check_tunnel(control_url: Option<&str>, is_insecure: bool) -> Result<(), CliE
     Ok(())
 }
 
+/// Whether others can read what is sent to an address: it is plain HTTP, and leaves this machine.
+fn passes_in_clear(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        url.scheme() == "http" && !is_here
+    })
+}
+
 /// Refuses an address that others reach, where tokens and secrets would pass in clear, unless that is asked for.
 pub(crate) fn check_listen(listen: SocketAddr, is_insecure: bool, flag: &str) -> Result<(), CliError> {
     if listen.ip().is_loopback() || is_insecure {
         return Ok(());
     }
     Err(CliError::usage(format!(
-        "{flag} {listen} can be reached from other machines, and the host agent speaks plain HTTP: its token and the secrets of \
+        "{flag} {listen} can be reached from other machines, and the host agent would speak plain HTTP: its token and the secrets of \
          servers could be read on the way"
     ))
-    .with_hint("listen on 127.0.0.1, or add `--insecure-http` if that network is yours alone"))
+    .with_hint("listen on 127.0.0.1, serve TLS with `--tls`, or add `--insecure-http` if that network is yours alone"))
 }
 
 fn runtime(

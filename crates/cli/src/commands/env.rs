@@ -1,6 +1,7 @@
 //! `berth env …`: the machines.
 
 mod add;
+mod change;
 mod cleanup;
 mod droplets;
 mod enrol;
@@ -28,6 +29,10 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Options(EnvOptionsCommand::DigitalOcean) => droplets::options(client, output).await,
         EnvCommand::Enrol { name } => enrol::run(&name, client, output).await,
         EnvCommand::Revoke { name, yes } => revoke::run(&name, yes, client, output).await,
+        EnvCommand::Rename { name, new } => change::rename(&name, new, client, output).await,
+        EnvCommand::Cordon { name } => change::cordon(&name, true, client, output).await,
+        EnvCommand::Uncordon { name } => change::cordon(&name, false, client, output).await,
+        EnvCommand::Label { name, labels } => change::label(&name, labels, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
         EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
         EnvCommand::Remove { name, yes, no_wait } => remove::run(&name, yes, no_wait, client, output).await,
@@ -49,7 +54,7 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
         .map(|environment| {
             [
                 Cell::new(&environment.name),
-                status_cell(environment.status),
+                status_cell(environment),
                 Cell::new(environment.instances),
                 Cell::new(environment.dtma_version.as_deref().unwrap_or("-")),
                 Cell::new(environment.last_heartbeat_at.map_or_else(|| "-".to_owned(), to_the_second)),
@@ -74,9 +79,10 @@ fn address(environment: &Environment) -> &str {
     }
 }
 
-fn status_cell(status: EnvironmentStatus) -> Cell {
-    let cell = Cell::new(status.word());
-    match status {
+fn status_cell(environment: &Environment) -> Cell {
+    let word = environment.status.word();
+    let cell = Cell::new(if environment.cordoned { format!("{word}, cordoned") } else { word.to_owned() });
+    match environment.status {
         EnvironmentStatus::Active => cell.fg(Color::Green),
         EnvironmentStatus::Creating
         | EnvironmentStatus::Provisioning

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, StartError};
+use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, StartError};
 use domain::secret::Secret;
 use hop::serve::Listener;
 
@@ -20,15 +20,29 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     let data = DataDir::or_default(connection.data.as_deref()).create()?;
     let address =
         listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))?;
-    let url = format!("http://{}", child::reachable(address));
+    let https = args.public.https_listen;
+    let https =
+        https.map(|https| child::second_listener(&args.child, https, "--https-listen")).transpose()?;
+    let https_address = https.as_ref().map(tokio::net::TcpListener::local_addr).transpose();
+    let https_address =
+        https_address.map_err(|e| CliError::because("cannot tell the address listened on", e))?;
+    let front = super::public::front(&args.public, &data, address, https_address)?;
+    let mut listeners = vec![Listener::Tcp(listener)];
+    listeners.extend(https.zip(front.tls).map(|(listener, tls)| Listener::Tls(listener, tls)));
     // A machine whose DTMA was never enrolled is no environment.
     let local = super::dtma::token(&data).is_some().then_some(args.dtma);
-    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, &url, local)?;
+    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, front.public, local)?;
+    config.own_urls.push(format!("http://{}", child::reachable(address)));
     config.heartbeat = args.heartbeat.period();
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
     }
-    control::run(config, Listener::Tcp(listener), stop).await.map_err(failure)
+    tracing::info!(
+        url = config.public.url(),
+        pin = config.public.pin().map(tracing::field::display),
+        "the address that others use"
+    );
+    control::run(config, listeners, stop).await.map_err(failure)
 }
 
 /// What the control plane must be told; the same for the first start and for every other. `dtma` is where this
@@ -41,13 +55,14 @@ pub(crate) fn config(
     database: Option<&Secret>,
     reach: Option<ReachChoice>,
     origins: &[String],
-    url: &str,
+    public: Public,
     dtma: Option<SocketAddr>,
 ) -> Result<Config, CliError> {
     Ok(Config {
         data: data.control(),
         database: database.map(|database| database.expose().to_owned()),
-        public_url: url.to_owned(),
+        public,
+        own_urls: Vec::new(),
         local: dtma.map(|dtma| LocalEnvironment {
             dtma,
             sockets: data.dtma().join("sockets"),

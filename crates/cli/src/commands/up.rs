@@ -9,6 +9,7 @@ use std::time::Duration;
 use api::dtma::{Protection, ShutdownRequest};
 use api::environments::Environment;
 use api::instances::Instance;
+use control::Public;
 use domain::secret::Secret;
 use domain::status::InstanceStatus;
 use dtma::Enrolment;
@@ -50,14 +51,14 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     let data = data.create()?;
     // Who holds the directory most likely holds the addresses too, and is the better answer.
     let mut lock = data.lock()?;
-    let (listen, dtma_listen) = bound?;
-    let place = Place::of(&listen, &dtma_listen)?;
+    let sockets = bound?;
+    let place = Place::of(&args, &data, &sockets)?;
     lock.describe(&format!("pid: {}\nurl: {}\ndtma: {}\n", std::process::id(), place.url, place.dtma))?;
 
     let token = prepare(&args, &data, &place).await?;
-    let settings = Settings { url: place.url.clone(), token };
+    let settings = Settings { url: place.url.clone(), token, tls_pin: None };
     data_dir::make(&data.logs())?;
-    let workers = workers(&args, &data, &place, listen, dtma_listen);
+    let workers = workers(&args, &data, &place, sockets);
     let mut supervisor = Supervisor::start(workers, output)?;
 
     let client = Client::new(settings)?;
@@ -82,8 +83,21 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     }
 }
 
-fn bind(args: &UpArgs) -> Result<(TcpListener, TcpListener), CliError> {
-    Ok((supervisor::bind(args.listen, "--listen")?, supervisor::bind(args.dtma_listen, "--dtma-listen")?))
+/// What is listened on.
+#[derive(Debug)]
+struct Sockets {
+    server: TcpListener,
+    https: Option<TcpListener>,
+    dtma: TcpListener,
+}
+
+fn bind(args: &UpArgs) -> Result<Sockets, CliError> {
+    let https = args.public.https_listen.map(|address| supervisor::bind(address, "--https-listen"));
+    Ok(Sockets {
+        server: supervisor::bind(args.listen, "--listen")?,
+        https: https.transpose()?,
+        dtma: supervisor::bind(args.dtma_listen, "--dtma-listen")?,
+    })
 }
 
 /// Where everything is.
@@ -93,19 +107,26 @@ struct Place {
     url: String,
     /// The control plane's own address.
     listen: SocketAddr,
+    /// Where the control plane is served over TLS.
+    https: Option<SocketAddr>,
+    /// The control plane, as others reach it.
+    public: Public,
     /// The DTMA, as the control plane reaches it.
     dtma: SocketAddr,
 }
 
 impl Place {
     /// From what was really bound: port 0 has become a port by now.
-    fn of(listen: &TcpListener, dtma: &TcpListener) -> Result<Self, CliError> {
+    fn of(args: &UpArgs, data: &DataDir, sockets: &Sockets) -> Result<Self, CliError> {
         let address = |listener: &TcpListener| {
             listener.local_addr().map_err(|e| CliError::because("cannot tell the address listened on", e))
         };
-        let listen = address(listen)?;
-        let dtma = child::reachable(address(dtma)?);
-        Ok(Self { url: format!("http://{}", child::reachable(listen)), listen, dtma })
+        let listen = address(&sockets.server)?;
+        let https = sockets.https.as_ref().map(address).transpose()?;
+        let dtma = child::reachable(address(&sockets.dtma)?);
+        // A certificate that cannot be used is said now, and not by a server that ends again and again.
+        let public = super::public::front(&args.public, data, listen, https)?.public;
+        Ok(Self { url: format!("http://{}", child::reachable(listen)), listen, https, public, dtma })
     }
 }
 
@@ -118,20 +139,24 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
         args.database.as_ref(),
         args.reach,
         &args.origins,
-        &place.url,
+        place.public.clone(),
         Some(place.dtma),
     )?;
     let setup = control::setup(&config).await.map_err(super::server::failure)?;
     let environment = setup.environment.ok_or_else(|| CliError::failed("this machine is no environment"))?;
-    let enrolment =
-        Enrolment { environment: environment.id, token: environment.dtma_token, control_url: None };
+    let enrolment = Enrolment {
+        environment: environment.id,
+        token: environment.dtma_token,
+        control_url: None,
+        tls_pin: None,
+    };
     super::dtma::enrol(data, &enrolment)?;
     // Tokens are stored as hashes, so the one of the first start is only in the file that this start replaces.
     let token = match setup.api_token.or_else(|| kept_token(&data.client_file())) {
         Some(token) => token,
         None => control::new_api_token(&config, "berth up").await.map_err(super::server::failure)?,
     };
-    let file = ClientFile { url: place.url.clone(), token: token.clone() };
+    let file = ClientFile { url: place.url.clone(), token: token.clone(), tls_pin: None };
     let text = toml::to_string(&file).map_err(|e| CliError::because("cannot write the client file", e))?;
     data_dir::write_private(&data.client_file(), &text)?;
     Ok(token)
@@ -143,13 +168,7 @@ fn kept_token(path: &Path) -> Option<Secret> {
     toml::from_str::<ClientFile>(&text).ok().map(|file| file.token)
 }
 
-fn workers(
-    args: &UpArgs,
-    data: &DataDir,
-    place: &Place,
-    listen: TcpListener,
-    dtma_listen: TcpListener,
-) -> Vec<Worker> {
+fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Vec<Worker> {
     let own = |words: &[&str]| -> Vec<OsString> {
         let mut all: Vec<OsString> = words.iter().map(OsString::from).collect();
         all.extend([OsString::from("--data"), data.path().into()]);
@@ -157,6 +176,20 @@ fn workers(
     };
     let mut server =
         own(&["server", "--listen", &place.listen.to_string(), "--dtma", &place.dtma.to_string()]);
+    if let Some(https) = place.https {
+        server.extend(["--https-listen", &https.to_string()].map(OsString::from));
+    }
+    if let (Some(certificate), Some(key)) = (&args.public.tls_cert, &args.public.tls_key) {
+        server.extend([
+            OsString::from("--tls-cert"),
+            certificate.into(),
+            OsString::from("--tls-key"),
+            key.into(),
+        ]);
+    }
+    if let Some(url) = &args.public.public_url {
+        server.extend(["--public-url", url].map(OsString::from));
+    }
     for origin in &args.origins {
         server.extend(["--allow-origin", origin].map(OsString::from));
     }
@@ -190,14 +223,16 @@ fn workers(
             name: DTMA,
             arguments: dtma,
             environment: Vec::new(),
-            listener: Some(dtma_listen),
+            listener: Some(sockets.dtma),
+            second_listener: None,
             log: log(DTMA),
         },
         Worker {
             name: SERVER,
             arguments: server,
             environment: secret_environment,
-            listener: Some(listen),
+            listener: Some(sockets.server),
+            second_listener: sockets.https,
             log: log(SERVER),
         },
     ]
@@ -261,6 +296,8 @@ fn summary(
     if output.json() {
         return output.document(&serde_json::json!({
             "url": place.url,
+            "public_url": place.public.url(),
+            "tls_pin": place.public.pin().map(|pin| pin.to_string()),
             "dtma": place.dtma.to_string(),
             "data": data.path(),
             "pid": std::process::id(),
@@ -276,6 +313,10 @@ fn summary(
         format!("  server   process {} on {}", pid(SERVER), place.listen),
         format!("  dtma     process {} on {}", pid(DTMA), place.dtma),
     ];
+    if place.public.url() != place.url {
+        lines.push(format!("  public   {}", place.public.url()));
+    }
+    lines.extend(place.public.pin().map(|pin| format!("  TLS pin  {pin}")));
     let granted: Vec<&str> =
         protections.iter().filter(|protection| protection.granted).map(|p| p.name.as_str()).collect();
     if !granted.is_empty() {
@@ -355,7 +396,7 @@ async fn stop_instances(data: &DataDir, place: &Place) -> Result<(), CliError> {
     let token = super::dtma::token(data)
         .ok_or_else(|| CliError::failed("the DTMA's token is gone from the data directory"))?;
     let url = format!("http://{}", place.dtma);
-    let http = http_client(&url)?;
+    let http = http_client(&url, None)?;
     loop {
         let request = http
             .post(format!("{url}/v1/shutdown"))

@@ -10,54 +10,73 @@ use testkit::{processes, wait};
 use crate::BERTH;
 
 /// `berth dtma --tunnel` in a directory of its own, enrolled as an environment of a platform.
-struct Host {
-    dir: tempfile::TempDir,
+pub(crate) struct Host {
+    pub(crate) dir: tempfile::TempDir,
     dtma: Option<Child>,
 }
 
 impl Host {
     fn enrol(platform: &Platform, name: &str) -> Self {
+        Self::enrol_at(platform, name, &["--control-url", platform.url()])
+    }
+
+    /// As [`Self::enrol`], with the control plane's address as these arguments say it.
+    pub(crate) fn enrol_at(platform: &Platform, name: &str, control: &[&str]) -> Self {
         let added = platform.json(&["env", "add", "host", "--name", name]);
-        let mut host = Self { dir: tempfile::tempdir().unwrap(), dtma: None };
+        let mut host = Self::new();
+        host.enrolled(platform, name, &added, control);
+        host.start();
+        host
+    }
+
+    /// One that is nobody's yet and will be dialled at a port of its own.
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), dtma: None }
+    }
+
+    /// Makes it the environment that was added.
+    pub(crate) fn enrolled(&mut self, platform: &Platform, name: &str, added: &Value, control: &[&str]) {
+        let host = self;
         let token = host.dir.path().join("token");
         std::fs::write(&token, platform.ok(&["env", "token", name])).unwrap();
         let status = Command::new(BERTH)
             .args(["dtma", "enrol", "--environment", added["id"].as_str().unwrap()])
-            .args(["--control-url", platform.url(), "--token-file"])
+            .args(control)
+            .arg("--token-file")
             .arg(token)
             .arg("--data")
             .arg(host.data())
             .stderr(Stdio::null())
             .status();
         assert!(status.unwrap().success());
-        host.start();
-        host
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("berth-data")
     }
 
     fn start(&mut self) {
+        self.start_with(&["--tunnel", "--listen", "127.0.0.1:0"]);
+    }
+
+    /// Starts its DTMA, reached as these arguments say.
+    pub(crate) fn start_with(&mut self, arguments: &[&str]) {
         let log = std::fs::File::create(self.dir.path().join("dtma.log")).unwrap();
         let dtma = Command::new(BERTH)
-            .args([
-                "dtma",
-                "--tunnel",
-                "--heartbeat-ms",
-                "500",
-                "--listen",
-                "127.0.0.1:0",
-                "--runtime",
-                "process",
-                "--data",
-            ])
+            .arg("dtma")
+            .args(arguments)
+            .args(["--heartbeat-ms", "500", "--runtime", "process", "--data"])
             .arg(self.data())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
         self.dtma = Some(dtma.unwrap());
+    }
+
+    /// What it logged since it was started.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default()
     }
 
     fn kill(&mut self) {
@@ -71,7 +90,7 @@ impl Drop for Host {
     #[expect(clippy::print_stderr, reason = "a test that failed says why")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", std::fs::read_to_string(self.dir.path().join("dtma.log")).unwrap_or_default());
+            eprintln!("{}", self.log());
         }
         let Some(dtma) = &mut self.dtma else { return };
         let below = processes::below(dtma.id());
@@ -84,7 +103,7 @@ impl Drop for Host {
 }
 
 #[track_caller]
-fn says_hi(platform: &Platform, name: &str) {
+pub(crate) fn says_hi(platform: &Platform, name: &str) {
     assert_eq!(platform.ok(&["call", name, "echo", r#"{"message":"hi"}"#]).trim(), "hi");
 }
 
@@ -130,10 +149,7 @@ fn a_host_without_an_open_port_is_deployed_to_called_and_heals() {
     platform.ok(&["remove", "far", "--yes"]);
     wait::until("its end", || platform.instance("far").is_none().then_some(()));
     platform.ok(&["env", "remove", "workshop", "--yes"]);
-    wait::until("a host that is not wanted any more", || {
-        let log = std::fs::read_to_string(host.dir.path().join("dtma.log")).ok()?;
-        log.contains("401").then_some(())
-    });
+    wait::until("a host that is not wanted any more", || host.log().contains("401").then_some(()));
 }
 
 #[test]

@@ -21,13 +21,15 @@ use crate::app::environments::{before, find, rendered, tell};
 use crate::app::{App, Outcome, Problem};
 use crate::auth::{Caller, token};
 use crate::directory::now;
-use crate::reach::{dialled_at, is_local};
+use crate::reach::{dialled_at, is_known_by_key, is_local};
 use crate::secrets::random;
 
 /// What a one-time token begins with.
 const PREFIX: &str = "berth_enrol_";
 /// Where the script is that enrols a host.
 pub(crate) const SCRIPT_PATH: &str = "/enrol/install.sh";
+/// What it is.
+pub(crate) const SCRIPT: &str = include_str!("enrolments/install.sh");
 /// How long one is good, when nobody says another time: a machine that was just ordered boots in it.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(1);
 /// For how long the host that used one may ask again.
@@ -60,19 +62,16 @@ pub(crate) async fn issue(
 /// When the program cannot be read.
 pub(crate) async fn command(app: &App, token: &Secret) -> Outcome<Secret> {
     let sha256 = app.program.sha256().await.map_err(|error| Problem::Failed(Box::new(error)))?;
-    let (url, token) = (&app.public_url, token.expose());
+    let (url, token) = (&app.public.url, token.expose());
     // With a pin exactly one key is taken, so whose name the certificate has, and who signed it, does not matter.
-    let (curl, pin) = pin(app).map_or_else(Default::default, |pin| {
+    let (curl, pin) = app.public.pin.as_ref().map_or_else(Default::default, |pin| {
         (format!(" --insecure --pinnedpubkey {pin}"), format!(" --pin {pin}"))
     });
+    // Whoever gave the control plane this address was told what passes in clear.
+    let clear = if url.starts_with("http://") { " --insecure-http" } else { "" };
     Ok(Secret::new(format!(
-        "curl -fsSL{curl} {url}{SCRIPT_PATH} | sh -s -- --url {url}{pin} --sha256 {sha256} --token {token}"
+        "curl -fsSL{curl} {url}{SCRIPT_PATH} | sh -s -- --url {url}{pin}{clear} --sha256 {sha256} --token {token}"
     )))
-}
-
-/// What the control plane's certificate is known by, where no authority vouches for it.
-fn pin(_app: &App) -> Option<String> {
-    None
 }
 
 /// Makes what makes a host an environment, or makes it one again, for an admin. Until it is used, the host there is goes on.
@@ -89,7 +88,8 @@ pub(crate) async fn create(app: &App, caller: &Caller, name: &str) -> Outcome<En
     audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
     tx.commit().await?;
     let command = command(app, &token).await?;
-    Ok(Enrolment { environment: environment.name, token, expires_at, command })
+    let control_url = app.public.url.clone();
+    Ok(Enrolment { environment: environment.name, token, expires_at, control_url, command })
 }
 
 /// Takes away what an environment's host may do, for an admin: its token and its one-time token open nothing any more.
@@ -137,6 +137,15 @@ pub(crate) async fn redeem(app: &App, request: &EnrolRequest) -> Outcome<Enrolle
         Redeemed::Expired => return Err(no_good(ErrorCode::Gone, "this enrolment token came too late")),
         Redeemed::Used => return Err(no_good(ErrorCode::Gone, "this enrolment token was used already")),
     };
+    if request.environment.is_some_and(|is| is != id) {
+        // Nothing was committed, so the token is as good as before.
+        return Err(Problem::refused(ErrorCode::Conflict, "this host is another environment already")
+            .field("environment")
+            .hint(
+                "instances stay with their environment: use a host that is none yet, or another data directory; the token is \
+                 still good",
+            ));
+    }
     let token = token::generate()?;
     let sealed = app.keys.seal(id.0, token.expose())?;
     let hash = token::hash_text(token.expose());
@@ -168,6 +177,7 @@ fn enrolled(app: &App, row: &EnvironmentRow, token: Secret) -> Enrolled {
         token,
         way: if dialled.is_some() { EnrolledWay::Direct } else { EnrolledWay::Tunnel },
         listen: dialled.map(|address| address.to_string()),
+        tls: is_known_by_key(row),
         heartbeat_seconds: app.heartbeat.as_secs().max(1),
     }
 }

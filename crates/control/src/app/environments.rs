@@ -15,15 +15,17 @@ use domain::names::{EnvironmentName, InstanceName, NameError, slug};
 use domain::secret::Secret;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
+use hop::tls::Pin;
 use hyper::upgrade::OnUpgrade;
 use store::droplets::DropletRow;
 use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
+use store::policies::Policy;
 use store::{StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption, droplets};
+use crate::app::{App, Outcome, Problem, adoption, droplets, fleet};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -46,6 +48,7 @@ pub(crate) enum Removal {
 /// The account's environments, by name.
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>> {
     let rows = store::environments::list(&app.store, caller.account).await?;
+    let mut policies = store::policies::of_account(&app.store, caller.account).await?;
     let mut counts: HashMap<_, u64> = HashMap::new();
     for instance in store::instances::list(&app.store, caller.account).await? {
         *counts.entry(instance.environment).or_default() += 1;
@@ -56,8 +59,9 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
         .into_iter()
         .map(|row| {
             let count = counts.get(&row.id).copied().unwrap_or_default();
+            let policy = policies.remove(&row.id).unwrap_or_default();
             let droplet = made.remove(&row.id);
-            render(app, row, count, droplet.as_ref())
+            render(app, row, count, &policy, droplet.as_ref())
         })
         .collect())
 }
@@ -83,12 +87,19 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     }
     droplets::refuse_of_hosts(request)?;
     let address = request.address.as_deref().map(check_address).transpose()?;
-    if let Some(address) = address.filter(|_| !request.insecure_http) {
+    let pin = request.tls_pin.as_deref().map(check_pin).transpose()?;
+    if pin.is_some() && (address.is_none() || request.insecure_http) {
+        let message = "a pin is for a host that is dialled, over TLS";
+        return Err(Problem::invalid("tls_pin", message)
+            .hint("give `--address` with it, and leave `--insecure-http` out"));
+    }
+    if let Some(address) = address.filter(|_| !request.insecure_http && pin.is_none()) {
         let message = format!(
             "{address} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
         );
         return Err(Problem::invalid("insecure_http", message).hint(
-            "leave `--address` out, so that the host opens a tunnel, or add `--insecure-http` if that network is yours alone",
+            "give `--host-pin PIN`, which `berth dtma pin` prints on the host; or leave `--address` out, so that the host opens a \
+             tunnel; or add `--insecure-http` if that network is yours alone",
         ));
     }
     let rows = store::environments::list(&app.store, caller.account).await?;
@@ -102,7 +113,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     }
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;
-    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma });
+    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma, pin });
     let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
         id,
@@ -127,7 +138,9 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         kind: "environment",
         id: id.to_string(),
         name: row.name.as_str(),
-        detail: serde_json::json!({ "kind": "host", "address": address, "insecure_http": request.insecure_http }),
+        detail: serde_json::json!({
+            "kind": "host", "address": address, "tls_pin": pin, "insecure_http": request.insecure_http,
+        }),
     };
     let mut tx = app.store.begin().await?;
     insert(&mut tx, &row, &token).await?;
@@ -144,10 +157,15 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
 /// 409 when its name is taken.
 pub(crate) async fn insert(tx: &mut Tx, row: &EnvironmentRow, token: &Secret) -> Outcome<()> {
     let kept = store::environments::insert(tx, row, Some(&token::hash_text(token.expose()))).await;
-    kept.map_err(|error| match error {
-        StoreError::Taken { field: "name", .. } => name_taken(&row.name),
+    kept.map_err(|error| taken(error, &row.name))
+}
+
+/// The error of a name that another environment has.
+pub(crate) fn taken(error: StoreError, name: &EnvironmentName) -> Problem {
+    match error {
+        StoreError::Taken { field: "name", .. } => name_taken(name),
         error => error.into(),
-    })
+    }
 }
 
 /// 409: there is an environment of that name.
@@ -207,7 +225,15 @@ pub(crate) fn occupied(environment: &EnvironmentRow, left: &[InstanceName]) -> P
         .hint("remove them first; one that is being removed is there until its host has let go of it")
 }
 
-fn check_name(text: &str) -> Outcome<EnvironmentName> {
+/// A name that an environment may have.
+///
+/// # Errors
+/// 422 with a name that is like it.
+pub(crate) fn check_name(text: &str) -> Outcome<EnvironmentName> {
+    if text == fleet::AUTO {
+        let message = format!("`{text}` stands for whichever environment has most room");
+        return Err(Problem::invalid("name", message).hint("choose another name"));
+    }
     text.parse().map_err(|error| {
         let hint = match &error {
             NameError::Empty => "give one, such as `frankfurt`".to_owned(),
@@ -233,6 +259,12 @@ fn check_address(text: &str) -> Outcome<SocketAddr> {
         return Err(wrong(format!("{address} is not the address of a host")));
     }
     Ok(address)
+}
+
+fn check_pin(text: &str) -> Outcome<Pin> {
+    text.trim()
+        .parse()
+        .map_err(|error| Problem::invalid("tls_pin", error).hint("`berth dtma pin` prints it on the host"))
 }
 
 /// The account's environment of a name.
@@ -478,8 +510,10 @@ pub(crate) async fn cleanup(
 /// What the store says.
 pub(crate) async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environment> {
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
+    let mut policies = store::policies::of_account(&app.store, row.account).await?;
+    let policy = policies.remove(&row.id).unwrap_or_default();
     let droplet = store::droplets::by_environment(&app.store, row.id).await?;
-    Ok(render(app, row, instances as u64, droplet.as_ref()))
+    Ok(render(app, row, instances as u64, &policy, droplet.as_ref()))
 }
 
 /// What is wrong with an environment, or waited for.
@@ -527,7 +561,15 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     }
 }
 
-fn render(app: &App, row: EnvironmentRow, instances: u64, droplet: Option<&DropletRow>) -> Environment {
+fn render(
+    app: &App,
+    row: EnvironmentRow,
+    instances: u64,
+    policy: &Policy,
+    droplet: Option<&DropletRow>,
+) -> Environment {
+    let labels =
+        policy.labels.with_facts(row.droplet.region_slug.as_deref(), row.droplet.size_slug.as_deref());
     let told = droplet.and_then(|droplet| droplets::message_of(app, &row, droplet));
     let (message, address) = (told.or_else(|| message_of(app, &row)), dialled_at(&row));
     let droplet = droplet.map(|droplet| droplets::render(&row, droplet));
@@ -544,6 +586,8 @@ fn render(app: &App, row: EnvironmentRow, instances: u64, droplet: Option<&Dropl
         system,
         protections,
         instances,
+        cordoned: policy.cordoned,
+        labels,
         droplet,
     }
 }

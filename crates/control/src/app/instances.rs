@@ -21,7 +21,7 @@ use store::{Store, StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::{self, Deployment, nearest};
-use crate::app::{App, Outcome, Problem};
+use crate::app::{App, Outcome, Problem, fleet};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::dtma_client::DtmaError;
@@ -43,7 +43,16 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
     caller.require(Role::Member)?;
     let catalog = store::catalog::all(&app.store).await?;
     let deployment = deployment::plan(request, &catalog)?;
-    let environment = environment_of(&app.store, caller, request.environment.as_deref()).await?;
+    let environment = match request.environment.as_deref() {
+        Some(fleet::AUTO) => {
+            fleet::choose(app, caller, &deployment.limits, &request.environment_labels).await?
+        }
+        _ if !request.environment_labels.is_empty() => {
+            return Err(Problem::invalid("environment_labels", "labels choose among environments")
+                .hint(format!("give the environment as `{}`, or leave the labels out", fleet::AUTO)));
+        }
+        name => fleet::open(app, caller, environment_of(&app.store, caller, name).await?).await?,
+    };
     match deployment.package {
         Package::File { .. } => check_file(caller, &environment)?,
         // Whoever names an address has the host speak to it, and hosts reach what nobody outside does.
@@ -145,7 +154,7 @@ pub(crate) async fn insert(tx: &mut Tx, row: &InstanceRow, actor: String) -> Out
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Instance>> {
     let rows = store::instances::list(&app.store, caller.account).await?;
     let picture = app.directory.picture();
-    Ok(rows.iter().filter_map(|row| render(row, &picture, &app.public_url)).collect())
+    Ok(rows.iter().filter_map(|row| render(row, &picture, &app.public().url)).collect())
 }
 
 /// One instance.
@@ -329,7 +338,7 @@ fn check_file(caller: &Caller, environment: &EnvironmentRow) -> Outcome<()> {
 }
 
 fn rendered(app: &App, row: &InstanceRow) -> Outcome<Instance> {
-    render(row, &app.directory.picture(), &app.public_url)
+    render(row, &app.directory.picture(), &app.public().url)
         .ok_or_else(|| Problem::not_found("instance", row.name.as_str()))
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod deployment;
 pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
+pub(crate) mod fleet;
 pub(crate) mod instances;
 pub(crate) mod older;
 pub(crate) mod problem;
@@ -29,6 +30,7 @@ use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
+use crate::public::Public;
 use crate::secrets::MasterKey;
 pub(crate) use problem::Outcome;
 pub use problem::Problem;
@@ -43,10 +45,9 @@ pub(crate) struct App {
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
-    /// Without a slash at its end.
-    pub(crate) public_url: String,
     /// What hosts are enrolled with.
     pub(crate) program: crate::program::Program,
+    pub(crate) public: Public,
     pub(crate) local: LocalWay,
     /// Between two heartbeats.
     pub(crate) heartbeat: Duration,
@@ -67,6 +68,11 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Where this control plane is reached from elsewhere.
+    pub(crate) fn public(&self) -> &Public {
+        &self.public
+    }
+
     /// A DTMA that was silent for longer is unresponsive: three heartbeats.
     pub(crate) fn silence(&self) -> Duration {
         self.heartbeat.saturating_mul(3)
@@ -87,7 +93,7 @@ impl App {
         }
         let picture = self.directory.picture();
         for row in rows {
-            if let Some(instance) = instances::render(row, &picture, &self.public_url) {
+            if let Some(instance) = instances::render(row, &picture, &self.public.url) {
                 self.events.publish(row.account, Event::Instance(Box::new(instance)));
             }
         }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use api::dtma::{CleanupReport, CleanupRequest};
-use api::environments::{AddEnvironmentRequest, Environment, EnvironmentToken};
+use api::environments::{AddEnvironmentRequest, ChangeEnvironmentRequest, Environment, EnvironmentToken};
 use api::errors::ErrorBody;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 
-use crate::app::App;
 use crate::app::environments::{self, Removal};
+use crate::app::{App, fleet};
 use crate::http::extract::{Body, By};
 use crate::http::refused::Refused;
 
@@ -56,6 +56,26 @@ pub(crate) async fn add(
     Body(request): Body<AddEnvironmentRequest>,
 ) -> Result<(StatusCode, Json<Environment>), Refused> {
     Ok((StatusCode::CREATED, Json(environments::add(&app, &caller, &request).await?)))
+}
+
+/// Changes an environment's name, its labels, or whether it takes new instances, for an admin.
+#[utoipa::path(
+    patch, path = "/api/v1/environments/{name}", tag = "environments", security(("token" = [])),
+    params(("name" = String, Path, description = "The environment's name")),
+    request_body = ChangeEnvironmentRequest,
+    responses(
+        (status = 200, body = Environment), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 422, body = ErrorBody)
+    )
+)]
+pub(crate) async fn change(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    Path(name): Path<String>,
+    Body(request): Body<ChangeEnvironmentRequest>,
+) -> Result<Json<Environment>, Refused> {
+    Ok(Json(fleet::change(&app, &caller, &name, &request).await?))
 }
 
 /// Removes an environment that has no instances, for an admin.

@@ -12,6 +12,7 @@ mod older;
 mod plain;
 mod refused;
 mod registries;
+mod server;
 mod tokens;
 mod users;
 
@@ -75,6 +76,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .merge(plain::router())
+        .merge(enrolments::router())
         .merge(older::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -86,6 +88,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::whoami))
+        .routes(routes!(server::show))
         .routes(routes!(instances::list, instances::deploy))
         .routes(routes!(instances::show, instances::remove))
         .routes(routes!(instances::start))
@@ -93,7 +96,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
         .routes(routes!(environments::list, environments::add))
-        .routes(routes!(environments::show, environments::remove))
+        .routes(routes!(environments::show, environments::change, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
         .routes(routes!(enrolments::create))

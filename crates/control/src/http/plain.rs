@@ -35,7 +35,7 @@ struct Ready {
 
 async fn home(State(app): State<Arc<App>>) -> Html<String> {
     // The address comes from the operator's own flag; it is escaped all the same.
-    let url = app.public_url.replace('&', "&amp;").replace('<', "&lt;");
+    let url = app.public().url.replace('&', "&amp;").replace('<', "&lt;");
     Html(format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Berth</title>\
          <h1>Berth</h1><p>This is a Berth control plane: it deploys MCP servers onto machines you own and puts one \

@@ -67,10 +67,12 @@ async fn every_endpoint_as_everybody() {
     let beat = Some(heartbeat(&platform.local.id.to_string(), 1, &json!([])));
     let enrol = json!({ "token": dtma, "nonce": "0123456789abcdef", "hostname": "h", "dtma_version": "1" });
     let registry = Some(json!({ "username": "me", "password": "x" }));
-    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
+    let (get, post, put, patch, delete) =
+        (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
     // The last row removes what the others need.
     let table = [
         row(&get, "/api/v1/whoami", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&get, "/api/v1/server", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/instances", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&post, "/api/v1/instances", "", deploy, [401, 401, 401, 401, 422, 403, 201, 201]),
         row(&get, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 200, 200, 200]),
@@ -99,6 +101,13 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
         row(&post, "/api/v1/environments", "", Some(host), [401, 401, 401, 401, 201, 403, 403, 201]),
+        row(
+            &patch,
+            "/api/v1/environments/{name}",
+            "near",
+            Some(json!({ "cordoned": true })),
+            [401, 401, 401, 401, 404, 403, 403, 200],
+        ),
         row(&delete, "/api/v1/environments/{name}", "spare", None, [401, 401, 401, 401, 404, 403, 403, 204]),
         row(
             &post,

@@ -240,3 +240,41 @@ async fn what_cannot_be_enrolled_is_refused() {
     );
     platform.stop().await;
 }
+
+#[tokio::test]
+async fn the_script_and_the_program_are_for_everybody() {
+    use sha2::Digest as _;
+    let platform = Platform::start(nobody()).await;
+    add(&platform, json!({ "name": "far", "kind": "host" })).await;
+    let get = async |path: &str| platform.send(None, Method::GET, path, None).await;
+    let script = get("/enrol/install.sh").await;
+    assert_eq!(script.status, StatusCode::OK);
+    assert!(script.body.starts_with(b"#!/bin/sh\n"));
+
+    let path = format!("/enrol/berth-linux-{}", std::env::consts::ARCH);
+    let program = get(&path).await;
+    let digest: Vec<String> =
+        sha2::Sha256::digest(&program.body).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = digest.concat();
+    assert_eq!(program.headers["etag"], format!("\"{digest}\""));
+    assert_eq!(program.headers["content-length"], program.body.len().to_string());
+    assert_eq!(program.body, std::fs::read("/proc/self/exe").unwrap(), "it is what runs");
+    let made = platform.post(&format!("{PATH}/far/enrolment"), json!({})).await.json();
+    assert!(text(&made, "command").contains(&format!(" --sha256 {digest} ")), "{made}");
+
+    let mut request = http::Request::get(&path).header("if-none-match", format!("\"{digest}\""));
+    request = request.header("host", "x");
+    let request = request.body(http_body_util::Full::new(bytes::Bytes::new())).unwrap();
+    let known =
+        hop::pool::Pool::new().send(&hop::address::Address::Tcp(platform.address), request).await.unwrap();
+    assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+
+    for (path, words) in [
+        ("/enrol/berth-linux-sparc", "404 not_found | - | this control plane runs on"),
+        ("/enrol/berth", "404 not_found | - | there is nothing at this path | the program for Linux on"),
+    ] {
+        let error = get(path).await.error();
+        assert!(error.starts_with(words), "{error}");
+    }
+    platform.stop().await;
+}

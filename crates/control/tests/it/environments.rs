@@ -16,6 +16,15 @@ fn host(name: &str, address: &str) -> Value {
     json!({ "name": name, "kind": "host", "address": address, "insecure_http": true })
 }
 
+const OTHER: &str = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// One that is to be spoken to both with a key and in clear.
+fn pinned(pin: &str) -> Value {
+    let mut host = host("x", "10.0.0.6:30000");
+    host["tls_pin"] = json!(pin);
+    host
+}
+
 /// Adds a host at `address`; its id and its token.
 async fn add(platform: &Platform, name: &str, address: &str) -> (String, String) {
     let added = platform.post(PATH, host(name, address)).await;
@@ -69,7 +78,12 @@ async fn what_cannot_be_an_environment_is_refused() {
         (host("x", "0.0.0.0:30000"), "422 invalid | address"),
         (host("x", "10.0.0.6:0"), "422 invalid | address"),
         (host("x", "169.254.169.254:80"), "422 invalid | address"),
+<<<<<<< HEAD
         (of_a_droplet, "422 invalid | size | this is said of droplets"),
+=======
+        (pinned("x"), "422 invalid | tls_pin | a pin is `sha256//`"),
+        (pinned(OTHER), "422 invalid | tls_pin | a pin is for a host that is dialled, over TLS"),
+>>>>>>> main
         (unencrypted, "422 invalid | insecure_http | 10.0.0.6:30000 would be spoken to over plain HTTP"),
         (other, "422 invalid | kind"),
         (unknown, "422 invalid | port"),

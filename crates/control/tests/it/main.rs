@@ -9,6 +9,7 @@ mod endpoints;
 mod enrolments;
 mod environments;
 mod events;
+mod fleet;
 mod gateway_path;
 mod heartbeats;
 mod older;

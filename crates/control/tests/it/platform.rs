@@ -70,7 +70,8 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
     Config {
         data: dir.join("control"),
         database: None,
-        public_url: url.to_owned(),
+        public: control::Public::new(url, None).unwrap(),
+        own_urls: Vec::new(),
         local: Some(LocalEnvironment { dtma, sockets: dir.join("sockets"), token: None }),
         allowed_origins: Vec::new(),
         local_way: LocalWay::Socket,
@@ -105,7 +106,7 @@ impl Platform {
         let stop = CancellationToken::new();
         let (until, served_config) = (stop.clone(), config.clone());
         let served = tokio::spawn(async move {
-            control::run(served_config, Listener::Tcp(listener), until).await.unwrap();
+            control::run(served_config, vec![Listener::Tcp(listener)], until).await.unwrap();
         });
         let owner = setup.api_token.unwrap().expose().to_owned();
         Self {

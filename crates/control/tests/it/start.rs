@@ -123,7 +123,7 @@ async fn nothing_is_lost_over_a_restart() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let served = tokio::spawn(control::run(config, hop::serve::Listener::Tcp(listener), stop.clone()));
+    let served = tokio::spawn(control::run(config, vec![hop::serve::Listener::Tcp(listener)], stop.clone()));
     drop(dir);
     let request = http::Request::get("/api/v1/instances/kept")
         .header("authorization", format!("Bearer {owner}"))

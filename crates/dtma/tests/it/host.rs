@@ -73,6 +73,7 @@ impl Host {
             environment: self.environment,
             token: Secret::new(TOKEN),
             control_url: self.control_url.clone(),
+            tls_pin: None,
             tunnel: false,
             backend_key: self.backend_key.clone(),
             cleanup_percent: self.cleanup_percent,

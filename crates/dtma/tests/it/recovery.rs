@@ -188,7 +188,7 @@ fn enrolment() {
     let token = domain::secret::Secret::new("berth_x");
     let enrol = |control_url: Option<&str>| {
         let control_url = control_url.map(str::to_owned);
-        dtma::enrol(&data, &dtma::Enrolment { environment, token: token.clone(), control_url })
+        dtma::enrol(&data, &dtma::Enrolment { environment, token: token.clone(), control_url, tls_pin: None })
     };
     enrol(None).unwrap();
     let config = read().unwrap();

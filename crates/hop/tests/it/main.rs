@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod http2;
+mod tls;
 mod tunnel;
 
 use std::convert::Infallible;

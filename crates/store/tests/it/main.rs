@@ -10,6 +10,7 @@ mod enrolments;
 mod environments;
 mod instances;
 mod open;
+mod policies;
 mod registries;
 mod tokens;
 

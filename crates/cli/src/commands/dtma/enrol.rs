@@ -28,9 +28,10 @@ pub(super) fn run(args: EnrolArgs, connection: &Connection, output: Output) -> R
         ))
         .with_hint("name another directory with `--data DIR`; instances stay with their environment"));
     }
-    let token = token(&token_file)?;
+    let token = token(&token_file, "berth env token")?;
     let data = data.create()?;
-    let enrolment = Enrolment { environment, token, control_url: Some(control_url) };
+    let enrolment =
+        Enrolment { environment, token, control_url: Some(control_url), tls_pin: connection.tls_pin };
     dtma::enrol(&data.dtma(), &enrolment).map_err(|error| match error {
         DtmaError::ControlUrl { .. } => CliError::usage(error.to_string())
             .with_hint("write it as `http://10.0.0.1:8420` or `https://berth.example.com`"),
@@ -45,7 +46,7 @@ pub(super) fn run(args: EnrolArgs, connection: &Connection, output: Output) -> R
 }
 
 /// The token in a file or on standard input. It is repeated in no error.
-fn token(path: &Path) -> Result<Secret, CliError> {
+pub(super) fn token(path: &Path, source: &str) -> Result<Secret, CliError> {
     let mut text = String::new();
     if path == Path::new("-") {
         std::io::stdin().lock().take(MOST).read_to_string(&mut text)
@@ -56,7 +57,7 @@ fn token(path: &Path) -> Result<Secret, CliError> {
     let token = text.trim();
     if token.is_empty() || token.contains(|c: char| !c.is_ascii_graphic()) {
         return Err(CliError::usage(format!("`{}` holds no token", path.display()))
-            .with_hint("`berth env token NAME` prints it, where the control plane is"));
+            .with_hint(format!("`{source} NAME` prints it, where the control plane is")));
     }
     Ok(Secret::new(token))
 }

@@ -2,18 +2,35 @@
 
 use std::path::Path;
 
+use super::pin::own_pin;
 use crate::args::{Connection, InstallArgs};
 use crate::commands::child::reachable;
+use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::service::{self, Programs, SERVICE, SOCKET, Settings, Units, systemctl};
+use crate::service::{self, Place, Programs, SERVICE, SOCKET, Settings, Units, systemctl};
 
 /// The data directory of a service.
-const DATA: &str = "/var/lib/berth";
+pub(super) const DATA: &str = "/var/lib/berth";
 
 /// Does it, or prints the units.
 pub(crate) fn run(args: &InstallArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
-    super::check_listen(args.listen, args.insecure_http, "--listen")?;
+    install(args, connection, false, output)
+}
+
+/// Does it for a host that was enrolled just now: a service that runs already is started again, because it reads its token when it
+/// starts.
+pub(super) fn enrolled(args: &InstallArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
+    install(args, connection, true, output)
+}
+
+fn install(
+    args: &InstallArgs,
+    connection: &Connection,
+    is_enrolled_anew: bool,
+    output: Output,
+) -> Result<(), CliError> {
+    super::check_listen(args.listen, args.insecure_http || args.tls, "--listen")?;
     if args.listen.port() == 0 {
         return Err(CliError::usage("a service needs a port that stays: `--listen` has none"));
     }
@@ -61,17 +78,18 @@ pub(crate) fn run(args: &InstallArgs, connection: &Connection, output: Output) -
         ));
         return Ok(());
     }
-    let listen = reachable(args.listen);
+    let pin = args.tls.then(|| own_pin(&DataDir::new(data))).transpose()?;
+    let place = Place { address: reachable(args.listen), pin };
     if is_new_address {
         // A socket takes another address only when it is started.
         systemctl(&["stop", SOCKET, SERVICE])?;
     }
     systemctl(&["start", SOCKET])?;
     if let Some(before) = before.filter(|before| *before != new) {
-        service::switch(&programs, (&new, &before), listen, service::DEFAULT_LIMIT, output)?;
+        service::switch(&programs, (&new, &before), place, service::DEFAULT_LIMIT, output)?;
     } else {
-        systemctl(&[if changed { "restart" } else { "start" }, SERVICE])?;
-        service::wait_until_it_serves(&programs.path(&new), listen, service::DEFAULT_LIMIT)?;
+        systemctl(&[if changed || is_enrolled_anew { "restart" } else { "start" }, SERVICE])?;
+        service::wait_until_it_serves(&programs.path(&new), place, service::DEFAULT_LIMIT)?;
     }
     output.say(&format!("`{SERVICE}` serves on {}", args.listen));
     Ok(())

@@ -1,57 +1,44 @@
-//! `berth env add`: another machine becomes an environment, and what is to be done on it.
+//! `berth env add`: another machine becomes an environment, and the line that is to be run on it.
 
+use api::enrolments::Enrolment;
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind};
+use serde::Serialize;
 
+use super::{enrol, path_of};
 use crate::args::AddHostArgs;
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
 
-/// Adds a host that is there, and says how to go on there.
+/// What was made, and what makes a host that environment.
+#[derive(Debug, Serialize)]
+struct Added {
+    #[serde(flatten)]
+    environment: Environment,
+    enrolment: Enrolment,
+}
+
+/// Adds a host that is there, and prints the line that is to be run on it.
 pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> Result<(), CliError> {
-    let AddHostArgs { name, address, insecure_http } = args;
+    let AddHostArgs { name, address, host_pin, insecure_http } = args;
     let request = AddEnvironmentRequest {
         address,
+        tls_pin: host_pin.map(|pin| pin.to_string()),
         insecure_http,
         ..AddEnvironmentRequest::new(&name, EnvironmentKind::Host)
     };
-    let added: Environment = client.post("/environments", &request).await?;
-    let url = &client.settings().url;
+    let environment: Environment = client.post("/environments", &request).await?;
+    let enrolment: Enrolment =
+        client.act(&format!("{}/enrolment", path_of(&name))).await.map_err(|error| {
+            CliError::because(format!("`{name}` was made, but no line that enrols its host"), error)
+                .with_hint(format!("`berth env enrol {name}` makes one"))
+        })?;
     if output.json() {
-        output.document(&added)?;
+        output.document(&Added { environment, enrolment: enrolment.clone() })?;
     } else {
-        output.data(&steps(&added, request.address.as_deref(), url))?;
+        output.say(&format!("`{name}` waits for its host: run this there, as root"));
+        output.data(enrolment.command.expose())?;
     }
-    if is_loopback(url) {
-        output.warn(&format!(
-            "{url} is this machine alone: give the host an address that it reaches, and start the control plane with \
-             `--listen` on it"
-        ));
-    }
-    output.hint(&format!("`berth env show {}` shows when it reports", added.name));
+    enrol::notes(&enrolment, output);
     Ok(())
-}
-
-/// The token is on no line of this: it is piped from where it may be read to where it belongs.
-fn steps(added: &Environment, address: Option<&str>, url: &str) -> String {
-    let (name, id) = (&added.name, added.id);
-    let enrol = format!("berth dtma enrol --environment {id} --control-url {url} --token-file -");
-    let start = match address {
-        Some(address) => format!("--listen {address} --insecure-http"),
-        // It is as open to whoever is between as the control plane's own address.
-        None if url.starts_with("http://") && !is_loopback(url) => "--tunnel --insecure-http".to_owned(),
-        None => "--tunnel".to_owned(),
-    };
-    format!(
-        "`{name}` waits for its host. On the host, with this program there and as root:\n\n  \
-         {enrol}\n  berth dtma {start}\n\n\
-         The first reads the host's token from standard input, where `berth env token {name}` prints it; in one line from here:\n\n  \
-         berth env token {name} | ssh HOST {enrol}"
-    )
-}
-
-fn is_loopback(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -30,9 +30,19 @@ pub(super) async fn run(name: &str, client: &Client, output: Output) -> Result<(
 fn facts(environment: &Environment, instances: &[Instance]) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("name", environment.name.to_string()),
-        ("status", environment.status.to_string()),
+        (
+            "status",
+            format!(
+                "{}{}",
+                environment.status,
+                if environment.cordoned { ", takes no new instances" } else { "" }
+            ),
+        ),
         ("address", address(environment).to_owned()),
     ];
+    for (key, value) in environment.labels.iter() {
+        lines.push(("label", format!("{key}={value}")));
+    }
     if let Some(droplet) = &environment.droplet {
         let number = droplet.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let status = droplet.status.as_deref().unwrap_or("not there yet");

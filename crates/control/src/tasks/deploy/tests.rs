@@ -49,7 +49,8 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
     let config = Config {
         data: dir.path().join("control"),
         database: None,
-        public_url: "http://127.0.0.1:1".to_owned(),
+        public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
+        own_urls: Vec::new(),
         local: Some(LocalEnvironment {
             dtma: silent_host().await,
             sockets: dir.path().join("sockets"),
@@ -67,7 +68,7 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
     let other = EnvironmentRow {
         id,
         name: "other".parse().unwrap(),
-        reach: serde_json::to_value(Way::Direct { dtma: willing_host().await }).unwrap(),
+        reach: serde_json::to_value(Way::Direct { dtma: willing_host().await, pin: None }).unwrap(),
         dtma_token_sealed: Some(app.keys.seal(id.0, "token").unwrap()),
         droplet: Droplet::default(),
         ..local

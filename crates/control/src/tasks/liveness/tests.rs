@@ -42,7 +42,8 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
     let config = Config {
         data: dir.path().join("control"),
         database: None,
-        public_url: "http://127.0.0.1:1".to_owned(),
+        public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
+        own_urls: Vec::new(),
         local: Some(LocalEnvironment {
             dtma: ([127, 0, 0, 1], 1).into(),
             sockets: dir.path().join("sockets"),
@@ -71,7 +72,7 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "silence is noticed once");
     assert_eq!(local(&app).await.status, EnvironmentStatus::Unresponsive);
     let instance = store::instances::list_all(&app.store).await.unwrap().remove(0);
-    let shown = render(&instance, &app.directory.picture(), &app.public_url).unwrap();
+    let shown = render(&instance, &app.directory.picture(), &app.public().url).unwrap();
     assert!(shown.message.unwrap().contains("has not reported since"));
 
     heard(&app, &row, now(), 3).await;

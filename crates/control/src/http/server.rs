@@ -1,0 +1,25 @@
+//! `/api/v1/server`.
+
+use std::sync::Arc;
+
+use api::errors::ErrorBody;
+use api::server::Server;
+use axum::Json;
+use axum::extract::State;
+
+use crate::app::App;
+use crate::http::extract::By;
+
+/// Where this control plane is reached, and by which key it is known there.
+#[utoipa::path(
+    get, path = "/api/v1/server", tag = "server", security(("token" = [])),
+    responses((status = 200, body = Server), (status = 401, body = ErrorBody))
+)]
+pub(crate) async fn show(State(app): State<Arc<App>>, By(_caller): By) -> Json<Server> {
+    let public = app.public();
+    Json(Server {
+        public_url: public.url.clone(),
+        tls_pin: public.pin.map(|pin| pin.to_string()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
