@@ -146,6 +146,9 @@ pub(crate) struct AddDropletArgs {
     /// Let SSH in from everywhere; otherwise no port is open
     #[arg(long, requires = "ssh_keys")]
     pub(crate) allow_ssh: bool,
+    /// Do not ask whether this control plane answers at its public address
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// Do not wait until it reports
     #[arg(long)]
     pub(crate) no_wait: bool,

@@ -43,7 +43,17 @@ fn a_droplet_from_nothing_to_a_tool_call_and_back_to_nothing() {
     );
     steps.done("berth up");
 
-    platform.ok(&["env", "add", "digitalocean", "--name", "web", "--region", "fra1", "--size", "s-1vcpu-1gb"]);
+    platform.ok(&[
+        "env",
+        "add",
+        "digitalocean",
+        "--name",
+        "web",
+        "--region",
+        "fra1",
+        "--size",
+        "s-1vcpu-1gb",
+    ]);
     steps.done("berth env add digitalocean: active");
     let made = droplets.fake().machines();
     let [made] = &made[..] else { panic!("one droplet, not {made:?}") };

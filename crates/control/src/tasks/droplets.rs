@@ -165,3 +165,6 @@ fn is_under_way(status: EnvironmentStatus, row: &DropletRow) -> bool {
     let cleaning = status == ErrorCreation && row.firewall != domain::provisioning::Firewall::None;
     cleaning || matches!(status, Creating | Provisioning | AwaitingHeartbeat | Deleting | ErrorDeletion)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,22 @@ use crate::error::CliError;
 /// How long the public address may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// As [`check`], for a machine that is certainly another one.
+///
+/// # Errors
+/// As [`check`], and when the public address is this machine's alone.
+pub(super) async fn check_elsewhere(client: &Client) -> Result<(), CliError> {
+    let server: Server = client.get("/server").await?;
+    if is_loopback(&server.public_url) {
+        let message = format!("a droplet would be told {}, which is this machine alone", server.public_url);
+        return Err(CliError::failed(message).with_hint(
+            "nothing was made: start the control plane with `--https-listen` on an address that others reach, and \
+             with `--public-url` where they see another one",
+        ));
+    }
+    check(client).await
+}
+
 /// Asks the public address, unless this command came over it, or it is one that is only for tries on one machine.
 ///
 /// # Errors

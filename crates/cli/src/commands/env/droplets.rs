@@ -9,7 +9,7 @@ use api::errors::ErrorCode;
 use comfy_table::Cell;
 use domain::status::EnvironmentStatus;
 
-use super::path_of;
+use super::{answers, path_of};
 use crate::args::AddDropletArgs;
 use crate::client::Client;
 use crate::error::CliError;
@@ -82,6 +82,9 @@ pub(super) async fn add(args: AddDropletArgs, client: &Client, output: Output) -
             show(&options, &args.name, output)?;
         }
         return Err(CliError::usage("nothing was made: a droplet needs `--region` and `--size`"));
+    }
+    if !args.no_check {
+        answers::check_elsewhere(client).await?;
     }
     let request = AddEnvironmentRequest {
         region: args.region,
