@@ -19,7 +19,7 @@ use crate::docker::Docker;
 use crate::systemd::{Machine, Options};
 use crate::wait;
 
-/// The address of what is not a droplet: the control plane, the fake provider, the registries.
+/// The address of the control plane. The fake provider is on the loopback address beside it, where droplets do not reach.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 1);
 /// Where droplets get their addresses from.
 const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 90, 0, 0);
@@ -69,7 +69,6 @@ impl Droplets {
         thread::spawn(move || carry_out(docker, &told, &there, &metadata, &names));
         let fake = docker.in_its_network(|| {
             Fake::start(provider::Config {
-                listen: SocketAddr::from((GATEWAY, 0)),
                 network: NETWORK,
                 on_event: Some(hook(events)),
                 ..provider::Config::default()
