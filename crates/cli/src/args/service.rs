@@ -16,6 +16,9 @@ pub(crate) struct InstallArgs {
     /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
     #[arg(long)]
     pub(crate) insecure_http: bool,
+    /// Serve TLS at that address, with this host's own key: `berth dtma pin` prints by what it is known
+    #[arg(long, conflicts_with = "insecure_http")]
+    pub(crate) tls: bool,
     /// Address of the control plane that it reports to; without it the DTMA works alone
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,

@@ -15,6 +15,8 @@ use crate::output::Output;
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// How long a service has to serve, unless said otherwise.
 pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+/// How one that serves TLS answers plain HTTP: an alert (RFC 8446 §5.1). Its host agent says itself, to systemd, that it serves.
+const TLS_ALERT: &[u8] = &[0x15, 3, 3];
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -137,7 +139,12 @@ fn is_healthy(listen: SocketAddr) -> bool {
         stream.set_read_timeout(Some(limit))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: dtma\r\nConnection: close\r\n\r\n")?;
         let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
+        let (first, rest) = head.split_at_mut(TLS_ALERT.len());
+        stream.read_exact(first)?;
+        if first == TLS_ALERT {
+            return Ok(true);
+        }
+        stream.read_exact(rest)?;
         Ok(head == *b"HTTP/1.1 200")
     };
     // Whatever is wrong, it is asked again until its time is over.

@@ -61,6 +61,9 @@ impl Settings<'_> {
         if args.insecure_http {
             command.push_str(" --insecure-http");
         }
+        if args.tls {
+            command.push_str(" --tls");
+        }
         if let Some(url) = &args.control_url {
             command.push_str(" --control-url ");
             command.push_str(url);

@@ -55,8 +55,6 @@ async fn environment_until(platform: &Platform, name: &str, is: impl Fn(&Value) 
 async fn what_cannot_be_an_environment_is_refused() {
     let platform = Platform::start(nobody()).await;
     add(&platform, "far", "10.0.0.5:30000").await;
-    let mut unencrypted = host("x", "10.0.0.6:30000");
-    unencrypted["insecure_http"] = json!(false);
     let mut other = host("x", "10.0.0.6:30000");
     other["kind"] = json!("moon");
     let mut unknown = host("x", "10.0.0.6:30000");
@@ -78,7 +76,6 @@ async fn what_cannot_be_an_environment_is_refused() {
         (host("x", "169.254.169.254:80"), "422 invalid | address"),
         (pinned("x"), "422 invalid | tls_pin | a pin is `sha256//`"),
         (pinned(OTHER), "422 invalid | tls_pin | a pin is for a host that is dialled, over TLS"),
-        (unencrypted, "422 invalid | insecure_http | 10.0.0.6:30000 would be spoken to over plain HTTP"),
         (other, "422 invalid | kind"),
         (unknown, "422 invalid | port"),
     ] {

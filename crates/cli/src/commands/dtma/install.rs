@@ -28,7 +28,7 @@ fn install(
     is_enrolled_anew: bool,
     output: Output,
 ) -> Result<(), CliError> {
-    super::check_listen(args.listen, args.insecure_http, "--listen")?;
+    super::check_listen(args.listen, args.insecure_http || args.tls, "--listen")?;
     if args.listen.port() == 0 {
         return Err(CliError::usage("a service needs a port that stays: `--listen` has none"));
     }

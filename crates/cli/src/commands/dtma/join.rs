@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::check::{Check, Docker, Facts, gather, judge};
 use super::install::{self, DATA};
-use super::{enrol, passes_in_clear};
+use super::{enrol, passes_in_clear, pin};
 use crate::args::{Connection, InstallArgs, JoinArgs, RuntimeChoice};
 use crate::client::{http_client, innermost, refused};
 use crate::commands::child::reachable;
@@ -57,17 +57,18 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     }
     let token = enrol::token(&args.token_file, "berth env enrol")?;
     let data = DataDir::new(connection.data.as_deref().unwrap_or(Path::new(DATA)));
-    let pin = connection.tls_pin;
-    let checks = look(args, url, pin, data.path(), output).await?;
+    let control_pin = connection.tls_pin;
+    let checks = look(args, url, control_pin, data.path(), output).await?;
     // Made first: a token must not be used up for a host that cannot keep the answer.
     let data = data.create()?;
     let before = Config::read(data.dtma(), None).ok().map(|config| config.environment);
-    let enrolled = exchange(url, pin, token, before).await?;
+    let own_pin = pin::files(&data)?.pin().map_err(pin::failure)?;
+    let enrolled = exchange(url, control_pin, token, own_pin, before).await?;
     let enrolment = Enrolment {
         environment: enrolled.environment,
         token: enrolled.token.clone(),
         control_url: Some(url.to_owned()),
-        tls_pin: pin,
+        tls_pin: control_pin,
     };
     dtma::enrol(&data.dtma(), &enrolment)
         .map_err(|error| CliError::because("what makes this host an environment cannot be kept", error))?;
@@ -77,7 +78,7 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
         by_hand(&enrolled, passes_in_clear(url), &data, output);
         false
     } else {
-        serve(args, &enrolled, connection, output).await?;
+        serve(args, &enrolled, own_pin, connection, output).await?;
         true
     };
     if output.json() {
@@ -148,6 +149,7 @@ async fn exchange(
     url: &str,
     pin: Option<Pin>,
     token: Secret,
+    own_pin: Pin,
     environment: Option<domain::ids::EnvironmentId>,
 ) -> Result<Enrolled, CliError> {
     let client = http_client(url, pin)?;
@@ -156,6 +158,7 @@ async fn exchange(
         nonce: nonce()?,
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         dtma_version: env!("CARGO_PKG_VERSION").to_owned(),
+        tls_pin: Some(own_pin.to_string()),
         environment,
     };
     let mut failures = 0;
@@ -201,6 +204,7 @@ fn nonce() -> Result<Secret, CliError> {
 /// What is left to do where no service is wanted.
 fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) {
     let how = match (enrolled.way, &enrolled.listen) {
+        (EnrolledWay::Direct, Some(listen)) if enrolled.tls => format!("--listen {listen} --tls"),
         (EnrolledWay::Direct, Some(listen)) => format!("--listen {listen} --insecure-http"),
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) if is_clear => "--tunnel --insecure-http".to_owned(),
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) => "--tunnel".to_owned(),
@@ -212,6 +216,7 @@ fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) 
 async fn serve(
     args: &JoinArgs,
     enrolled: &Enrolled,
+    own_pin: Pin,
     connection: &Connection,
     output: Output,
 ) -> Result<(), CliError> {
@@ -223,7 +228,8 @@ async fn serve(
     let (runtime, cleanup_at) = kept();
     let args = InstallArgs {
         listen,
-        insecure_http: is_dialled || args.insecure_http,
+        insecure_http: !enrolled.tls && (is_dialled || args.insecure_http),
+        tls: enrolled.tls,
         control_url: None,
         tunnel: !is_dialled,
         runtime,
@@ -233,8 +239,9 @@ async fn serve(
     };
     install::enrolled(&args, connection, output)?;
     output.say("✓ the host agent is a service of this host");
-    let url = format!("http://{}/metrics", reachable(listen));
-    let client = http_client(&url, None)?;
+    let scheme = if enrolled.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}/metrics", reachable(listen));
+    let client = http_client(&url, enrolled.tls.then_some(own_pin))?;
     let deadline = Instant::now() + FIRST_REPORT;
     loop {
         if is_heard(&client, &url, &enrolled.token).await {
