@@ -9,16 +9,17 @@ use super::RuntimeChoice;
 
 /// `berth dtma install`. The data directory is `--data`, by default `/var/lib/berth`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags on a command line, each on its own")]
 pub(crate) struct InstallArgs {
     /// Address of the host agent
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
     pub(crate) listen: SocketAddr,
+    /// Serve TLS there, with a key of this host's own, which `berth dtma pin` prints
+    #[arg(long, conflicts_with = "insecure_http")]
+    pub(crate) tls: bool,
     /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
     #[arg(long)]
     pub(crate) insecure_http: bool,
-    /// Serve TLS at that address, with this host's own key: `berth dtma pin` prints by what it is known
-    #[arg(long, conflicts_with = "insecure_http")]
-    pub(crate) tls: bool,
     /// Address of the control plane that it reports to; without it the DTMA works alone
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,

@@ -37,9 +37,9 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     match args.command {
         None => {}
         Some(DtmaCommand::Enrol(args)) => return enrol::run(args, connection, output),
+        Some(DtmaCommand::Pin) => return pin::run(connection, output),
         Some(DtmaCommand::Join(args)) => return join::run(&args, connection, output).await,
         Some(DtmaCommand::Check(args)) => return check::run(&args, connection, output).await,
-        Some(DtmaCommand::Pin) => return pin::run(connection, output),
         Some(DtmaCommand::Install(args)) => return install::run(&args, connection, output),
         Some(DtmaCommand::Upgrade(args)) => return upgrade::run(&args, output),
         Some(DtmaCommand::Uninstall) => return uninstall::run(output),

@@ -6,8 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hop::tls::Pin;
+
 use super::systemctl::show;
-use super::{Programs, SERVICE, systemctl};
+use super::{Place, Programs, SERVICE, systemctl};
+use crate::client::http_client;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -15,8 +18,6 @@ use crate::output::Output;
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// How long a service has to serve, unless said otherwise.
 pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
-/// How one that serves TLS answers plain HTTP: an alert (RFC 8446 §5.1). Its host agent says itself, to systemd, that it serves.
-const TLS_ALERT: &[u8] = &[0x15, 3, 3];
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -66,14 +67,14 @@ pub(crate) fn check_version(program: &Path) -> Result<String, CliError> {
 pub(crate) fn switch(
     programs: &Programs,
     (new, before): (&str, &str),
-    listen: SocketAddr,
+    place: Place,
     within: Duration,
     output: Output,
 ) -> Result<(), CliError> {
     let way_back = programs.previous();
     programs.make_previous(before)?;
     programs.make_current(new)?;
-    let failure = match restart(programs, new, listen, within) {
+    let failure = match restart(programs, new, place, within) {
         Ok(()) => return Ok(()),
         Err(failure) => failure,
     };
@@ -82,7 +83,7 @@ pub(crate) fn switch(
     if let Some(way_back) = way_back {
         programs.make_previous(&way_back)?;
     }
-    let back = restart(programs, before, listen, within.max(DEFAULT_LIMIT));
+    let back = restart(programs, before, place, within.max(DEFAULT_LIMIT));
     let hint = format!("`journalctl --unit {SERVICE}` has its last words");
     Err(match back {
         Ok(()) => CliError::failed(format!(
@@ -96,21 +97,17 @@ pub(crate) fn switch(
     .with_hint(hint))
 }
 
-fn restart(programs: &Programs, name: &str, listen: SocketAddr, within: Duration) -> Result<(), CliError> {
+fn restart(programs: &Programs, name: &str, place: Place, within: Duration) -> Result<(), CliError> {
     // Not waited for: one that never says that it is ready would be waited for too long.
     systemctl(&["restart", "--no-block", SERVICE])?;
-    wait_until_it_serves(&programs.path(name), listen, within)
+    wait_until_it_serves(&programs.path(name), place, within)
 }
 
 /// Waits until the service runs this very binary and answers.
 ///
 /// # Errors
 /// When it ends before that, or takes too long.
-pub(crate) fn wait_until_it_serves(
-    program: &Path,
-    listen: SocketAddr,
-    within: Duration,
-) -> Result<(), CliError> {
+pub(crate) fn wait_until_it_serves(program: &Path, place: Place, within: Duration) -> Result<(), CliError> {
     let program = program.canonicalize().map_err(|e| CliError::because("cannot find the binary", e))?;
     let deadline = Instant::now() + within;
     loop {
@@ -118,7 +115,7 @@ pub(crate) fn wait_until_it_serves(
         let is = |name: &str, value: &str| state.get(name).is_some_and(|found| found == value);
         let pid = state.get("MainPID").map_or("0", String::as_str);
         let runs_it = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
-        if is("ActiveState", "active") && runs_it && is_healthy(listen) {
+        if is("ActiveState", "active") && runs_it && is_healthy(place) {
             return Ok(());
         }
         if is("ActiveState", "failed") || is("SubState", "auto-restart") {
@@ -132,21 +129,31 @@ pub(crate) fn wait_until_it_serves(
     }
 }
 
-fn is_healthy(listen: SocketAddr) -> bool {
+fn is_healthy(place: Place) -> bool {
+    if let Some(pin) = place.pin {
+        return is_healthy_over_tls(place.address, pin);
+    }
     let asked = || -> std::io::Result<bool> {
         let limit = Duration::from_secs(2);
-        let mut stream = TcpStream::connect_timeout(&listen, limit)?;
+        let mut stream = TcpStream::connect_timeout(&place.address, limit)?;
         stream.set_read_timeout(Some(limit))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: dtma\r\nConnection: close\r\n\r\n")?;
         let mut head = [0; 12];
-        let (first, rest) = head.split_at_mut(TLS_ALERT.len());
-        stream.read_exact(first)?;
-        if first == TLS_ALERT {
-            return Ok(true);
-        }
-        stream.read_exact(rest)?;
+        stream.read_exact(&mut head)?;
         Ok(head == *b"HTTP/1.1 200")
     };
     // Whatever is wrong, it is asked again until its time is over.
     asked().unwrap_or(false)
+}
+
+fn is_healthy_over_tls(address: SocketAddr, pin: Pin) -> bool {
+    let url = format!("https://{address}");
+    let asked = || -> Option<bool> {
+        let client = http_client(&url, Some(pin)).ok()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let asked = client.get(format!("{url}/health")).timeout(Duration::from_secs(2)).send();
+        runtime.block_on(asked).ok().map(|answer| answer.status().is_success())
+    };
+    // On a thread of its own, because this one may drive a runtime.
+    std::thread::scope(|scope| scope.spawn(asked).join()).ok().flatten().unwrap_or(false)
 }

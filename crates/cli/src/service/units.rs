@@ -15,6 +15,9 @@ use crate::error::{CliError, io_failure};
 /// Where units of a host's own lie.
 const DIRECTORY: &str = "etc/systemd/system";
 
+/// What a service is started with that serves TLS.
+const TLS: &str = "--tls";
+
 /// What the units say.
 #[derive(Debug)]
 pub(crate) struct Settings<'a> {
@@ -62,7 +65,8 @@ impl Settings<'_> {
             command.push_str(" --insecure-http");
         }
         if args.tls {
-            command.push_str(" --tls");
+            command.push(' ');
+            command.push_str(TLS);
         }
         if let Some(url) = &args.control_url {
             command.push_str(" --control-url ");
@@ -198,6 +202,16 @@ impl Units {
         Ok(any)
     }
 
+    /// Where the service listens and, when it serves TLS there, its data directory; `None` when it is not installed.
+    pub(crate) fn listens(&self) -> Option<(SocketAddr, Option<PathBuf>)> {
+        let address = listen_address(&self.read(SOCKET)?)?;
+        let service = self.read(SERVICE)?;
+        let command = service.lines().find_map(|line| line.strip_prefix("ExecStart="))?;
+        let words: Vec<&str> = command.split(' ').collect();
+        let data = words.iter().position(|word| *word == "--data").and_then(|at| words.get(at + 1));
+        Some((address, data.filter(|_| words.contains(&TLS)).map(PathBuf::from)))
+    }
+
     /// A unit's text; `None` when it is not there.
     pub(crate) fn read(&self, unit: &str) -> Option<String> {
         fs::read_to_string(self.directory.join(unit)).ok()
@@ -205,6 +219,6 @@ impl Units {
 }
 
 /// The address in a socket unit.
-pub(crate) fn listen_address(socket: &str) -> Option<SocketAddr> {
+fn listen_address(socket: &str) -> Option<SocketAddr> {
     socket.lines().find_map(|line| line.strip_prefix("ListenStream="))?.trim().parse().ok()
 }

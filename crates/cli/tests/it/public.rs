@@ -111,10 +111,12 @@ fn a_host_is_dialled_over_tls_and_known_by_its_pin() {
     let (pin, address) = (pin_of(&host), free());
     assert_eq!(pin_of(&host), pin, "it is made once");
     let add = ["env", "add", "host", "--name", "far", "--address", &address];
-    let steps = platform.ok(&[&add[..], &["--host-pin", &pin]].concat());
-    assert!(steps.contains(&format!("berth dtma --listen {address} --tls")), "{steps}");
-    let control = ["--control-url", platform.url()];
-    host.enrolled(&platform, "far", &platform.json(&["env", "show", "far"]), &control);
+    let added = platform.json(&[&add[..], &["--host-pin", &pin]].concat());
+    let line = added["enrolment"]["command"].as_str().unwrap();
+    let line = format!("{line} --no-service --data {}", host.data().display());
+    let pasted = Command::new("sh").arg("-c").arg(line).output().unwrap();
+    let said = String::from_utf8_lossy(&pasted.stderr);
+    assert!(pasted.status.success() && said.contains(&format!("--listen {address} --tls")), "{said}");
     host.start_with(&["--tls", "--listen", &address]);
     platform.ok(&["deploy", "welcome", "--name", "there", "--env", "far", "--wait"]);
     for _ in 0..3 {
@@ -126,9 +128,9 @@ fn a_host_is_dialled_over_tls_and_known_by_its_pin() {
 
     // Another key answers than the one that is expected, or none: nothing is sent there, and the status says why.
     let mut wrong = Host::new();
-    let address = free();
-    let add = ["env", "add", "host", "--name", "wrong", "--address", &address, "--host-pin", OTHER, "--json"];
-    let added = serde_json::from_str(&platform.ok(&add)).unwrap();
+    let (address, control) = (free(), ["--control-url", platform.url()]);
+    let add = ["env", "add", "host", "--name", "wrong", "--address", &address, "--host-pin", OTHER];
+    let added = platform.json(&add);
     wrong.enrolled(&platform, "wrong", &added, &control);
     wrong.start_with(&["--tls", "--listen", &address]);
     let message = wait::until("a message", || {
@@ -136,6 +138,15 @@ fn a_host_is_dialled_over_tls_and_known_by_its_pin() {
         shown["message"].as_str().filter(|message| message.contains(OTHER)).map(str::to_owned)
     });
     assert!(message.contains(&pin_of(&wrong)) && message.contains("berth dtma pin"), "{message}");
+}
+
+#[test]
+fn a_service_may_serve_tls() {
+    let install = ["dtma", "install", "--print", "--tls", "--listen", "10.0.0.5:30000"];
+    let output = Command::new(BERTH).args(install).output().unwrap();
+    let units = String::from_utf8_lossy(&output.stdout);
+    let line = units.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
+    assert!(line.contains("--listen 10.0.0.5:30000") && line.ends_with(" --tls"), "{units}");
 }
 
 /// An authority of its own, with what a server needs of it.

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use super::pin::own_pin;
 use crate::args::{Connection, InstallArgs};
 use crate::commands::child::reachable;
+use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::service::{self, Programs, SERVICE, SOCKET, Settings, Units, systemctl};
+use crate::service::{self, Place, Programs, SERVICE, SOCKET, Settings, Units, systemctl};
 
 /// The data directory of a service.
 pub(super) const DATA: &str = "/var/lib/berth";
@@ -76,17 +78,18 @@ fn install(
         ));
         return Ok(());
     }
-    let listen = reachable(args.listen);
+    let pin = args.tls.then(|| own_pin(&DataDir::new(data))).transpose()?;
+    let place = Place { address: reachable(args.listen), pin };
     if is_new_address {
         // A socket takes another address only when it is started.
         systemctl(&["stop", SOCKET, SERVICE])?;
     }
     systemctl(&["start", SOCKET])?;
     if let Some(before) = before.filter(|before| *before != new) {
-        service::switch(&programs, (&new, &before), listen, service::DEFAULT_LIMIT, output)?;
+        service::switch(&programs, (&new, &before), place, service::DEFAULT_LIMIT, output)?;
     } else {
         systemctl(&[if changed || is_enrolled_anew { "restart" } else { "start" }, SERVICE])?;
-        service::wait_until_it_serves(&programs.path(&new), listen, service::DEFAULT_LIMIT)?;
+        service::wait_until_it_serves(&programs.path(&new), place, service::DEFAULT_LIMIT)?;
     }
     output.say(&format!("`{SERVICE}` serves on {}", args.listen));
     Ok(())

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::check::{Check, Docker, Facts, gather, judge};
 use super::install::{self, DATA};
-use super::{enrol, passes_in_clear, pin};
+use super::pin::own_pin;
+use super::{enrol, passes_in_clear};
 use crate::args::{Connection, InstallArgs, JoinArgs, RuntimeChoice};
 use crate::client::{http_client, innermost, refused};
 use crate::commands::child::reachable;
@@ -62,8 +63,8 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     // Made first: a token must not be used up for a host that cannot keep the answer.
     let data = data.create()?;
     let before = Config::read(data.dtma(), None).ok().map(|config| config.environment);
-    let own_pin = pin::files(&data)?.pin().map_err(pin::failure)?;
-    let enrolled = exchange(url, control_pin, token, own_pin, before).await?;
+    let shown = own_pin(&data)?;
+    let enrolled = exchange(url, control_pin, token, shown, before).await?;
     let enrolment = Enrolment {
         environment: enrolled.environment,
         token: enrolled.token.clone(),
@@ -78,7 +79,7 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
         by_hand(&enrolled, passes_in_clear(url), &data, output);
         false
     } else {
-        serve(args, &enrolled, own_pin, connection, output).await?;
+        serve(args, &enrolled, &data, connection, output).await?;
         true
     };
     if output.json() {
@@ -149,7 +150,7 @@ async fn exchange(
     url: &str,
     pin: Option<Pin>,
     token: Secret,
-    own_pin: Pin,
+    shown: Pin,
     environment: Option<domain::ids::EnvironmentId>,
 ) -> Result<Enrolled, CliError> {
     let client = http_client(url, pin)?;
@@ -158,7 +159,7 @@ async fn exchange(
         nonce: nonce()?,
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         dtma_version: env!("CARGO_PKG_VERSION").to_owned(),
-        tls_pin: Some(own_pin.to_string()),
+        tls_pin: Some(shown.to_string()),
         environment,
     };
     let mut failures = 0;
@@ -204,8 +205,9 @@ fn nonce() -> Result<Secret, CliError> {
 /// What is left to do where no service is wanted.
 fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) {
     let how = match (enrolled.way, &enrolled.listen) {
-        (EnrolledWay::Direct, Some(listen)) if enrolled.tls => format!("--listen {listen} --tls"),
-        (EnrolledWay::Direct, Some(listen)) => format!("--listen {listen} --insecure-http"),
+        (EnrolledWay::Direct, Some(listen)) => {
+            format!("--listen {listen} {}", if enrolled.tls { "--tls" } else { "--insecure-http" })
+        }
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) if is_clear => "--tunnel --insecure-http".to_owned(),
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) => "--tunnel".to_owned(),
     };
@@ -216,7 +218,7 @@ fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) 
 async fn serve(
     args: &JoinArgs,
     enrolled: &Enrolled,
-    own_pin: Pin,
+    data: &DataDir,
     connection: &Connection,
     output: Output,
 ) -> Result<(), CliError> {
@@ -228,8 +230,8 @@ async fn serve(
     let (runtime, cleanup_at) = kept();
     let args = InstallArgs {
         listen,
-        insecure_http: !enrolled.tls && (is_dialled || args.insecure_http),
         tls: enrolled.tls,
+        insecure_http: !enrolled.tls && (is_dialled || args.insecure_http),
         control_url: None,
         tunnel: !is_dialled,
         runtime,
@@ -239,9 +241,10 @@ async fn serve(
     };
     install::enrolled(&args, connection, output)?;
     output.say("✓ the host agent is a service of this host");
-    let scheme = if enrolled.tls { "https" } else { "http" };
+    let pin = enrolled.tls.then(|| own_pin(data)).transpose()?;
+    let scheme = if pin.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}/metrics", reachable(listen));
-    let client = http_client(&url, enrolled.tls.then_some(own_pin))?;
+    let client = http_client(&url, pin)?;
     let deadline = Instant::now() + FIRST_REPORT;
     loop {
         if is_heard(&client, &url, &enrolled.token).await {

@@ -2,22 +2,25 @@
 
 use std::time::Duration;
 
+use super::pin::own_pin;
 use crate::args::UpgradeArgs;
 use crate::commands::child::reachable;
+use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::service::{self, Programs, SERVICE, SOCKET, Units};
+use crate::service::{self, Place, Programs, SERVICE, Units};
 
 /// Replaces it, or leaves or brings back the one before.
 pub(crate) fn run(args: &UpgradeArgs, output: Output) -> Result<(), CliError> {
     check_host()?;
     let root = std::path::Path::new("/");
     let programs = Programs::below(root);
-    let listen = Units::below(root).read(SOCKET).as_deref().and_then(service::listen_address);
-    let (Some(before), Some(listen)) = (programs.current(), listen) else {
+    let (Some(before), Some((listen, data))) = (programs.current(), Units::below(root).listens()) else {
         return Err(CliError::failed(format!("`{SERVICE}` is not installed on this host"))
             .with_hint("`berth dtma install` installs it"));
     };
+    let pin = data.map(|data| own_pin(&DataDir::new(&data))).transpose()?;
+    let place = Place { address: reachable(listen), pin };
     let new = programs.place(&args.file)?;
     if new == before {
         output.say("this binary is the service's already");
@@ -26,7 +29,7 @@ pub(crate) fn run(args: &UpgradeArgs, output: Output) -> Result<(), CliError> {
     // One that does not start stays for the next cleanup: it may be one that something runs of.
     let version = service::check_version(&programs.path(&new))?;
     let within = Duration::from_secs(args.within);
-    service::switch(&programs, (&new, &before), reachable(listen), within, output)?;
+    service::switch(&programs, (&new, &before), place, within, output)?;
     output
         .say(&format!("`{SERVICE}` runs version {version} ({new}); running instances were left as they are"));
     Ok(())
