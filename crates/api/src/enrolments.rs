@@ -45,6 +45,9 @@ pub struct EnrolRequest {
     pub hostname: String,
     /// The version of its DTMA.
     pub dtma_version: String,
+    /// The key of its DTMA, for a control plane that dials it over TLS: `sha256//…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_pin: Option<String>,
     /// The environment that it is already. It cannot become another one: its instances stay with their environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentId>,
@@ -66,7 +69,7 @@ pub struct Enrolled {
     /// Where its DTMA is dialled, for [`EnrolledWay::Direct`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
-    /// Whether it serves TLS there, with the key by which its environment knows it.
+    /// Whether its DTMA serves TLS there, with the key that the host showed.
     #[serde(default)]
     pub tls: bool,
     /// The longest time between two heartbeats.

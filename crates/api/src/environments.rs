@@ -105,7 +105,8 @@ pub struct AddEnvironmentRequest {
     /// tunnel, and needs no port that others can dial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The key of the DTMA there, which serves TLS (`berth dtma --tls`), as `berth dtma pin` prints it: `sha256//…`.
+    /// The key of the DTMA there, which serves TLS (`berth dtma --tls`), as `berth dtma pin` prints it: `sha256//…`. Absent: the host
+    /// says it when it is enrolled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_pin: Option<String>,
     /// Speak plain HTTP to that address: whoever is between reads its token and the secrets of its servers.

@@ -33,6 +33,11 @@ pub(crate) enum Way {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pin: Option<Pin>,
     },
+    /// Another host whose DTMA is to be dialled over TLS, once it was enrolled and said by which key it is known.
+    Keyless {
+        /// Where the DTMA will listen.
+        dtma: SocketAddr,
+    },
     /// Another host whose DTMA has opened a connection to us.
     Tunnel,
 }
@@ -70,6 +75,11 @@ pub(crate) enum ReachError {
     /// The row has no token yet.
     #[error("it has no token yet")]
     NoToken,
+    /// Nobody said yet by which key its host agent is known.
+    #[error(
+        "the key of its host agent is not known yet: enrol it with the line that `berth env enrol` prints"
+    )]
+    NoKey,
     /// The token does not open.
     #[error("its token cannot be read")]
     Token(#[source] SecretsError),
@@ -91,14 +101,25 @@ pub(crate) fn is_tunnel(environment: &EnvironmentRow) -> bool {
 /// Where the DTMA of an environment is dialled; `None` for this machine's own, and for one that dials us.
 pub(crate) fn dialled_at(environment: &EnvironmentRow) -> Option<SocketAddr> {
     match serde_json::from_value(environment.reach.clone()) {
-        Ok(Way::Direct { dtma, .. }) => Some(dtma),
+        Ok(Way::Direct { dtma, .. } | Way::Keyless { dtma }) => Some(dtma),
         Ok(Way::Local { .. } | Way::Tunnel) | Err(_) => None,
     }
 }
 
-/// Whether the DTMA of an environment is dialled over TLS.
-pub(crate) fn is_known_by_key(environment: &EnvironmentRow) -> bool {
-    matches!(serde_json::from_value(environment.reach.clone()), Ok(Way::Direct { pin: Some(_), .. }))
+/// Where and how a host is dialled from now on that says by which key it is known; `None` for one that is not dialled over TLS.
+pub(crate) fn with_key(environment: &EnvironmentRow, pin: Pin) -> Option<Way> {
+    match serde_json::from_value(environment.reach.clone()) {
+        Ok(Way::Keyless { dtma } | Way::Direct { dtma, pin: Some(_) }) => {
+            Some(Way::Direct { dtma, pin: Some(pin) })
+        }
+        Ok(Way::Direct { pin: None, .. } | Way::Local { .. } | Way::Tunnel) | Err(_) => None,
+    }
+}
+
+/// Whether an environment's host is dialled, and over TLS.
+pub(crate) fn is_over_tls(environment: &EnvironmentRow) -> bool {
+    let way = serde_json::from_value(environment.reach.clone());
+    matches!(way, Ok(Way::Keyless { .. } | Way::Direct { pin: Some(_), .. }))
 }
 
 /// How to reach the host of an environment.
@@ -127,6 +148,7 @@ pub(crate) fn reach(
             let dtma = pin.map_or(Address::Tcp(dtma), |pin| Address::Tls(dtma, pin));
             Host { dtma: dtma.clone(), bearer, calls: dtma, sockets: None }
         }
+        Way::Keyless { .. } => return Err(ReachError::NoKey),
         Way::Tunnel => {
             let tunnel = Address::Tunnel(environment.id.0.as_u128());
             Host { dtma: tunnel.clone(), bearer, calls: tunnel, sockets: None }

@@ -45,10 +45,6 @@ fn deployments_that_cannot_be() {
         (&["env", "show", "lokal"], &["lokal", "`local`"]),
         (&["env", "remove", "local", "--yes"], &["`local`", "own machine"]),
         (
-            &["env", "add", "host", "--name", "far", "--address", "10.0.0.5:30000"],
-            &["plain HTTP", "--insecure-http"],
-        ),
-        (
             &["env", "add", "host", "--name", "far", "--address", "far.example", "--insecure-http"],
             &["far.example", "10.0.0.5:30000"],
         ),

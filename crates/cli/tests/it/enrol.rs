@@ -58,11 +58,16 @@ impl Host {
     }
 
     fn start(&mut self) {
+        self.start_with(&["--tunnel", "--listen", "127.0.0.1:0"]);
+    }
+
+    fn start_with(&mut self, arguments: &[&str]) {
         self.stop();
         let log = std::fs::File::create(self.dir.path().join("dtma.log")).unwrap();
         let dtma = Command::new(BERTH)
-            .args(["dtma", "--tunnel", "--heartbeat-ms", "500", "--listen", "127.0.0.1:0"])
-            .args(["--runtime", "process", "--data"])
+            .args(["dtma", "--heartbeat-ms", "500", "--runtime", "process"])
+            .args(arguments)
+            .arg("--data")
             .arg(self.data())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -327,4 +332,32 @@ fn a_control_plane_that_no_authority_knows_is_known_by_its_key() {
     succeeded(&host.paste(line), "✓ this host is the environment `workshop`\n");
     host.start();
     until_active(&platform, "workshop");
+}
+
+#[test]
+fn a_host_that_is_dialled_says_itself_by_which_key_it_is_known() {
+    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500"]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let line = platform.ok(&["env", "add", "host", "--name", "near", "--address", &free]);
+    let mut host = Host::new();
+    succeeded(&host.paste(line.trim()), &format!("--listen {free} --tls"));
+    host.start_with(&["--listen", &free, "--tls"]);
+    until_active(&platform, "near");
+    platform.ok(&["deploy", "welcome", "--name", "far", "--env", "near", "--wait"]);
+    assert_eq!(platform.ok(&["call", "far", "echo", r#"{"message":"hi"}"#]).trim(), "hi");
+
+    // Another key at that address is not spoken to, until the host is enrolled with it.
+    host.stop();
+    std::fs::remove_dir_all(host.data().join("dtma/tls")).unwrap();
+    host.start_with(&["--listen", &free, "--tls"]);
+    wait::until("a refusal", || {
+        let call = platform.run(&["call", "far", "echo", r#"{"message":"hi"}"#]);
+        (!call.status.success()).then_some(())
+    });
+    let line = platform.ok(&["env", "enrol", "near"]);
+    succeeded(&host.paste(line.trim()), "`near` again");
+    host.start_with(&["--listen", &free, "--tls"]);
+    wait::until("a call with the new key", || {
+        platform.run(&["call", "far", "echo", r#"{"message":"hi"}"#]).status.success().then_some(())
+    });
 }

@@ -112,4 +112,16 @@ fn a_pasted_line_makes_a_machine_that_boots_an_environment() {
     assert!(control.environment()["message"].to_string().contains("was revoked"));
     control.paste(&control.ok(&["env", "enrol", "here"]));
     control.says_hi();
+
+    // A new life of the same machine: one that is dialled, over TLS, by a key that nobody had to carry.
+    control.machine.ok(&["berth", "dtma", "uninstall"]);
+    control.machine.ok(&["systemctl", "stop", "berth.slice"]);
+    control.machine.ok(&["rm", "-rf", "/var/lib/berth"]);
+    let line = control.ok(&["env", "add", "host", "--name", "dialled", "--address", "127.0.0.1:30000"]);
+    let output = control.machine.run(&["sh", "-c", line.trim()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("took the first report of `dialled`"), "{said}");
+    assert!(control.unit("ExecStart").contains(" --tls"), "{}", control.unit("ExecStart"));
+    control.ok(&["deploy", "welcome", "--name", "near", "--env", "dialled", "--wait"]);
+    assert_eq!(control.ok(&["call", "near", "echo", r#"{"message":"hi"}"#]), "hi\n");
 }

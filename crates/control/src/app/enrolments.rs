@@ -21,7 +21,7 @@ use crate::app::environments::{before, find, rendered, tell};
 use crate::app::{App, Outcome, Problem};
 use crate::auth::{Caller, token};
 use crate::directory::now;
-use crate::reach::{dialled_at, is_known_by_key, is_local};
+use crate::reach::{dialled_at, is_local, is_over_tls, with_key};
 use crate::secrets::random;
 
 /// What a one-time token begins with.
@@ -149,7 +149,17 @@ pub(crate) async fn redeem(app: &App, request: &EnrolRequest) -> Outcome<Enrolle
     let token = token::generate()?;
     let sealed = app.keys.seal(id.0, token.expose())?;
     let hash = token::hash_text(token.expose());
-    let row = store::environments::set_token(&mut tx, id, Some((&sealed, &hash)), at).await?;
+    let mut row = store::environments::set_token(&mut tx, id, Some((&sealed, &hash)), at).await?;
+    if is_over_tls(&row) {
+        let pin = request.tls_pin.as_deref().unwrap_or_default().parse();
+        let pin = pin.map_err(|error| {
+            Problem::invalid("tls_pin", error).hint("`berth dtma join` shows the key of its host agent")
+        })?;
+        if let Some(way) = with_key(&row, pin) {
+            let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
+            row = store::environments::set_reach(&mut tx, id, &reach, &sealed, &hash, at).await?;
+        }
+    }
     let detail =
         json!({ "hostname": shown(&request.hostname), "dtma_version": shown(&request.dtma_version) });
     let act = act("environment.enrol", &row, detail);
@@ -176,8 +186,8 @@ fn enrolled(app: &App, row: &EnvironmentRow, token: Secret) -> Enrolled {
         name: row.name.clone(),
         token,
         way: if dialled.is_some() { EnrolledWay::Direct } else { EnrolledWay::Tunnel },
+        tls: is_over_tls(row),
         listen: dialled.map(|address| address.to_string()),
-        tls: is_known_by_key(row),
         heartbeat_seconds: app.heartbeat.as_secs().max(1),
     }
 }

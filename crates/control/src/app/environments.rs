@@ -93,15 +93,6 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         return Err(Problem::invalid("tls_pin", message)
             .hint("give `--address` with it, and leave `--insecure-http` out"));
     }
-    if let Some(address) = address.filter(|_| !request.insecure_http && pin.is_none()) {
-        let message = format!(
-            "{address} would be spoken to over plain HTTP: its token and the secrets of its servers could be read on the way"
-        );
-        return Err(Problem::invalid("insecure_http", message).hint(
-            "give `--host-pin PIN`, which `berth dtma pin` prints on the host; or leave `--address` out, so that the host opens a \
-             tunnel; or add `--insecure-http` if that network is yours alone",
-        ));
-    }
     let rows = store::environments::list(&app.store, caller.account).await?;
     if let Some(address) = address
         && let Some(other) = rows.iter().find(|row| dialled_at(row) == Some(address))
@@ -113,7 +104,11 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     }
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;
-    let way = address.map_or(Way::Tunnel, |dtma| Way::Direct { dtma, pin });
+    let way = match address {
+        None => Way::Tunnel,
+        Some(dtma) if pin.is_none() && !request.insecure_http => Way::Keyless { dtma },
+        Some(dtma) => Way::Direct { dtma, pin },
+    };
     let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
         id,

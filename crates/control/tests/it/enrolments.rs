@@ -278,3 +278,33 @@ async fn the_script_and_the_program_are_for_everybody() {
     }
     platform.stop().await;
 }
+
+#[tokio::test]
+async fn a_host_that_is_dialled_over_tls_shows_its_key() {
+    let platform = Platform::start(nobody()).await;
+    add(&platform, json!({ "name": "near", "kind": "host", "address": "10.0.0.5:30000" })).await;
+    let token = issue(&platform, "near").await;
+    let show = async |pin: Value, token: &str| {
+        let body = json!({
+            "token": token, "nonce": NONCE, "hostname": "h", "dtma_version": "1", "tls_pin": pin,
+        });
+        platform.send(None, Method::POST, api::enrolments::ENROL_PATH, Some(body)).await
+    };
+    for wrong in [Value::Null, json!(""), json!("sha256//short")] {
+        let error = show(wrong.clone(), &token).await.error();
+        assert!(error.starts_with("422 invalid | tls_pin"), "{wrong}: {error}");
+    }
+    let reach = async || {
+        let account = store::accounts::account_by_name(&platform.store, &"default".parse().unwrap()).await;
+        let (account, name) = (account.unwrap().unwrap().id, "near".parse().unwrap());
+        store::environments::by_name(&platform.store, account, &name).await.unwrap().unwrap().reach
+    };
+    // Once more with another key: the newest counts.
+    for key in ["A", "B"] {
+        let pin = format!("sha256//{}A=", key.repeat(42));
+        let enrolled = show(json!(pin), &issue(&platform, "near").await).await.json();
+        assert_eq!((text(&enrolled, "way"), &enrolled["tls"]), ("direct".to_owned(), &json!(true)));
+        assert_eq!(reach().await, json!({ "by": "direct", "dtma": "10.0.0.5:30000", "pin": pin }));
+    }
+    platform.stop().await;
+}

@@ -55,8 +55,6 @@ pub(crate) async fn environment_until(platform: &Platform, name: &str, is: impl 
 async fn what_cannot_be_an_environment_is_refused() {
     let platform = Platform::start(nobody()).await;
     add(&platform, "far", "10.0.0.5:30000").await;
-    let mut unencrypted = host("x", "10.0.0.6:30000");
-    unencrypted["insecure_http"] = json!(false);
     let mut other = host("x", "10.0.0.6:30000");
     other["kind"] = json!("moon");
     let mut of_a_droplet = host("x", "10.0.0.6:30000");
@@ -81,7 +79,6 @@ async fn what_cannot_be_an_environment_is_refused() {
         (pinned("x"), "422 invalid | tls_pin | a pin is `sha256//`"),
         (pinned(OTHER), "422 invalid | tls_pin | a pin is for a host that is dialled, over TLS"),
         (of_a_droplet, "422 invalid | size | this is said of droplets"),
-        (unencrypted, "422 invalid | insecure_http | 10.0.0.6:30000 would be spoken to over plain HTTP"),
         (other, "422 invalid | kind"),
         (unknown, "422 invalid | port"),
     ] {

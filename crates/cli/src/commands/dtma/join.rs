@@ -58,17 +58,18 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     }
     let token = enrol::token(&args.token_file, "berth env enrol")?;
     let data = DataDir::new(connection.data.as_deref().unwrap_or(Path::new(DATA)));
-    let pin = connection.tls_pin;
-    let checks = look(args, url, pin, data.path(), output).await?;
+    let control_pin = connection.tls_pin;
+    let checks = look(args, url, control_pin, data.path(), output).await?;
     // Made first: a token must not be used up for a host that cannot keep the answer.
     let data = data.create()?;
     let before = Config::read(data.dtma(), None).ok().map(|config| config.environment);
-    let enrolled = exchange(url, pin, token, before).await?;
+    let shown = own_pin(&data)?;
+    let enrolled = exchange(url, control_pin, token, shown, before).await?;
     let enrolment = Enrolment {
         environment: enrolled.environment,
         token: enrolled.token.clone(),
         control_url: Some(url.to_owned()),
-        tls_pin: pin,
+        tls_pin: control_pin,
     };
     dtma::enrol(&data.dtma(), &enrolment)
         .map_err(|error| CliError::because("what makes this host an environment cannot be kept", error))?;
@@ -149,6 +150,7 @@ async fn exchange(
     url: &str,
     pin: Option<Pin>,
     token: Secret,
+    shown: Pin,
     environment: Option<domain::ids::EnvironmentId>,
 ) -> Result<Enrolled, CliError> {
     let client = http_client(url, pin)?;
@@ -157,6 +159,7 @@ async fn exchange(
         nonce: nonce()?,
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         dtma_version: env!("CARGO_PKG_VERSION").to_owned(),
+        tls_pin: Some(shown.to_string()),
         environment,
     };
     let mut failures = 0;

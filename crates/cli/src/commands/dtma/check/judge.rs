@@ -2,7 +2,7 @@
 
 use super::{Check, Verdict};
 
-/// The oldest kernel: the one before has no `close_range` that sandboxes need, and is kept up by nobody.
+/// The oldest kernel: that of the oldest distributions that are still kept up. With an older one nothing was ever tried.
 const OLDEST_KERNEL: (u32, u32) = (5, 10);
 /// The oldest Docker engine that the tests run with.
 const OLDEST_DOCKER: (u32, u32) = (20, 10);
