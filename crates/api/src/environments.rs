@@ -46,6 +46,9 @@ pub struct Environment {
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     pub labels: Labels,
+    /// The droplet that Berth made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub droplet: Option<EnvironmentDroplet>,
 }
 
 /// `PATCH /api/v1/environments/{name}`: what is absent stays as it is.
@@ -61,6 +64,33 @@ pub struct ChangeEnvironmentRequest {
     /// Labels to set, and with null those to take away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Option<String>>,
+}
+
+/// A droplet that Berth made, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EnvironmentDroplet {
+    /// DigitalOcean's number of it, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// Its name there.
+    pub name: String,
+    /// Its region, such as `fra1`.
+    pub region: String,
+    /// Its size, such as `s-1vcpu-1gb`.
+    pub size: String,
+    /// Its image, such as `debian-13-x64`.
+    pub image: String,
+    /// US dollars for a month, as they were when it was ordered.
+    pub price_monthly: f64,
+    /// What DigitalOcean last said of it: `new`, `active`, `off` or `archive`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Its public address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What is being done while it is made or destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
 }
 
 /// `POST /api/v1/environments`: another machine becomes an environment.
@@ -81,14 +111,50 @@ pub struct AddEnvironmentRequest {
     /// Speak plain HTTP to that address: whoever is between reads its token and the secrets of its servers.
     #[serde(default)]
     pub insecure_http: bool,
+    /// Of a droplet: where it is to be, such as `fra1`. `GET /api/v1/digitalocean/options` has what there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Of a droplet: how large it is to be, such as `s-1vcpu-1gb`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Of a droplet: what it starts from; absent: `debian-13-x64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Of a droplet: numbers, fingerprints or names of SSH keys of the DigitalOcean account that its root lets in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ssh_keys: Vec<String>,
+    /// Of a droplet: let SSH in from everywhere. Otherwise no port is open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_ssh: bool,
+}
+
+impl AddEnvironmentRequest {
+    /// A machine of that kind, with nothing said of it but its name.
+    pub fn new(name: &str, kind: EnvironmentKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            address: None,
+            tls_pin: None,
+            insecure_http: false,
+            region: None,
+            size: None,
+            image: None,
+            ssh_keys: Vec::new(),
+            allow_ssh: false,
+        }
+    }
 }
 
 /// What another machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum EnvironmentKind {
     /// A Linux host that is there already.
+    #[serde(rename = "host")]
     Host,
+    /// A droplet that Berth makes at DigitalOcean, and destroys when the environment is removed.
+    #[serde(rename = "digitalocean")]
+    DigitalOcean,
 }
 
 /// `POST …/{name}/token`: the token between an environment's DTMA and the control plane. Every time it is shown is a line

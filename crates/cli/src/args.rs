@@ -19,7 +19,8 @@ use hop::tls::Pin;
 
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::machines::{
-    AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand, JoinArgs,
+    AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
+    EnvOptionsCommand, JoinArgs,
 };
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};

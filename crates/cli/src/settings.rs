@@ -20,6 +20,8 @@ pub(crate) const PIN_VARIABLE: &str = "BERTH_TLS_PIN";
 
 /// The database of `berth up` and `berth server`; it may hold a password.
 pub(crate) const DATABASE_VARIABLE: &str = "BERTH_DATABASE";
+/// The environment variables that say where droplets are made and with what token; only the control plane is told them.
+pub(crate) const DROPLET_VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_API_URL"];
 
 /// What `client.toml` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

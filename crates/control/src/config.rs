@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use domain::provisioning::Limits;
 use domain::secret::Secret;
 
 use crate::public::Public;
@@ -27,6 +28,26 @@ pub struct Config {
     pub local_way: LocalWay,
     /// How often DTMAs report; one that was silent for three times as long is unresponsive.
     pub heartbeat: Duration,
+    /// Where droplets are made, when there is an account for that.
+    pub digitalocean: Option<DigitalOcean>,
+}
+
+/// Where droplets are made, and how long that may take.
+#[derive(Debug, Clone)]
+pub struct DigitalOcean {
+    /// The API and its token: one for the whole installation.
+    pub settings: digitalocean::Settings,
+    /// How long each step may take.
+    pub limits: Limits,
+    /// Between two looks at the provider, while nothing is under way. While something is, a third of it.
+    pub period: Duration,
+}
+
+impl DigitalOcean {
+    /// With the usual times.
+    pub fn new(settings: digitalocean::Settings) -> Self {
+        Self { settings, limits: Limits::default(), period: Duration::from_secs(15) }
+    }
 }
 
 /// The environment of this machine.

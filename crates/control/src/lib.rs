@@ -15,6 +15,7 @@ mod hosts;
 mod http;
 mod metrics;
 mod program;
+mod provider;
 mod public;
 mod reach;
 mod redirect;
@@ -25,7 +26,7 @@ mod tasks;
 mod tunnels;
 
 pub use app::Problem;
-pub use config::{Config, LocalEnvironment, LocalWay};
+pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay};
 pub use http::{older_paths, openapi};
 pub use public::{Public, PublicError};
 pub use redirect::redirect;

@@ -21,6 +21,7 @@ use crate::dtma_client::DtmaClient;
 use crate::events::Hub;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
+use crate::provider::Provider;
 use crate::public::Public;
 use crate::setup::{StartError, fill_catalog, open};
 use crate::tasks::{self, Statuses};
@@ -70,6 +71,8 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
     fill_catalog(&store).await?;
     let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way));
     directory.refresh().await.map_err(StartError::Store)?;
+    let provider =
+        config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;
     Ok(Arc::new(App {
         store,
         keys,
@@ -85,6 +88,8 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         hosts: Hosts::default(),
         refused: crate::app::adoption::RefusedOnce::default(),
         deploy: Notify::new(),
+        provider,
+        droplets: Notify::new(),
         statuses: Statuses::default(),
         stop,
     }))

@@ -43,6 +43,9 @@ pub enum StartError {
     /// The built-in catalog cannot be read.
     #[error("the built-in catalog is damaged")]
     Catalog(#[source] serde_json::Error),
+    /// DigitalOcean cannot be asked.
+    #[error(transparent)]
+    DigitalOcean(digitalocean::SettingsError),
 }
 
 /// What [`setup`] found or made.

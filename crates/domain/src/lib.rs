@@ -12,6 +12,7 @@ pub mod ids;
 pub mod names;
 pub mod package;
 pub mod placement;
+pub mod provisioning;
 pub mod registry;
 pub mod secret;
 pub mod shim;

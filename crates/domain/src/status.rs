@@ -34,6 +34,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// An instance's state (`status_on_toolbox`).
     InstanceStatus {
@@ -61,12 +63,26 @@ words! {
 words! {
     /// An environment's state (`account_tool_environments.status`).
     EnvironmentStatus {
+        /// Its machine is asked for at the provider.
+        Creating = "creating",
+        /// The provider makes its machine.
+        Provisioning = "provisioning",
         /// Made; its DTMA has not reported yet.
         AwaitingHeartbeat = "awaiting_heartbeat",
         /// Its DTMA reports.
         Active = "active",
         /// Three heartbeats missed; heals by itself with the next one.
         Unresponsive = "unresponsive",
+        /// The provider made no machine; the message says why. Nothing is left there.
+        ErrorCreation = "error_creation",
+        /// The machine did not become usable; the message says what is left there.
+        ErrorProvisioning = "error_provisioning",
+        /// Its machine is being destroyed; it stays until the provider says that there is none.
+        Deleting = "deleting",
+        /// That takes longer than it should; the message says why. It is tried on.
+        ErrorDeletion = "error_deletion",
+        /// Its machine was destroyed by somebody else, or the provider.
+        Deprovisioned = "deprovisioned",
     }
 }
 

@@ -213,7 +213,8 @@ pub async fn list_all(store: &Store) -> Result<Vec<EnvironmentRow>, StoreError> 
     rows(found)
 }
 
-/// Notes a heartbeat of the environment's DTMA; whatever the state was, it is `active` now.
+/// Notes a heartbeat of the environment's DTMA; whatever the state was, it is `active` now, unless its machine is being
+/// destroyed.
 ///
 /// # Errors
 /// [`StoreError::NotFound`]; [`StoreError::Invalid`] when the sequence is beyond an `i64`.
@@ -224,7 +225,8 @@ pub async fn record_heartbeat(
 ) -> Result<Recorded, StoreError> {
     const STATUS: &str = "SELECT status FROM account_tool_environments WHERE id = $1";
     const SQL: &str = concat!(
-        "UPDATE account_tool_environments SET status = $2, dtma_last_known_version = $3,
+        "UPDATE account_tool_environments SET
+            status = CASE WHEN status IN ($9, $10) THEN status ELSE $2 END, dtma_last_known_version = $3,
             dtma_health_details_json = $4, dtma_started_at = $5, heartbeat_sequence = $6, last_heartbeat_at = $7
         WHERE id = $1 AND ((dtma_started_at, heartbeat_sequence) < ($5, $6)
             OR last_heartbeat_at IS NULL OR last_heartbeat_at < $8)
@@ -246,6 +248,8 @@ pub async fn record_heartbeat(
         .bind(sequence)
         .bind(heartbeat.at.0)
         .bind(heartbeat.silent_before.0)
+        .bind(EnvironmentStatus::Deleting.word())
+        .bind(EnvironmentStatus::ErrorDeletion.word())
         .fetch_optional(db).await)
     .map_err(StoreError::from_driver)?;
     match found {
@@ -362,6 +366,20 @@ pub async fn set_token(
         .fetch_optional(db).await)
     .map_err(|e| StoreError::from_write(e, &[("dtma_token_hash", "…")]))?;
     found.ok_or(StoreError::NotFound { what: "environment" })?.try_into()
+}
+
+/// The names of an environment's instances that nobody has asked to remove, sorted; none can come in until the transaction ends.
+pub async fn occupants(tx: &mut Tx, id: EnvironmentId) -> Result<Vec<InstanceName>, StoreError> {
+    const SQL: &str =
+        "SELECT name FROM account_tool_instances WHERE account_tool_environment_id = $1 AND NOT deleting";
+    lock(tx, id).await?;
+    let names: Vec<String> =
+        on_pool!(tx.connection(), db => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_all(db).await)
+            .map_err(StoreError::from_driver)?;
+    let names = names.iter().map(|name| parsed("account_tool_instances", "name", name));
+    let mut names = names.collect::<Result<Vec<InstanceName>, _>>()?;
+    names.sort();
+    Ok(names)
 }
 
 /// Removes an environment that has no instances. Otherwise nothing is changed, and the names of those it has are given,

@@ -346,6 +346,22 @@ pub async fn delete(tx: &mut Tx, id: InstanceId) -> Result<(), StoreError> {
     gone.map(drop).ok_or(StoreError::NotFound { what: "instance that is being deleted" })
 }
 
+/// Removes every row that was marked before of an environment whose machine is gone, and with it whatever was on it.
+pub async fn delete_marked_of(
+    tx: &mut Tx,
+    environment: EnvironmentId,
+) -> Result<Vec<InstanceRow>, StoreError> {
+    const SQL: &str = concat!(
+        "DELETE FROM account_tool_instances WHERE account_tool_environment_id = $1 AND deleting RETURNING ",
+        columns!()
+    );
+    let found: Vec<InstanceRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
+        .bind(environment.to_string())
+        .fetch_all(db).await)
+    .map_err(StoreError::from_driver)?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
 /// Removes the row of an instance that is gone from its host, the one of `environment`, and gives it back; `None` when
 /// that environment has none of this id.
 pub async fn delete_gone(

@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "registries", include_str!("../migrations/0002_registries.sql")),
     (3, "enrolments", include_str!("../migrations/0003_enrolments.sql")),
+    (4, "droplets", include_str!("../migrations/0004_droplets.sql")),
     (5, "policies", include_str!("../migrations/0005_policies.sql")),
 ];
 

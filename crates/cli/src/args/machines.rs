@@ -22,6 +22,9 @@ pub(crate) enum EnvCommand {
     /// Make another machine an environment
     #[command(subcommand)]
     Add(EnvAddCommand),
+    /// Show what a machine that is made elsewhere can be, and what it costs
+    #[command(subcommand)]
+    Options(EnvOptionsCommand),
     /// Print the line that makes a host this environment, or makes it one again, for an admin: good for an hour and one host
     Enrol {
         /// Name of the environment
@@ -80,7 +83,7 @@ pub(crate) enum EnvCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Remove a machine that has no instances
+    /// Remove a machine that has no instances; a droplet that Berth made is destroyed, however far it is
     #[command(visible_alias = "rm")]
     Remove {
         /// Name of the environment
@@ -88,6 +91,9 @@ pub(crate) enum EnvCommand {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+        /// Do not wait until a droplet is destroyed
+        #[arg(long)]
+        no_wait: bool,
     },
 }
 
@@ -99,6 +105,53 @@ pub(crate) enum EnvAddCommand {
   berth env add host --name workshop
   berth env add host --name frankfurt --address 10.0.0.5:30000 --host-pin sha256//…")]
     Host(AddHostArgs),
+    /// A droplet that Berth makes at DigitalOcean; without region and size, what there is and what it costs
+    #[command(
+        name = "digitalocean",
+        after_help = "The control plane needs DIGITALOCEAN_TOKEN in its environment.
+
+Examples:
+  berth env options digitalocean
+  berth env add digitalocean --name frankfurt --region fra1 --size s-1vcpu-1gb"
+    )]
+    DigitalOcean(AddDropletArgs),
+}
+
+/// `berth env options …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvOptionsCommand {
+    /// Regions, sizes with their prices, images and SSH keys, as DigitalOcean has them now
+    #[command(name = "digitalocean")]
+    DigitalOcean,
+}
+
+/// `berth env add digitalocean`.
+#[derive(Debug, Args)]
+pub(crate) struct AddDropletArgs {
+    /// Name of the environment; the droplet is called `berth-NAME`
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where it is to be, such as `fra1`
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// How large it is to be, such as `s-1vcpu-1gb`
+    #[arg(long)]
+    pub(crate) size: Option<String>,
+    /// What it starts from; default: `debian-13-x64`
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// Name, number or fingerprint of an SSH key of the DigitalOcean account that its root lets in; may be given again
+    #[arg(long = "ssh-key", value_name = "KEY")]
+    pub(crate) ssh_keys: Vec<String>,
+    /// Let SSH in from everywhere; otherwise no port is open
+    #[arg(long, requires = "ssh_keys")]
+    pub(crate) allow_ssh: bool,
+    /// Do not ask whether this control plane answers at its public address
+    #[arg(long)]
+    pub(crate) no_check: bool,
+    /// Do not wait until it reports
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 /// `berth env add host`.

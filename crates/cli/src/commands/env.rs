@@ -4,6 +4,7 @@ mod add;
 mod answers;
 mod change;
 mod cleanup;
+mod droplets;
 mod enrol;
 mod remove;
 mod revoke;
@@ -14,7 +15,7 @@ use comfy_table::{Cell, Color};
 use domain::status::EnvironmentStatus;
 
 use super::instances::to_the_second;
-use crate::args::{EnvAddCommand, EnvCommand};
+use crate::args::{EnvAddCommand, EnvCommand, EnvOptionsCommand};
 use crate::client::{Client, path_part};
 use crate::error::CliError;
 use crate::output::Output;
@@ -25,6 +26,8 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::List => list(client, output).await,
         EnvCommand::Show { name } => show::run(&name, client, output).await,
         EnvCommand::Add(EnvAddCommand::Host(args)) => add::host(args, client, output).await,
+        EnvCommand::Add(EnvAddCommand::DigitalOcean(args)) => droplets::add(args, client, output).await,
+        EnvCommand::Options(EnvOptionsCommand::DigitalOcean) => droplets::options(client, output).await,
         EnvCommand::Enrol { name } => enrol::run(&name, client, output).await,
         EnvCommand::Revoke { name, yes } => revoke::run(&name, yes, client, output).await,
         EnvCommand::Rename { name, new } => change::rename(&name, new, client, output).await,
@@ -33,7 +36,7 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Label { name, labels } => change::label(&name, labels, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
         EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
-        EnvCommand::Remove { name, yes } => remove::run(&name, yes, client, output).await,
+        EnvCommand::Remove { name, yes, no_wait } => remove::run(&name, yes, no_wait, client, output).await,
     }
 }
 
@@ -82,8 +85,15 @@ fn status_cell(environment: &Environment) -> Cell {
     let cell = Cell::new(if environment.cordoned { format!("{word}, cordoned") } else { word.to_owned() });
     match environment.status {
         EnvironmentStatus::Active => cell.fg(Color::Green),
-        EnvironmentStatus::AwaitingHeartbeat => cell.fg(Color::Yellow),
-        EnvironmentStatus::Unresponsive => cell.fg(Color::Red),
+        EnvironmentStatus::Creating
+        | EnvironmentStatus::Provisioning
+        | EnvironmentStatus::AwaitingHeartbeat
+        | EnvironmentStatus::Deleting => cell.fg(Color::Yellow),
+        EnvironmentStatus::Unresponsive
+        | EnvironmentStatus::ErrorCreation
+        | EnvironmentStatus::ErrorProvisioning
+        | EnvironmentStatus::ErrorDeletion
+        | EnvironmentStatus::Deprovisioned => cell.fg(Color::Red),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use control::{Config, LocalEnvironment, LocalWay, Public, StartError};
+use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, StartError};
 use domain::secret::Secret;
 use hop::serve::Listener;
 
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     listeners.extend(https.zip(front.tls).map(|(listener, tls)| Listener::Tls(listener, tls)));
     // A machine whose DTMA was never enrolled is no environment.
     let local = super::dtma::token(&data).is_some().then_some(args.dtma);
-    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, front.public, local);
+    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, front.public, local)?;
     config.own_urls.push(format!("http://{}", child::reachable(address)));
     config.heartbeat = args.heartbeat.period();
     if !address.ip().is_loopback() {
@@ -53,6 +53,9 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
 
 /// What the control plane must be told; the same for the first start and for every other. `dtma` is where this
 /// machine's DTMA listens.
+///
+/// # Errors
+/// When what the environment says of DigitalOcean cannot be used.
 pub(crate) fn config(
     data: &DataDir,
     database: Option<&Secret>,
@@ -60,8 +63,8 @@ pub(crate) fn config(
     origins: &[String],
     public: Public,
     dtma: Option<SocketAddr>,
-) -> Config {
-    Config {
+) -> Result<Config, CliError> {
+    Ok(Config {
         data: data.control(),
         database: database.map(|database| database.expose().to_owned()),
         public,
@@ -78,6 +81,16 @@ pub(crate) fn config(
             Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,
         },
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
+        digitalocean: digitalocean()?,
+    })
+}
+
+/// Where droplets are made, when the environment says so.
+fn digitalocean() -> Result<Option<DigitalOcean>, CliError> {
+    match digitalocean::Settings::from_env() {
+        Ok(settings) => Ok(Some(DigitalOcean::new(settings))),
+        Err(digitalocean::SettingsError::NoToken) => Ok(None),
+        Err(error) => Err(CliError::usage(error.to_string())),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::client::{Client, http_client};
 use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::output::Output;
-use crate::settings::{ClientFile, DATABASE_VARIABLE, Settings};
+use crate::settings::{ClientFile, DATABASE_VARIABLE, DROPLET_VARIABLES, Settings};
 use crate::supervisor::{self, Supervisor, Worker};
 
 const SERVER: &str = "server";
@@ -143,7 +143,7 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
         &args.origins,
         place.public.clone(),
         Some(place.dtma),
-    );
+    )?;
     let setup = control::setup(&config).await.map_err(super::server::failure)?;
     let environment = setup.environment.ok_or_else(|| CliError::failed("this machine is no environment"))?;
     let enrolment = Enrolment {
@@ -219,8 +219,10 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     }
     let log = |name: &str| data.logs().join(format!("{name}.log"));
     // An argument can be read by everybody on the machine; a database's address may hold a password.
-    let secret_environment: Vec<(&'static str, Secret)> =
+    let mut secret_environment: Vec<(&'static str, Secret)> =
         args.database.iter().map(|database| (DATABASE_VARIABLE, database.clone())).collect();
+    let told = DROPLET_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
+    secret_environment.extend(told.map(|(name, value)| (name, Secret::new(value))));
     vec![
         Worker {
             name: DTMA,

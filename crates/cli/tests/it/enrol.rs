@@ -301,3 +301,30 @@ fn a_machine_is_looked_at_before_anything_is_changed() {
         assert!(!host.data().exists());
     }
 }
+
+#[test]
+fn a_control_plane_that_no_authority_knows_is_known_by_its_key() {
+    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500", "--https-listen", "127.0.0.1:0"]);
+    let line = platform.ok(&["env", "add", "host", "--name", "workshop"]);
+    let line = line.trim();
+    assert!(
+        line.starts_with("curl -fsSL --insecure --pinnedpubkey sha256//") && !line.contains("http://"),
+        "{line}"
+    );
+
+    // Another key: neither script nor program is taken, and no token is sent.
+    let pin = arguments(line).iter().find(|word| word.starts_with("sha256//")).copied().unwrap().to_owned();
+    let other = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let mut host = Host::new();
+    for times in [usize::MAX, 1] {
+        let elsewhere = line.replacen(&pin, other, times);
+        assert!(!said(&host.paste(&elsewhere)).contains('✓') && !host.data().exists());
+    }
+    let inner = line.rsplit_once(&pin).map(|(before, after)| format!("{before}{other}{after}")).unwrap();
+    failed(&host.paste(&inner), "gave no program");
+    assert!(!host.data().exists());
+
+    succeeded(&host.paste(line), "✓ this host is the environment `workshop`\n");
+    host.start();
+    until_active(&platform, "workshop");
+}

@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
+mod join;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;

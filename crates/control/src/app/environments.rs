@@ -11,19 +11,21 @@ use api::errors::ErrorCode;
 use api::events::Event;
 use api::users::Role;
 use domain::ids::{EnvironmentId, InstanceId};
-use domain::names::{EnvironmentName, NameError, slug};
+use domain::names::{EnvironmentName, InstanceName, NameError, slug};
+use domain::secret::Secret;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
 use hop::tls::Pin;
 use hyper::upgrade::OnUpgrade;
-use store::StoreError;
+use store::droplets::DropletRow;
 use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 use store::policies::Policy;
+use store::{StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption, fleet};
+use crate::app::{App, Outcome, Problem, adoption, droplets, fleet};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -34,6 +36,15 @@ const MAX_REPORTS: usize = 10_000;
 /// Instances that are named when an environment cannot go because of them.
 const MAX_NAMED: usize = 5;
 
+/// How far a removal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// The environment is gone.
+    Done,
+    /// Its droplet is being destroyed; it goes with that.
+    Begun,
+}
+
 /// The account's environments, by name.
 pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>> {
     let rows = store::environments::list(&app.store, caller.account).await?;
@@ -42,12 +53,15 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Environment>
     for instance in store::instances::list(&app.store, caller.account).await? {
         *counts.entry(instance.environment).or_default() += 1;
     }
+    let mut made: HashMap<_, DropletRow> =
+        store::droplets::list_all(&app.store).await?.into_iter().map(|row| (row.environment, row)).collect();
     Ok(rows
         .into_iter()
         .map(|row| {
             let count = counts.get(&row.id).copied().unwrap_or_default();
             let policy = policies.remove(&row.id).unwrap_or_default();
-            render(app, row, count, &policy)
+            let droplet = made.remove(&row.id);
+            render(app, row, count, &policy, droplet.as_ref())
         })
         .collect())
 }
@@ -68,7 +82,10 @@ pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Envi
 pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequest) -> Outcome<Environment> {
     caller.require(Role::Admin)?;
     let name = check_name(&request.name)?;
-    let EnvironmentKind::Host = request.kind;
+    if request.kind == EnvironmentKind::DigitalOcean {
+        return Box::pin(droplets::add(app, caller, name, request)).await;
+    }
+    droplets::refuse_of_hosts(request)?;
     let address = request.address.as_deref().map(check_address).transpose()?;
     let pin = request.tls_pin.as_deref().map(check_pin).transpose()?;
     if pin.is_some() && (address.is_none() || request.insecure_http) {
@@ -126,9 +143,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
         }),
     };
     let mut tx = app.store.begin().await?;
-    store::environments::insert(&mut tx, &row, Some(&token::hash_text(token.expose())))
-        .await
-        .map_err(|error| taken(error, &row.name))?;
+    insert(&mut tx, &row, &token).await?;
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
     app.directory.refresh().await?;
@@ -136,22 +151,35 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     rendered(app, row).await
 }
 
+/// Keeps a new row.
+///
+/// # Errors
+/// 409 when its name is taken.
+pub(crate) async fn insert(tx: &mut Tx, row: &EnvironmentRow, token: &Secret) -> Outcome<()> {
+    let kept = store::environments::insert(tx, row, Some(&token::hash_text(token.expose()))).await;
+    kept.map_err(|error| taken(error, &row.name))
+}
+
 /// The error of a name that another environment has.
 pub(crate) fn taken(error: StoreError, name: &EnvironmentName) -> Problem {
     match error {
-        StoreError::Taken { field: "name", .. } => {
-            let message = format!("an environment `{name}` exists already");
-            Problem::refused(ErrorCode::Conflict, message).field("name").hint("choose another name")
-        }
+        StoreError::Taken { field: "name", .. } => name_taken(name),
         error => error.into(),
     }
+}
+
+/// 409: there is an environment of that name.
+pub(crate) fn name_taken(name: &EnvironmentName) -> Problem {
+    Problem::refused(ErrorCode::Conflict, format!("an environment `{name}` exists already"))
+        .field("name")
+        .hint("choose another name")
 }
 
 /// Removes an environment that has no instances. Its DTMA's token opens nothing from then on.
 ///
 /// # Errors
 /// 403, 404 with the nearest name, 409 with the instances that are in it, and for this machine.
-pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()> {
+pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<Removal> {
     caller.require(Role::Admin)?;
     let environment = find(app, caller, name).await?;
     if is_local(&environment) {
@@ -159,20 +187,16 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
         return Err(Problem::refused(ErrorCode::Conflict, message)
             .hint("it stays for as long as the control plane runs here"));
     }
+    if store::droplets::by_environment(&app.store, environment.id).await?.is_some() {
+        droplets::remove(app, caller, &environment).await?;
+        return Ok(Removal::Begun);
+    }
     let mut tx = app.store.begin().await?;
     // In this order, as everywhere, so that two of these do not wait for each other.
     store::enrolments::forget(&mut tx, environment.id).await?;
     let left = store::environments::remove(&mut tx, environment.id).await?;
     if !left.is_empty() {
-        let mut named: Vec<String> = left.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
-        if MAX_NAMED < left.len() {
-            named.push(format!("{} more", left.len() - MAX_NAMED));
-        }
-        let count =
-            if left.len() == 1 { "an instance".to_owned() } else { format!("{} instances", left.len()) };
-        let message = format!("`{}` has {count}: {}", environment.name, named.join(", "));
-        return Err(Problem::refused(ErrorCode::Conflict, message)
-            .hint("remove them first; one that is being removed is there until its host has let go of it"));
+        return Err(occupied(&environment, &left));
     }
     let act = Act {
         action: "environment.remove",
@@ -186,7 +210,19 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
     app.tunnels.close(environment.id);
     app.directory.refresh().await?;
     app.publish(caller.account, Event::EnvironmentRemoved { name: environment.name.as_str().to_owned() });
-    Ok(())
+    Ok(Removal::Done)
+}
+
+/// 409: what is in an environment that is to go.
+pub(crate) fn occupied(environment: &EnvironmentRow, left: &[InstanceName]) -> Problem {
+    let mut named: Vec<String> = left.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
+    if MAX_NAMED < left.len() {
+        named.push(format!("{} more", left.len() - MAX_NAMED));
+    }
+    let count = if left.len() == 1 { "an instance".to_owned() } else { format!("{} instances", left.len()) };
+    let message = format!("`{}` has {count}: {}", environment.name, named.join(", "));
+    Problem::refused(ErrorCode::Conflict, message)
+        .hint("remove them first; one that is being removed is there until its host has let go of it")
 }
 
 /// A name that an environment may have.
@@ -476,7 +512,8 @@ pub(crate) async fn rendered(app: &App, row: EnvironmentRow) -> Outcome<Environm
     let instances = store::instances::list_by_environment(&app.store, row.id).await?.len();
     let mut policies = store::policies::of_account(&app.store, row.account).await?;
     let policy = policies.remove(&row.id).unwrap_or_default();
-    Ok(render(app, row, instances as u64, &policy))
+    let droplet = store::droplets::by_environment(&app.store, row.id).await?;
+    Ok(render(app, row, instances as u64, &policy, droplet.as_ref()))
 }
 
 /// What is wrong with an environment, or waited for.
@@ -487,6 +524,13 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
             "the token of its host was revoked: `berth env enrol {}` prints what makes a host this environment again",
             row.name
         )),
+        EnvironmentStatus::Creating
+        | EnvironmentStatus::Provisioning
+        | EnvironmentStatus::ErrorCreation
+        | EnvironmentStatus::ErrorProvisioning
+        | EnvironmentStatus::Deleting
+        | EnvironmentStatus::ErrorDeletion
+        | EnvironmentStatus::Deprovisioned => row.provisioning_error_message.clone(),
         EnvironmentStatus::AwaitingHeartbeat if is_local(row) => Some("no heartbeat yet".to_owned()),
         EnvironmentStatus::AwaitingHeartbeat => {
             let name = &row.name;
@@ -517,10 +561,18 @@ fn message_of(app: &App, row: &EnvironmentRow) -> Option<String> {
     }
 }
 
-fn render(app: &App, row: EnvironmentRow, instances: u64, policy: &Policy) -> Environment {
+fn render(
+    app: &App,
+    row: EnvironmentRow,
+    instances: u64,
+    policy: &Policy,
+    droplet: Option<&DropletRow>,
+) -> Environment {
     let labels =
         policy.labels.with_facts(row.droplet.region_slug.as_deref(), row.droplet.size_slug.as_deref());
-    let (message, address) = (message_of(app, &row), dialled_at(&row));
+    let told = droplet.and_then(|droplet| droplets::message_of(app, &row, droplet));
+    let (message, address) = (told.or_else(|| message_of(app, &row)), dialled_at(&row));
+    let droplet = droplet.map(|droplet| droplets::render(&row, droplet));
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
     Environment {
@@ -536,5 +588,6 @@ fn render(app: &App, row: EnvironmentRow, instances: u64, policy: &Policy) -> En
         instances,
         cordoned: policy.cordoned,
         labels,
+        droplet,
     }
 }

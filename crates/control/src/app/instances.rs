@@ -291,7 +291,7 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
     };
     let message = match environment.status {
         EnvironmentStatus::Unresponsive => row.message.clone().or_else(|| Some(silent())),
-        EnvironmentStatus::Active | EnvironmentStatus::AwaitingHeartbeat => row.message.clone(),
+        _ => row.message.clone(),
     };
     Some(Instance {
         id: row.id,

@@ -4,6 +4,7 @@ pub(crate) mod adoption;
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
+pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
@@ -56,6 +57,10 @@ pub(crate) struct App {
     pub(crate) refused: adoption::RefusedOnce,
     /// Wakes the deploy reconciler.
     pub(crate) deploy: Notify,
+    /// Where droplets are made; absent without a token for it.
+    pub(crate) provider: Option<crate::provider::Provider>,
+    /// Wakes the reconciler of droplets.
+    pub(crate) droplets: Notify,
     /// What the reconcilers last did.
     pub(crate) statuses: crate::tasks::Statuses,
     /// Done when the process ends: streams that have no end of their own end with it.

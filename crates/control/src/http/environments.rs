@@ -9,7 +9,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 
-use crate::app::{App, environments, fleet};
+use crate::app::environments::{self, Removal};
+use crate::app::{App, fleet};
 use crate::http::extract::{Body, By};
 use crate::http::refused::Refused;
 
@@ -45,7 +46,8 @@ pub(crate) async fn show(
     request_body = AddEnvironmentRequest,
     responses(
         (status = 201, body = Environment), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 403, body = ErrorBody), (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)
+        (status = 403, body = ErrorBody), (status = 409, body = ErrorBody), (status = 422, body = ErrorBody),
+        (status = 503, body = ErrorBody)
     )
 )]
 pub(crate) async fn add(
@@ -81,6 +83,7 @@ pub(crate) async fn change(
     delete, path = "/api/v1/environments/{name}", tag = "environments", security(("token" = [])),
     params(("name" = String, Path, description = "The environment's name")),
     responses(
+        (status = 202, description = "its droplet is being destroyed; it goes with that"),
         (status = 204), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
         (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)
     )
@@ -90,8 +93,10 @@ pub(crate) async fn remove(
     By(caller): By,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    environments::remove(&app, &caller, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(match environments::remove(&app, &caller, &name).await? {
+        Removal::Done => StatusCode::NO_CONTENT,
+        Removal::Begun => StatusCode::ACCEPTED,
+    })
 }
 
 /// The token of an environment's DTMA, for an admin. Each time is a line of the audit.

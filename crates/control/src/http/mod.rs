@@ -1,6 +1,7 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
 mod catalog;
+mod droplets;
 mod dtma;
 mod enrolments;
 mod environments;
@@ -100,6 +101,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::cleanup))
         .routes(routes!(enrolments::create))
         .routes(routes!(enrolments::revoke))
+        .routes(routes!(droplets::options))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))

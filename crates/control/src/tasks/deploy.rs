@@ -258,6 +258,7 @@ fn what_is_known(environment: &EnvironmentRow) -> String {
         (EnvironmentStatus::Unresponsive, _) => " (it does not report either)".to_owned(),
         (EnvironmentStatus::Active, Some(address)) => format!(" at {address}, though it reports"),
         (EnvironmentStatus::Active, None) => String::new(),
+        (status, _) => format!(" (it is {status})"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod deploy;
 pub(crate) mod dialled;
+pub(crate) mod droplets;
 pub(crate) mod liveness;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 pub(crate) struct Statuses {
     deploy: Mutex<deploy::Status>,
     dialled: Mutex<dialled::Status>,
+    droplets: Mutex<droplets::Status>,
     liveness: Mutex<liveness::Status>,
 }
 
@@ -30,6 +32,8 @@ pub(crate) struct StatusView {
     pub(crate) deploy: deploy::Status,
     /// Of [`dialled`].
     pub(crate) dialled: dialled::Status,
+    /// Of [`droplets`].
+    pub(crate) droplets: droplets::Status,
     /// Of [`liveness`].
     pub(crate) liveness: liveness::Status,
 }
@@ -40,6 +44,7 @@ impl Statuses {
         StatusView {
             deploy: self.deploy.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             dialled: self.dialled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            droplets: self.droplets.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             liveness: self.liveness.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -50,6 +55,10 @@ impl Statuses {
 
     fn set_dialled(&self, status: dialled::Status) {
         *self.dialled.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn set_droplets(&self, status: droplets::Status) {
+        *self.droplets.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     fn set_liveness(&self, status: liveness::Status) {
@@ -81,5 +90,6 @@ pub(crate) async fn run(app: Arc<App>) {
             app.statuses.set_dialled(dialled::pass(&app).await);
         }
     };
-    tokio::join!(deploy, liveness, dialled);
+    let droplets = droplets::Reconciler::new(Arc::new(crate::directory::now)).run(&app);
+    tokio::join!(deploy, liveness, dialled, droplets);
 }

@@ -34,12 +34,12 @@ async fn add(platform: &Platform, name: &str, address: &str) -> (String, String)
     (id, token["token"].as_str().unwrap().to_owned())
 }
 
-async fn beat(platform: &Platform, token: &str, body: Value) -> crate::platform::Answer {
+pub(crate) async fn beat(platform: &Platform, token: &str, body: Value) -> crate::platform::Answer {
     platform.send(Some(token), Method::POST, api::dtma::HEARTBEAT_PATH, Some(body)).await
 }
 
 /// Asks for an environment until it is as it should be.
-async fn environment_until(platform: &Platform, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn environment_until(platform: &Platform, name: &str, is: impl Fn(&Value) -> bool) -> Value {
     let deadline = std::time::Instant::now() + crate::platform::PATIENCE;
     loop {
         let environment = platform.get(&format!("{PATH}/{name}")).await.json();
@@ -59,6 +59,8 @@ async fn what_cannot_be_an_environment_is_refused() {
     unencrypted["insecure_http"] = json!(false);
     let mut other = host("x", "10.0.0.6:30000");
     other["kind"] = json!("moon");
+    let mut of_a_droplet = host("x", "10.0.0.6:30000");
+    of_a_droplet["size"] = json!("s-1vcpu-1gb");
     let mut unknown = host("x", "10.0.0.6:30000");
     unknown["port"] = json!(1);
     for (body, words) in [
@@ -78,6 +80,7 @@ async fn what_cannot_be_an_environment_is_refused() {
         (host("x", "169.254.169.254:80"), "422 invalid | address"),
         (pinned("x"), "422 invalid | tls_pin | a pin is `sha256//`"),
         (pinned(OTHER), "422 invalid | tls_pin | a pin is for a host that is dialled, over TLS"),
+        (of_a_droplet, "422 invalid | size | this is said of droplets"),
         (unencrypted, "422 invalid | insecure_http | 10.0.0.6:30000 would be spoken to over plain HTTP"),
         (other, "422 invalid | kind"),
         (unknown, "422 invalid | port"),

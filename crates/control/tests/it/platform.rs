@@ -76,6 +76,7 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
         allowed_origins: Vec::new(),
         local_way: LocalWay::Socket,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
+        digitalocean: None,
     }
 }
 

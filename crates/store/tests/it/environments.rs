@@ -8,7 +8,7 @@ use store::{Store, StoreError};
 
 use crate::{NOW, after, change, environment, on_both_stores, tenant};
 
-fn heartbeat(process: i64, sequence: u64, at: i64) -> HeartbeatRow {
+pub(crate) fn heartbeat(process: i64, sequence: u64, at: i64) -> HeartbeatRow {
     HeartbeatRow {
         dtma_version: "0.1.0".to_owned(),
         health: Health {
@@ -37,7 +37,7 @@ fn heartbeat(process: i64, sequence: u64, at: i64) -> HeartbeatRow {
     }
 }
 
-async fn beat(store: &Store, id: EnvironmentId, heartbeat: &HeartbeatRow) -> Recorded {
+pub(crate) async fn beat(store: &Store, id: EnvironmentId, heartbeat: &HeartbeatRow) -> Recorded {
     change(store, async |tx| environments::record_heartbeat(tx, id, heartbeat).await).await.unwrap()
 }
 

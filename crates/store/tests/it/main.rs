@@ -5,6 +5,7 @@
 mod accounts;
 mod audit;
 mod catalog;
+mod droplets;
 mod enrolments;
 mod environments;
 mod instances;

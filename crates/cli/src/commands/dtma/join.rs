@@ -75,7 +75,7 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     let again = if before.is_some() { " again" } else { "" };
     output.say(&format!("✓ this host is the environment `{}`{again}", enrolled.name));
     let reports = if args.no_service {
-        by_hand(&enrolled, &data, output);
+        by_hand(&enrolled, passes_in_clear(url), &data, output);
         false
     } else {
         serve(args, &enrolled, &data, connection, output).await?;
@@ -200,11 +200,12 @@ fn nonce() -> Result<Secret, CliError> {
 }
 
 /// What is left to do where no service is wanted.
-fn by_hand(enrolled: &Enrolled, data: &DataDir, output: Output) {
+fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) {
     let how = match (enrolled.way, &enrolled.listen) {
         (EnrolledWay::Direct, Some(listen)) => {
             format!("--listen {listen} {}", if enrolled.tls { "--tls" } else { "--insecure-http" })
         }
+        (EnrolledWay::Direct | EnrolledWay::Tunnel, _) if is_clear => "--tunnel --insecure-http".to_owned(),
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) => "--tunnel".to_owned(),
     };
     output.hint(&format!("start the host agent: berth dtma --data {} {how}", data.path().display()));

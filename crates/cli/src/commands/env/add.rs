@@ -22,15 +22,17 @@ struct Added {
 pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let AddHostArgs { name, address, host_pin, no_check, insecure_http } = args;
     if !no_check {
-        answers::check(client).await?;
+        answers::check(answers::For::Host, client).await?;
     }
-    let tls_pin = host_pin.map(|pin| pin.to_string());
-    let request =
-        AddEnvironmentRequest { name, kind: EnvironmentKind::Host, address, tls_pin, insecure_http };
+    let request = AddEnvironmentRequest {
+        address,
+        tls_pin: host_pin.map(|pin| pin.to_string()),
+        insecure_http,
+        ..AddEnvironmentRequest::new(&name, EnvironmentKind::Host)
+    };
     let environment: Environment = client.post("/environments", &request).await?;
-    let name = environment.name.clone();
     let enrolment: Enrolment =
-        client.act(&format!("{}/enrolment", path_of(name.as_str()))).await.map_err(|error| {
+        client.act(&format!("{}/enrolment", path_of(&name))).await.map_err(|error| {
             CliError::because(format!("`{name}` was made, but no line that enrols its host"), error)
                 .with_hint(format!("`berth env enrol {name}` makes one"))
         })?;

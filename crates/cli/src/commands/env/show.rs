@@ -43,6 +43,20 @@ fn facts(environment: &Environment, instances: &[Instance]) -> Vec<(&'static str
     for (key, value) in environment.labels.iter() {
         lines.push(("label", format!("{key}={value}")));
     }
+    if let Some(droplet) = &environment.droplet {
+        let number = droplet.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let status = droplet.status.as_deref().unwrap_or("not there yet");
+        lines.push(("droplet", format!("{number} `{}` ({status})", droplet.name)));
+        let price = droplet.price_monthly;
+        lines.push(("size", format!("{} in {}, ${price:.2} a month", droplet.size, droplet.region)));
+        lines.push(("image", droplet.image.clone()));
+        if let Some(address) = &droplet.address {
+            lines.push(("public ip", address.clone()));
+        }
+        if let Some(step) = &droplet.step {
+            lines.push(("step", step.clone()));
+        }
+    }
     if let Some(version) = &environment.dtma_version {
         lines.push(("dtma", version.clone()));
     }

@@ -59,6 +59,7 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
         allowed_origins: Vec::new(),
         local_way: LocalWay::Socket,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
+        digitalocean: None,
     };
     crate::setup(&config).await.unwrap();
     let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();

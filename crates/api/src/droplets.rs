@@ -1,0 +1,104 @@
+//! `/api/v1/digitalocean`: what droplets there can be, and which there are that belong to nobody.
+
+use domain::names::EnvironmentName;
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/digitalocean/options`: what a droplet can be, as DigitalOcean has it now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DropletOptions {
+    /// Where it can be.
+    pub regions: Vec<RegionOption>,
+    /// How large, the cheapest first.
+    pub sizes: Vec<SizeOption>,
+    /// What it can start from.
+    pub images: Vec<ImageOption>,
+    /// The image when none is named.
+    pub default_image: String,
+    /// The SSH keys of the DigitalOcean account.
+    pub ssh_keys: Vec<KeyOption>,
+    /// How many droplets the DigitalOcean account has.
+    pub droplets: u64,
+    /// How many it may have.
+    pub droplet_limit: u64,
+}
+
+/// A region that takes droplets now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RegionOption {
+    /// Its word.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A size that there is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SizeOption {
+    /// Its word.
+    pub slug: String,
+    /// Its kind.
+    pub description: String,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Disk, GiB.
+    pub disk_gib: u64,
+    /// US dollars for a month.
+    pub price_monthly: f64,
+    /// US dollars for an hour.
+    pub price_hourly: f64,
+    /// The regions that have it.
+    pub regions: Vec<String>,
+}
+
+/// A system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ImageOption {
+    /// Its word.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// An SSH key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeyOption {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+}
+
+/// `GET /api/v1/digitalocean/strays`: where droplets and environments do not agree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Strays {
+    /// Droplets with Berth's tag that belong to no environment of this control plane. They cost money.
+    pub strays: Vec<Stray>,
+    /// Environments of the account whose droplet is gone.
+    pub vanished: Vec<EnvironmentName>,
+}
+
+/// A droplet that belongs to no environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Stray {
+    /// DigitalOcean's number of it.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// Its size.
+    pub size: String,
+    /// US dollars for a month, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_monthly: Option<f64>,
+    /// What it is doing.
+    pub status: String,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
