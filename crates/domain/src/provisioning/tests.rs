@@ -126,7 +126,7 @@ fn what_is_done_next() {
 #[test]
 fn a_provider_that_does_not_answer_decides_nothing_but_time_goes_on() {
     let check = |status, since, wish, expected| {
-        let record = Record { since, wish, ..record(status) };
+        let record = Record { wish, since, ..record(status) };
         assert_eq!(plan(&record, &Seen::Unknown, NOW, &Limits::default()), expected, "{status}");
     };
     for status in [Creating, Provisioning, AwaitingHeartbeat, Active, Unresponsive, ErrorCreation] {
