@@ -84,6 +84,7 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
     let started_at = now();
     let mut sequence = 0;
     let mut failures = 0;
+    let mut said = String::new();
     loop {
         let sent_at = Instant::now();
         sequence += 1;
@@ -113,9 +114,11 @@ pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
             }
             Err(error) => {
                 failures += 1;
-                if failures == 1 {
+                // A refusal after a time of silence is news, and has another remedy.
+                if failures == 1 || error != said {
                     tracing::warn!(url = %reporter.url, error, "the control plane takes no heartbeat; this host goes on alone and keeps trying");
                 }
+                said = error;
                 // All that changed meanwhile goes out with the next one, so a change does not shorten the wait.
                 tokio::time::sleep(jittered(Backoff::OWN.wait(failures).min(reporter.period))).await;
             }

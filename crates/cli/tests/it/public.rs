@@ -127,6 +127,12 @@ fn a_host_is_dialled_over_tls_and_known_by_its_pin() {
     assert!(log.contains("runs, revision"), "{log}");
     assert_eq!(platform.json(&["env", "show", "far"])["message"], Value::Null);
 
+    // A machine that is paid for could never report to this one alone.
+    let order = ["env", "add", "digitalocean", "--name", "x", "--region", "fra1", "--size", "s-1vcpu-1gb"];
+    let refused = platform.run(&order);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("machine alone"), "{said}");
+
     // Another key answers than the one that is expected, or none: nothing is sent there, and the status says why.
     let mut wrong = Host::new();
     let (address, control) = (free(), ["--control-url", platform.url()]);
@@ -237,9 +243,12 @@ fn plain_http_leads_to_the_public_address_which_must_answer_before_a_host_is_add
 
     // Nothing answers at that name, so a host that is told it could never report.
     let add = ["env", "add", "host", "--name", "far"];
-    let refused = platform.run(&add);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains(public) && said.contains("--no-check"), "{said}");
+    let order = ["env", "add", "digitalocean", "--name", "far", "--region", "fra1", "--size", "s-1vcpu-1gb"];
+    for arguments in [&add[..], &order] {
+        let refused = platform.run(arguments);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(public) && said.contains("--no-check"), "{said}");
+    }
     assert_eq!(platform.json(&["env", "list"]).as_array().unwrap().len(), 1, "nothing was made");
     platform.ok(&[&add[..], &["--no-check"]].concat());
 }

@@ -22,7 +22,7 @@ struct Added {
 pub(super) async fn host(args: AddHostArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let AddHostArgs { name, address, host_pin, no_check, insecure_http } = args;
     if !no_check {
-        answers::check(client).await?;
+        answers::check(answers::For::Host, client).await?;
     }
     let request = AddEnvironmentRequest {
         address,

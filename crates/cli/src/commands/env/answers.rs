@@ -12,29 +12,32 @@ use crate::error::CliError;
 /// How long the public address may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// As [`check`], for a machine that is certainly another one.
-///
-/// # Errors
-/// As [`check`], and when the public address is this machine's alone.
-pub(super) async fn check_elsewhere(client: &Client) -> Result<(), CliError> {
-    let server: Server = client.get("/server").await?;
-    if is_loopback(&server.public_url) {
-        let message = format!("a droplet would be told {}, which is this machine alone", server.public_url);
-        return Err(CliError::failed(message).with_hint(
-            "nothing was made: start the control plane with `--https-listen` on an address that others reach, and \
-             with `--public-url` where they see another one",
-        ));
-    }
-    check(client).await
+/// What is done to set it right.
+const HINT: &str = "start it with `--https-listen` on an address that hosts reach and `--public-url` as they see it; \
+                    `--no-check` goes on where only this machine cannot reach it";
+
+/// Which host is to be told the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// One that is there. It may be this machine itself, for a try.
+    Host,
+    /// One that is ordered, and paid for whether it can report or not.
+    Order,
 }
 
-/// Asks the public address, unless this command came over it, or it is one that is only for tries on one machine.
+/// Asks the public address, unless this command came over it.
 ///
 /// # Errors
 /// When this Berth does not answer there, with what to do.
-pub(super) async fn check(client: &Client) -> Result<(), CliError> {
+pub(super) async fn check(whom: For, client: &Client) -> Result<(), CliError> {
     let server: Server = client.get("/server").await?;
     let url = &server.public_url;
+    if is_loopback(url) && whom == For::Order {
+        return Err(CliError::failed(format!(
+            "the machine would be told {url}, which is the control plane's machine alone"
+        ))
+        .with_hint(HINT));
+    }
     if *url == client.settings().url || is_loopback(url) {
         return Ok(());
     }
@@ -46,8 +49,5 @@ pub(super) async fn check(client: &Client) -> Result<(), CliError> {
         Err(error) => innermost(&error.without_url()),
     };
     Err(CliError::failed(format!("hosts would be told {url}, and this Berth does not answer there: {why}"))
-        .with_hint(
-            "start it with `--https-listen` on an address that hosts reach and `--public-url` as they see it; \
-             `--no-check` goes on where only this machine cannot reach it",
-        ))
+        .with_hint(HINT))
 }

@@ -84,7 +84,7 @@ pub(super) async fn add(args: AddDropletArgs, client: &Client, output: Output) -
         return Err(CliError::usage("nothing was made: a droplet needs `--region` and `--size`"));
     }
     if !args.no_check {
-        answers::check_elsewhere(client).await?;
+        answers::check(answers::For::Order, client).await?;
     }
     let request = AddEnvironmentRequest {
         region: args.region,
