@@ -78,12 +78,9 @@ async fn what_cannot_be_an_environment_is_refused() {
         (host("x", "0.0.0.0:30000"), "422 invalid | address"),
         (host("x", "10.0.0.6:0"), "422 invalid | address"),
         (host("x", "169.254.169.254:80"), "422 invalid | address"),
-<<<<<<< HEAD
-        (of_a_droplet, "422 invalid | size | this is said of droplets"),
-=======
         (pinned("x"), "422 invalid | tls_pin | a pin is `sha256//`"),
         (pinned(OTHER), "422 invalid | tls_pin | a pin is for a host that is dialled, over TLS"),
->>>>>>> main
+        (of_a_droplet, "422 invalid | size | this is said of droplets"),
         (unencrypted, "422 invalid | insecure_http | 10.0.0.6:30000 would be spoken to over plain HTTP"),
         (other, "422 invalid | kind"),
         (unknown, "422 invalid | port"),

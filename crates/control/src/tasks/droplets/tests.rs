@@ -206,8 +206,7 @@ impl World {
         }
         self.sequence += 1;
         let memory = MemoryMetrics { total_bytes: 1, active_bytes: 0, free_bytes: 1, used_bytes: 0 };
-        let system =
-            SystemMetrics { cpu_load_percent: 0.0, cores: 1, memory, disk: None, uptime_seconds: 1 };
+        let system = SystemMetrics { cpu_load_percent: 0.0, cores: 1, memory, disk: None, uptime_seconds: 1 };
         let heartbeat = HeartbeatRow {
             dtma_version: "0.1.0".to_owned(),
             health: Health { system, protections: Vec::new() },
@@ -266,9 +265,10 @@ impl World {
         };
         let known = row.droplet.id.is_some_and(|number| there == [number]);
         let fits = match row.status {
-            EnvironmentStatus::ErrorCreation | EnvironmentStatus::Deprovisioned => there.is_empty(),
             EnvironmentStatus::ErrorProvisioning if droplet.fault == Some(Why::NoHeartbeat) => known,
-            EnvironmentStatus::ErrorProvisioning => there.is_empty(),
+            EnvironmentStatus::ErrorCreation
+            | EnvironmentStatus::Deprovisioned
+            | EnvironmentStatus::ErrorProvisioning => there.is_empty(),
             EnvironmentStatus::Active | EnvironmentStatus::Unresponsive => known,
             _ => false,
         };
@@ -328,7 +328,11 @@ fn in_the_end_exactly_the_wanted_droplets_are_there() {
     let cases = std::env::var("BERTH_DROPLET_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = std::cell::RefCell::new(runtime.block_on(World::new()));
-    let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 60, ..ProptestConfig::with_cases(cases) };
+    let config = ProptestConfig {
+        failure_persistence: None,
+        max_shrink_iters: 60,
+        ..ProptestConfig::with_cases(cases)
+    };
     proptest!(config, |(chances in chances(), two in any::<bool>())| {
         let mut world = world.borrow_mut();
         let done = runtime.block_on(world.case(&chances, two));
