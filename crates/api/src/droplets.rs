@@ -1,6 +1,5 @@
-//! `/api/v1/digitalocean`: what droplets there can be, and which there are that belong to nobody.
+//! `/api/v1/digitalocean`: what droplets there can be.
 
-use domain::names::EnvironmentName;
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/digitalocean/options`: what a droplet can be, as DigitalOcean has it now.
@@ -70,35 +69,4 @@ pub struct KeyOption {
     pub name: String,
     /// Its fingerprint.
     pub fingerprint: String,
-}
-
-/// `GET /api/v1/digitalocean/strays`: where droplets and environments do not agree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Strays {
-    /// Droplets with Berth's tag that belong to no environment of this control plane. They cost money.
-    pub strays: Vec<Stray>,
-    /// Environments of the account whose droplet is gone.
-    pub vanished: Vec<EnvironmentName>,
-}
-
-/// A droplet that belongs to no environment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Stray {
-    /// DigitalOcean's number of it.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// Its region.
-    pub region: String,
-    /// Its size.
-    pub size: String,
-    /// US dollars for a month, when that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price_monthly: Option<f64>,
-    /// What it is doing.
-    pub status: String,
-    /// When it was made, RFC 3339.
-    pub created_at: String,
-    /// Its tags.
-    pub tags: Vec<String>,
 }

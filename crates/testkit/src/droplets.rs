@@ -34,6 +34,7 @@ type Machines = BTreeMap<u64, Arc<Machine<'static>>>;
 #[derive(Debug)]
 pub struct Droplets {
     docker: &'static Docker,
+    names: Vec<String>,
     fake: Fake,
     machines: Arc<Mutex<Machines>>,
 }
@@ -66,7 +67,8 @@ impl Droplets {
         let metadata: Arc<Mutex<BTreeMap<Ipv4Addr, Value>>> = Arc::default();
         serve_metadata(docker.in_its_network(|| listen(METADATA, 80)), Arc::clone(&metadata));
         let there = Arc::clone(&machines);
-        thread::spawn(move || carry_out(docker, &told, &there, &metadata, &names));
+        let known = names.clone();
+        thread::spawn(move || carry_out(docker, &told, &there, &metadata, &known));
         let fake = docker.in_its_network(|| {
             Fake::start(provider::Config {
                 network: NETWORK,
@@ -74,7 +76,7 @@ impl Droplets {
                 ..provider::Config::default()
             })
         });
-        Self { docker, fake, machines }
+        Self { docker, names, fake, machines }
     }
 
     /// The provider.
@@ -82,9 +84,22 @@ impl Droplets {
         &self.fake
     }
 
-    /// The engine whose network it is.
-    pub fn docker(&self) -> &'static Docker {
-        self.docker
+    /// Boots a machine beside the droplets that no provider knows, at an address that ends so (from 200 on).
+    ///
+    /// # Panics
+    /// When it does not boot.
+    pub fn host(&self, name: &str, last: u8) -> Machine<'static> {
+        let [a, b, c, _] = NETWORK.octets();
+        let address = Ipv4Addr::new(a, b, c, last);
+        let options = Options {
+            hostname: name,
+            network: Some((BRIDGE, address)),
+            names: &self.names,
+            ..Options::default()
+        };
+        let machine = Machine::start(self.docker, &options);
+        machine.wait();
+        machine
     }
 
     /// The machine of a droplet, as soon as it is switched on.

@@ -134,7 +134,7 @@ impl<'a> Machine<'a> {
     pub fn run(&self, command: &[&str]) -> Output {
         Command::new("nsenter")
             .arg(format!("--target={}", self.pid()))
-            .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/", "--"])
+            .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wdns=/", "--"])
             .args(command)
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::null())

@@ -42,6 +42,8 @@ pub(crate) struct Status {
     pub(crate) under_way: usize,
     /// Steps that were carried out since the process started.
     pub(crate) steps: u64,
+    /// Droplets with Berth's tags that belong to no environment here. They cost money, and are another control plane's or lost.
+    pub(crate) strays: Vec<u64>,
     /// What went wrong with the last look.
     pub(crate) error: Option<String>,
 }
@@ -111,22 +113,34 @@ impl Reconciler {
         }
         self.status.under_way = 0;
         for row in rows {
+            let its = match &mut found {
+                Ok(found) => Ok(found.remove(&row.environment).unwrap_or_default()),
+                Err(error) => Err(error.to_string()),
+            };
             let environment = store::environments::by_id(&app.store, row.environment).await?;
             let Some(environment) = environment else { continue };
             self.status.under_way += usize::from(is_under_way(environment.status, &row));
             if self.busy.values().any(|(busy, ..)| *busy == row.environment) {
                 continue;
             }
-            let its = match &mut found {
-                Ok(found) => Ok(found.remove(&row.environment).unwrap_or_default()),
-                Err(error) => Err(error.to_string()),
-            };
             let (app, clock) = (Arc::clone(app), Arc::clone(&self.clock));
             let (id, wish) = (row.environment, row.wish);
             let task = self.working.spawn(async move { act::serve(&app, &clock, id, its).await });
             self.busy.insert(task.id(), (id, wish, task));
         }
+        if let Ok(found) = found {
+            self.note_strays(found.into_values().flatten().map(|droplet| droplet.id).collect());
+        }
         Ok(())
+    }
+
+    /// What is not ours to destroy is named once.
+    fn note_strays(&mut self, mut strays: Vec<u64>) {
+        strays.sort_unstable();
+        if !strays.is_empty() && strays != self.status.strays {
+            tracing::warn!(droplets = ?strays, "these carry Berth's tags and belong to no environment here; they cost money");
+        }
+        self.status.strays = strays;
     }
 
     fn finish(&mut self, worked: Result<(tokio::task::Id, Outcome<u64>), tokio::task::JoinError>) {

@@ -265,9 +265,10 @@ impl World {
         };
         let known = row.droplet.id.is_some_and(|number| there == [number]);
         let fits = match row.status {
-            EnvironmentStatus::ErrorCreation | EnvironmentStatus::Deprovisioned => there.is_empty(),
             EnvironmentStatus::ErrorProvisioning if droplet.fault == Some(Why::NoHeartbeat) => known,
-            EnvironmentStatus::ErrorProvisioning => there.is_empty(),
+            EnvironmentStatus::ErrorCreation
+            | EnvironmentStatus::Deprovisioned
+            | EnvironmentStatus::ErrorProvisioning => there.is_empty(),
             EnvironmentStatus::Active | EnvironmentStatus::Unresponsive => known,
             _ => false,
         };
