@@ -151,10 +151,9 @@ fn is_healthy_over_tls(address: SocketAddr, pin: Pin) -> bool {
     let asked = || -> Option<bool> {
         let client = http_client(&url, Some(pin)).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        // Within the runtime from its first step: already the time limit of a request is one of its timers.
-        let asked =
-            async { client.get(format!("{url}/health")).timeout(Duration::from_secs(2)).send().await };
-        runtime.block_on(asked).ok().map(|answer| answer.status().is_success())
+        let asked = client.get(format!("{url}/health")).timeout(Duration::from_secs(2));
+        // Made within the runtime, because its time limit needs one.
+        runtime.block_on(async { asked.send().await }).ok().map(|answer| answer.status().is_success())
     };
     // On a thread of its own, because this one may drive a runtime.
     std::thread::scope(|scope| scope.spawn(asked).join()).ok().flatten().unwrap_or(false)
