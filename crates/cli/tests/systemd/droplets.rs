@@ -1,6 +1,8 @@
 //! From nothing to a tool call on a droplet and back to nothing: the provider is a fake, the machine, its cloud-init, its systemd
 //! and its Docker are not, and what the control plane gave the provider as `user_data` runs there unchanged.
 
+#![expect(clippy::print_stdout, reason = "each step says how long it took")]
+
 use std::time::Instant;
 
 use testkit::docker::engine;
