@@ -9,7 +9,7 @@ use crate::{parts, run};
 /// The suite of Debian that it is made of.
 const SUITE: &str = "trixie";
 /// What is in it beside the least.
-const PACKAGES: &str = "systemd-sysv,dbus,cloud-init,iproute2,ca-certificates,curl,docker.io,docker-cli,iptables,nftables,procps,nodejs";
+const PACKAGES: &str = "systemd-sysv,dbus,cloud-init,iproute2,ca-certificates,curl,docker.io,docker-cli,iptables,nftables,procps,nodejs,python3-pip";
 /// What no test reads.
 const LEFT_OUT: [&str; 3] = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*"];
 /// What makes it boot in a container.

@@ -12,6 +12,7 @@
 
 mod calls;
 mod docker;
+mod fleet;
 mod load;
 mod mcp;
 mod memory;
@@ -58,17 +59,20 @@ fn main() -> anyhow::Result<()> {
                 mcp::measure().await?;
                 memory::measure().await?;
                 start::measure().await?;
-                docker::measure().await
+                docker::measure().await?;
+                fleet::measure().await
             }
             ["calls"] => calls::measure().await,
             ["mcp"] => mcp::measure().await,
             ["memory"] => memory::measure().await,
             ["start"] => start::measure().await,
             ["docker"] => docker::measure().await,
+            ["fleet"] => fleet::measure().await,
+            ["hosts", url, pin, file] => fleet::hosts(url, pin, file).await,
             ["hop", listen, to] => reference::hop(listen, to).await,
             ["leaf", listen] => reference::leaf(listen).await,
             ["mirror", listen] => reference::mirror(listen).await,
-            _ => bail!("usage: bench [calls | mcp | memory | start | docker]"),
+            _ => bail!("usage: bench [calls | mcp | memory | start | docker | fleet]"),
         }
     })
 }

@@ -18,6 +18,13 @@ pub(crate) fn cpu(pids: &[u32]) -> Duration {
     Duration::from_nanos(nanos)
 }
 
+/// Lets this process open as many files as the host lets it.
+pub(crate) fn allow_many_files() -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?)
+}
+
 /// Those whose first argument is `word`.
 pub(crate) fn of_command(processes: &[Process], word: &str) -> Vec<u32> {
     processes

@@ -227,9 +227,9 @@ pub(crate) struct JoinArgs {
     /// secrets
     #[arg(long)]
     pub(crate) insecure_http: bool,
-    /// Install Docker where it is missing, on Debian and Ubuntu
+    /// On Debian and Ubuntu, install what is missing: Docker, Node with npm, Python 3 with pip, nftables
     #[arg(long)]
-    pub(crate) install_docker: bool,
+    pub(crate) install_missing: bool,
     /// Enrol only: install no service, and say how to start the host agent
     #[arg(long)]
     pub(crate) no_service: bool,

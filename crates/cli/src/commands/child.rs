@@ -121,6 +121,16 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Lets this process open as many files as its host lets it: each tunnel and each client is one, and most hosts give a process
+/// 1024 until it asks for more. What it cannot have it does without.
+pub(crate) fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
+        tracing::warn!(%error, "the number of open files stays as it was");
+    }
+}
+
 /// Logs to standard error, one line per event.
 pub(crate) fn log() -> Result<(), CliError> {
     let wanted = std::env::var(LOG_VARIABLE).unwrap_or_default();

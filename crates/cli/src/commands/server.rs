@@ -16,6 +16,7 @@ use crate::supervisor;
 pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(), CliError> {
     child::end_with_parent(&args.child)?;
     child::log()?;
+    child::allow_many_files();
     let stop = child::stop_on_signals()?;
     let listener = child::listener(&args.child, args.listen, "--listen")?;
     let data = DataDir::or_default(connection.data.as_deref()).create()?;

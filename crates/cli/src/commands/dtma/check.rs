@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub(super) use gather::gather;
-pub(super) use judge::{Docker, Facts, judge};
+pub(super) use judge::{Facts, judge};
 
 use super::install::DATA;
 use crate::args::{CheckArgs, Connection};

@@ -11,7 +11,7 @@ use dtma::{Config, Enrolment};
 use hop::tls::Pin;
 use serde::Serialize;
 
-use super::check::{Check, Docker, Facts, gather, judge};
+use super::check::{Check, Facts, gather, judge};
 use super::install::{self, DATA};
 use super::pin::own_pin;
 use super::{enrol, passes_in_clear};
@@ -90,7 +90,7 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     Ok(())
 }
 
-/// Looks whether this machine can be an environment, and has Docker installed where that is wanted.
+/// Looks whether this machine can be an environment, and has what is missing installed where that is wanted.
 async fn look(
     args: &JoinArgs,
     url: &str,
@@ -103,8 +103,8 @@ async fn look(
         Facts { has_systemd: facts.has_systemd.filter(|_| !args.no_service), ..facts }
     };
     let mut found = facts().await;
-    if args.install_docker && matches!(found.docker, Docker::Absent) {
-        install_docker(&found, output)?;
+    if args.install_missing && !judge(&found).iter().any(Check::is_failed) {
+        install_missing(&found, output)?;
         found = facts().await;
     }
     let checks = judge(&found);
@@ -120,16 +120,23 @@ async fn look(
     Ok(checks)
 }
 
-fn install_docker(facts: &Facts, output: Output) -> Result<(), CliError> {
-    if !facts.is_debian_like() {
-        return Err(CliError::failed("`--install-docker` knows Debian and Ubuntu alone").with_hint(
-            "install it as https://docs.docker.com/engine/install/ says, and run the line again",
-        ));
+fn install_missing(facts: &Facts, output: Output) -> Result<(), CliError> {
+    let packages = facts.missing();
+    if packages.is_empty() {
+        return Ok(());
     }
-    for arguments in [&["update", "-q"][..], &["install", "-q", "-y", "docker.io"]] {
+    if !facts.is_debian_like() {
+        return Err(CliError::failed("`--install-missing` knows Debian and Ubuntu alone")
+            .with_hint("install what is said above by hand, and run the line again without it"));
+    }
+    output.say(&format!("… installing {}", packages.join(", ")));
+    // A machine that was just made may still be installing its own updates.
+    let patient = ["-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
+    let install = [&patient[..], &["install", "--no-install-recommends"], &packages].concat();
+    for arguments in [[&patient[..], &["update"]].concat(), install] {
         let asked = format!("`apt-get {}`", arguments.join(" "));
         let ended = Command::new("apt-get")
-            .args(arguments)
+            .args(&arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdin(Stdio::null())
             .output()
@@ -138,10 +145,10 @@ fn install_docker(facts: &Facts, output: Output) -> Result<(), CliError> {
             let said = String::from_utf8_lossy(&ended.stderr).into_owned();
             let last = said.lines().last().unwrap_or_default();
             return Err(CliError::failed(format!("{asked} failed: {last}"))
-                .with_hint("repair that, or leave `--install-docker` out"));
+                .with_hint("repair that, or leave `--install-missing` out"));
         }
     }
-    output.say("✓ installed Docker");
+    output.say(&format!("✓ installed {}", packages.join(", ")));
     Ok(())
 }
 

@@ -39,11 +39,11 @@ berth_fetch() {
 }
 
 berth_enrol() {
-    url= pin= sha256= token= data= clear= docker= service=
+    url= pin= sha256= token= data= clear= missing= service=
     while [ $# -gt 0 ]; do
         case $1 in
         --insecure-http) clear=1 ;;
-        --install-docker) docker=1 ;;
+        --install-missing) missing=1 ;;
         --no-service) service=no ;;
         --url | --pin | --sha256 | --token | --data)
             [ $# -gt 1 ] || berth_fail "\`$1\` needs a value" 'copy the whole line that `berth env enrol NAME` prints'
@@ -91,7 +91,7 @@ berth_enrol() {
     [ -z "$pin" ] || set -- "$@" --tls-pin "$pin"
     [ -z "$data" ] || set -- "$@" --data "$data"
     [ -z "$clear" ] || set -- "$@" --insecure-http
-    [ -z "$docker" ] || set -- "$@" --install-docker
+    [ -z "$missing" ] || set -- "$@" --install-missing
     [ -z "$service" ] || set -- "$@" --no-service
     # Only this shell, which ends, has the token among its arguments.
     printf '%s\n' "$token" | "$dir/berth" dtma join "$@"

@@ -289,7 +289,8 @@ impl Work<'_> {
     async fn user_data(&self, tx: &mut Tx) -> Outcome<Result<Secret, TooLarge>> {
         let (token, _) = enrolments::issue(tx, &self.environment, enrolments::LIFETIME).await?;
         let line = enrolments::command(self.app, &token).await?;
-        Ok(cloud_init(line.expose()))
+        // A droplet comes with none of what instances need.
+        Ok(cloud_init(&format!("{} --install-missing", line.expose())))
     }
 
     async fn create(&self, user_data: &str, again: bool) -> Result<Droplet, Error> {

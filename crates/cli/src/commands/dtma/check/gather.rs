@@ -35,6 +35,7 @@ pub(in super::super) async fn gather(control_url: Option<&str>, pin: Option<Pin>
         node: said("node", &["--version"]).filter(|_| said("npm", &["--version"]).is_some()),
         python: said("python3", &["--version"])
             .filter(|_| said("python3", &["-m", "pip", "--version"]).is_some()),
+        nft: said("nft", &["--version"]),
         free_bytes: free(data),
         control: match control_url {
             Some(url) => Some(Control { url: url.to_owned(), ahead: ahead(url, pin).await }),

@@ -36,6 +36,8 @@ pub(in super::super) struct Facts {
     pub(in super::super) node: Option<String>,
     /// The version of Python, where there is pip too.
     pub(in super::super) python: Option<String>,
+    /// The version of `nft`.
+    pub(in super::super) nft: Option<String>,
     /// Bytes that are free where the data will lie.
     pub(in super::super) free_bytes: Option<u64>,
     /// The control plane, when one was named.
@@ -77,6 +79,17 @@ impl Facts {
         let ids = self.distribution.as_ref().map_or("", |distribution| &*distribution.ids);
         ids.split_whitespace().any(|id| matches!(id, "debian" | "ubuntu"))
     }
+
+    /// The packages of Debian and Ubuntu that have what is missing.
+    pub(in super::super) fn missing(&self) -> Vec<&'static str> {
+        let lacks = [
+            (matches!(self.docker, Docker::Absent), &["docker.io"][..]),
+            (self.node.is_none(), &["nodejs", "npm"]),
+            (self.python.is_none(), &["python3", "python3-pip"]),
+            (self.nft.is_none(), &["nftables"]),
+        ];
+        lacks.into_iter().filter(|(lacks, _)| *lacks).flat_map(|(_, packages)| packages).copied().collect()
+    }
 }
 
 /// Everything that was looked at, in the order in which it is shown.
@@ -89,6 +102,7 @@ pub(in super::super) fn judge(facts: &Facts) -> Vec<Check> {
         docker(facts),
         node(facts),
         python(facts),
+        nft(facts),
         room(facts.free_bytes),
     ]);
     if let Some(control) = &facts.control {
@@ -169,7 +183,7 @@ fn cgroups(version: Option<u8>) -> Check {
 
 fn docker(facts: &Facts) -> Check {
     let install = if facts.is_debian_like() {
-        "only container images need it: `apt-get install -y docker.io`, or add `--install-docker`"
+        "only container images need it: `apt-get install -y docker.io`, or add `--install-missing`"
     } else {
         "only container images need it: https://docs.docker.com/engine/install/ says how it is installed here"
     };
@@ -218,6 +232,16 @@ fn python(facts: &Facts) -> Check {
         Some(found) => good("python", found),
         None => {
             bad("python", Verdict::Warn, "no Python 3 with pip", format!("packages of PyPI need it: {fix}"))
+        }
+    }
+}
+
+fn nft(facts: &Facts) -> Check {
+    let fix = if facts.is_debian_like() { "`apt-get install -y nftables`" } else { "install nftables" };
+    match &facts.nft {
+        Some(found) => good("nft", found),
+        None => {
+            bad("nft", Verdict::Warn, "none", format!("what containers may reach is enforced with it: {fix}"))
         }
     }
 }
@@ -291,6 +315,7 @@ mod tests {
             docker: Docker::Version("27.1.1".to_owned()),
             node: Some("v22.1.0".to_owned()),
             python: Some("Python 3.12.3".to_owned()),
+            nft: Some("nftables v1.0.9".to_owned()),
             free_bytes: Some(20 << 30),
             control: Some(Control { url: "https://berth.example".to_owned(), ahead: Ok(Some(-60)) }),
         }
@@ -299,10 +324,20 @@ mod tests {
     #[test]
     fn a_good_machine_has_nothing_to_fix() {
         let checks = judge(&good_machine());
-        assert_eq!(checks.len(), 12);
+        assert_eq!(checks.len(), 13);
         for check in checks {
             assert_eq!((check.verdict, &check.fix), (Verdict::Ok, &None), "{check:?}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_known_by_its_packages() {
+        assert!(good_machine().missing().is_empty());
+        let bare = Facts { docker: Docker::Absent, node: None, python: None, nft: None, ..good_machine() };
+        let all = ["docker.io", "nodejs", "npm", "python3", "python3-pip", "nftables"];
+        assert_eq!(bare.missing(), all);
+        let silent = Facts { docker: Docker::Silent("refused".to_owned()), ..good_machine() };
+        assert!(silent.missing().is_empty(), "an engine that does not answer is there");
     }
 
     #[track_caller]
@@ -328,7 +363,7 @@ mod tests {
         check(|facts| facts.is_root = false, "user", Verdict::Fail, "sudo");
         check(|facts| facts.has_systemd = Some(false), "service manager", Verdict::Fail, "--no-service");
         check(|facts| facts.cgroups = None, "control groups", Verdict::Warn, "/sys/fs/cgroup");
-        check(|facts| facts.docker = Docker::Absent, "docker", Verdict::Warn, "--install-docker");
+        check(|facts| facts.docker = Docker::Absent, "docker", Verdict::Warn, "--install-missing");
         check(
             |facts| {
                 other(facts);
