@@ -1,4 +1,4 @@
-//! `/api/v1/digitalocean`: what droplets there can be.
+//! `/api/v1/digitalocean`: what droplets there can be, and which belong to nobody.
 
 use serde::{Deserialize, Serialize};
 
@@ -69,4 +69,24 @@ pub struct KeyOption {
     pub name: String,
     /// Its fingerprint.
     pub fingerprint: String,
+}
+
+/// A droplet that carries Berth's tags and is no environment's: what a control plane left that is no more, or another one's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Stray {
+    /// DigitalOcean's number of it.
+    pub id: u64,
+    /// Its name there.
+    pub name: String,
+    /// Its region, such as `fra1`.
+    pub region: String,
+    /// Its size, such as `s-1vcpu-1gb`.
+    pub size: String,
+    /// What DigitalOcean says of it: `new`, `active`, `off` or `archive`.
+    pub status: String,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// Its public address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }

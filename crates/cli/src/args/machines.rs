@@ -25,6 +25,15 @@ pub(crate) enum EnvCommand {
     /// Show what a machine that is made elsewhere can be, and what it costs
     #[command(subcommand)]
     Options(EnvOptionsCommand),
+    /// Show droplets that carry Berth's tags and are no environment's, and destroy one
+    Strays {
+        /// Number of the one to destroy
+        #[arg(long, value_name = "ID")]
+        destroy: Option<u64>,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Print the line that makes a host this environment, or makes it one again, for an admin: good for an hour and one host
     Enrol {
         /// Name of the environment

@@ -9,6 +9,7 @@ mod enrol;
 mod remove;
 mod revoke;
 mod show;
+mod strays;
 
 use api::environments::{Environment, EnvironmentToken};
 use comfy_table::{Cell, Color};
@@ -28,6 +29,7 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Add(EnvAddCommand::Host(args)) => add::host(args, client, output).await,
         EnvCommand::Add(EnvAddCommand::DigitalOcean(args)) => droplets::add(args, client, output).await,
         EnvCommand::Options(EnvOptionsCommand::DigitalOcean) => droplets::options(client, output).await,
+        EnvCommand::Strays { destroy, yes } => strays::run(destroy, yes, client, output).await,
         EnvCommand::Enrol { name } => enrol::run(&name, client, output).await,
         EnvCommand::Revoke { name, yes } => revoke::run(&name, yes, client, output).await,
         EnvCommand::Rename { name, new } => change::rename(&name, new, client, output).await,

@@ -3,6 +3,7 @@
 
 mod choice;
 pub(crate) mod cloud_init;
+pub(crate) mod strays;
 mod words;
 
 use api::droplets::{DropletOptions, ImageOption, KeyOption, RegionOption, SizeOption};

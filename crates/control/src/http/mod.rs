@@ -102,6 +102,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(enrolments::create))
         .routes(routes!(enrolments::revoke))
         .routes(routes!(droplets::options))
+        .routes(routes!(droplets::list_strays))
+        .routes(routes!(droplets::destroy_stray))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))

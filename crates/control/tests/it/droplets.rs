@@ -260,3 +260,46 @@ async fn what_the_provider_refuses_leaves_nothing_and_says_so() {
     environment_until(&platform, "far", |one| one["error"]["code"] == "not_found").await;
     platform.stop().await;
 }
+
+/// A droplet that somebody else made at the provider, with these tags.
+async fn made(fake: &Fake, name: &str, tags: &[String]) -> u64 {
+    let client = digitalocean::Client::new(settings(&fake.url(), TOKEN).settings).unwrap();
+    let own = digitalocean::Tag::new(&format!("of-{name}")).unwrap();
+    let mut wanted = digitalocean::NewDroplet::new(name, "fra1", "s-1vcpu-1gb", "debian-13-x64");
+    wanted.tags = tags.iter().map(|tag| digitalocean::Tag::new(tag).unwrap()).chain([own.clone()]).collect();
+    client.create_droplet(&wanted, &own, digitalocean::Earlier::Never).await.unwrap().droplet.id
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_nobodys_is_shown_and_destroyed_when_somebody_says_so() {
+    const STRAYS: &str = "/api/v1/digitalocean/strays";
+    let fake = Fake::start(Config::default());
+    let platform = start(&fake, TOKEN).await;
+    let added = platform.post(PATH, droplet("far")).await.json();
+    environment_until(&platform, "far", |environment| environment["status"] == "awaiting_heartbeat").await;
+    let ours = fake.machines()[0].id;
+    let tags = |of: &str| ["berth".to_owned(), format!("berth-env-{of}")];
+    let stray = made(&fake, "left", &tags(&domain::ids::EnvironmentId::generate().to_string())).await;
+    // Of people: neither is ours, whatever it is called.
+    let other = made(&fake, "berth-x", &["berth".to_owned()]).await;
+    let untagged = made(&fake, "berth-y", &[]).await;
+
+    let shown = platform.get(STRAYS).await.json();
+    let ids: Vec<u64> = shown.as_array().unwrap().iter().map(|one| one["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [stray]);
+    assert_eq!((&shown[0]["name"], &shown[0]["size"]), (&json!("left"), &json!("s-1vcpu-1gb")));
+    let destroy = async |id: u64| {
+        platform.send(Some(&platform.owner), Method::DELETE, &format!("{STRAYS}/{id}"), None).await
+    };
+    for id in [ours, other, untagged, 1] {
+        let error = destroy(id).await.error();
+        assert!(error.starts_with("404 not_found"), "{id}: {error}");
+    }
+    assert_eq!(destroy(stray).await.status, StatusCode::NO_CONTENT);
+    let mut left: Vec<u64> = fake.machines().iter().map(|machine| machine.id).collect();
+    left.sort_unstable();
+    assert_eq!(left, [ours, other, untagged]);
+    assert_eq!(platform.get(STRAYS).await.json(), json!([]));
+    assert_eq!(added["name"], json!("far"));
+    platform.stop().await;
+}
