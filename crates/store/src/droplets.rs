@@ -54,6 +54,8 @@ pub struct DropletRow {
 /// What was ordered (`order_json`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Order {
+    /// The name of the droplet, by which it is known as ours: the environment may get another one meanwhile.
+    pub name: String,
     /// Numbers or fingerprints of the provider's SSH keys.
     #[serde(default)]
     pub ssh_keys: Vec<String>,

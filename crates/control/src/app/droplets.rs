@@ -121,6 +121,8 @@ pub(crate) async fn add(
     let (id, at) = (EnvironmentId::generate(), now());
     let token = token::generate()?;
     let reach = serde_json::to_value(Way::Tunnel).map_err(|error| Problem::Failed(Box::new(error)))?;
+    let order =
+        Order { name: format!("berth-{name}"), ssh_keys: chosen.ssh_keys, allow_ssh: request.allow_ssh };
     let row = EnvironmentRow {
         id,
         account: caller.account,
@@ -129,7 +131,7 @@ pub(crate) async fn add(
         status: EnvironmentStatus::Creating,
         droplet: Droplet {
             id: None,
-            name: Some(format!("berth-{name}")),
+            name: Some(order.name.clone()),
             region_slug: Some(chosen.region),
             size_slug: Some(chosen.size),
             image_slug: Some(chosen.image),
@@ -152,7 +154,7 @@ pub(crate) async fn add(
         fault: None,
         sent_at: None,
         firewall: Firewall::None,
-        order: Order { ssh_keys: chosen.ssh_keys, allow_ssh: request.allow_ssh },
+        order,
         user_data_sealed: None,
         price_cents: chosen.price_cents,
         failures: 0,

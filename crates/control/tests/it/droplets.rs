@@ -275,7 +275,7 @@ async fn a_droplet_that_is_nobodys_is_shown_and_destroyed_when_somebody_says_so(
     const STRAYS: &str = "/api/v1/digitalocean/strays";
     let fake = Fake::start(Config::default());
     let platform = start(&fake, TOKEN).await;
-    let added = platform.post(PATH, droplet("far")).await.json();
+    platform.post(PATH, droplet("far")).await;
     environment_until(&platform, "far", |environment| environment["status"] == "awaiting_heartbeat").await;
     let ours = fake.machines()[0].id;
     let tags = |of: &str| ["berth".to_owned(), format!("berth-env-{of}")];
@@ -300,6 +300,5 @@ async fn a_droplet_that_is_nobodys_is_shown_and_destroyed_when_somebody_says_so(
     left.sort_unstable();
     assert_eq!(left, [ours, other, untagged]);
     assert_eq!(platform.get(STRAYS).await.json(), json!([]));
-    assert_eq!(added["name"], json!("far"));
     platform.stop().await;
 }

@@ -18,7 +18,7 @@ async fn droplet(store: &Store, tenant: &Tenant, name: &str) -> DropletRow {
         fault: None,
         sent_at: None,
         firewall: Firewall::None,
-        order: Order { ssh_keys: vec!["512".to_owned()], allow_ssh: true },
+        order: Order { name: "berth-far".to_owned(), ssh_keys: vec!["512".to_owned()], allow_ssh: true },
         user_data_sealed: None,
         price_cents: 600,
         failures: 0,

@@ -80,11 +80,6 @@ pub(super) async fn serve(
     Ok(MOST_STEPS)
 }
 
-/// The name of an environment's droplet.
-fn name_of(environment: &EnvironmentRow) -> String {
-    format!("berth-{}", environment.name)
-}
-
 impl Work<'_> {
     fn at(&self) -> Timestamp {
         (self.clock)()
@@ -108,9 +103,9 @@ impl Work<'_> {
     fn observed(&self) -> Seen {
         let Ok(seen) = &self.seen else { return Seen::Unknown };
         // A tag that somebody put onto another machine destroys nothing; one of ours that was renamed is known by its number.
-        let name = name_of(&self.environment);
+        let name = &self.droplet.order.name;
         let ours =
-            |droplet: &&Droplet| droplet.name == name || Some(droplet.id) == self.environment.droplet.id;
+            |droplet: &&Droplet| droplet.name == *name || Some(droplet.id) == self.environment.droplet.id;
         let machine = |droplet: &Droplet| Machine {
             id: droplet.id,
             made: droplet.status != DropletStatus::New && droplet.public_v4().is_some(),
@@ -217,7 +212,7 @@ impl Work<'_> {
         Ok(Came::Done)
     }
 
-    /// The firewall goes by the tag that only this droplet gets, so it is in force before the droplet is.
+    /// The firewall goes by the tag that only this droplet gets, and is there before the droplet is.
     async fn firewall(&self) -> Result<(), Error> {
         let (client, id) = (&self.provider.client, self.environment.id);
         let (common, own) = (tag(common_tag())?, tag(operation_tag(id))?);
@@ -297,7 +292,7 @@ impl Work<'_> {
         let made = &self.environment.droplet;
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         let mut wanted = NewDroplet::new(
-            &name_of(&self.environment),
+            &self.droplet.order.name,
             &text(&made.region_slug),
             &text(&made.size_slug),
             &text(&made.image_slug),

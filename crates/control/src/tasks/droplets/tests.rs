@@ -34,6 +34,8 @@ enum Chance {
     Theft,
     /// The first environment is not wanted any more.
     Unwanted,
+    /// The first environment gets another name; its droplet has the one that it was ordered with.
+    Renamed,
     /// Time passes, in seconds.
     Later(u64),
 }
@@ -60,7 +62,7 @@ fn chances() -> impl Strategy<Value = Vec<Chance>> {
         3 => (0..4000u64).prop_map(Chance::Killed),
         2 => Just(Chance::Beat),
         1 => Just(Chance::Theft),
-        1 => Just(Chance::Unwanted),
+        2 => prop_oneof![Just(Chance::Unwanted), Just(Chance::Renamed)],
         2 => (1..200u64).prop_map(Chance::Later),
     ];
     prop::collection::vec(chance, 1..10)
@@ -172,7 +174,7 @@ impl World {
             fault: None,
             sent_at: None,
             firewall: Firewall::None,
-            order: Order::default(),
+            order: Order { name: format!("berth-far-{}", self.cases), ..Order::default() },
             user_data_sealed: None,
             price_cents: 600,
             failures: 0,
@@ -226,6 +228,15 @@ impl World {
         tx.commit().await.unwrap();
     }
 
+    async fn rename(&self, id: EnvironmentId) {
+        let name = format!("other-{}", self.cases).parse().unwrap();
+        let mut tx = self.app.store.begin().await.unwrap();
+        // It may be gone already.
+        if store::environments::rename(&mut tx, id, &name, self.now()).await.is_ok() {
+            tx.commit().await.unwrap();
+        }
+    }
+
     async fn happen(&mut self, chance: &Chance, ids: &[EnvironmentId]) {
         match chance {
             Chance::Nothing | Chance::Killed(_) => {}
@@ -245,6 +256,7 @@ impl World {
                 }
             }
             Chance::Unwanted => self.unwanted(ids[0]).await,
+            Chance::Renamed => self.rename(ids[0]).await,
             Chance::Later(seconds) => self.pass(*seconds),
         }
     }
