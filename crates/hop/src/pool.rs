@@ -20,8 +20,8 @@ use hyper_util::rt::TokioIo;
 
 use crate::address::{self, Address};
 use crate::multiplexed::Multiplexed;
-pub use crate::streams::Lifetime;
 use crate::streams;
+pub use crate::streams::Lifetime;
 
 /// Idle connections kept for one address; those above are closed.
 const MAX_IDLE: usize = 256;

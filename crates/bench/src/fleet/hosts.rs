@@ -45,7 +45,13 @@ pub(crate) async fn run(url: &str, pin: &str, file: &str) -> anyhow::Result<()> 
         let (url, open) = (url.to_owned(), Arc::clone(&open));
         let random = Random(AtomicU32::new(u32::try_from(number)? + 1));
         let first = HEARTBEAT.mul_f64(random.share());
-        tokio::spawn(report(reports, format!("{url}/api/v1/dtma/heartbeat"), token.clone(), environment, first));
+        tokio::spawn(report(
+            reports,
+            format!("{url}/api/v1/dtma/heartbeat"),
+            token.clone(),
+            environment,
+            first,
+        ));
         tokio::spawn(keep(tunnels, format!("{url}/api/v1/dtma/tunnel"), token, random, open));
     }
     loop {
