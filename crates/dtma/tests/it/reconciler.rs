@@ -1,5 +1,7 @@
 //! What is wanted becomes what is: deploy, change, stop, start, restart, remove, and the failures in between.
 
+use std::sync::atomic::Ordering;
+
 use domain::shim::ServerState;
 use domain::spec::DesiredState;
 use domain::status::InstanceStatus::{
@@ -238,4 +240,29 @@ async fn a_full_disk_changes_nothing() {
     assert_eq!((report.generation, report.status), (1, Running));
     assert_eq!(host.put(&next(&spec, DesiredState::Stopped)).await.status(), 200, "there is room again");
     host.status(spec.id, 2, Stopped).await;
+}
+
+/// As an earlier version's shim, that is asked on the clock, and as today's, that says by itself what is new.
+#[tokio::test]
+async fn what_a_shim_says_is_heard() {
+    let host = Host::start().await;
+    for lets_wait in [false, true] {
+        host.machine.let_wait.store(lets_wait, Ordering::Relaxed);
+        let spec = host.deploy().await;
+        let before = host.machine.questions.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            let now = Timestamp(2_000_000);
+            let message = "it broke".to_owned();
+            let failed = ServerState::Failed { since: now, failures: 1, crash_loop: false, message };
+            host.machine.say(spec.id, failed);
+            host.status(spec.id, 1, ErrorRuntime).await;
+            host.machine.say(spec.id, running());
+            host.status(spec.id, 1, Running).await;
+        }
+        // Six pieces of news, the first question, and one that may be under way.
+        let questions = host.machine.questions.load(Ordering::Relaxed) - before;
+        assert!(!lets_wait || questions <= 8, "{questions} questions where it says itself what is new");
+        host.request("DELETE", &format!("/v1/instances/{}", spec.id)).send().await.unwrap();
+        wait_until("the removal", || host.machine.pid(spec.id).is_none()).await;
+    }
 }
