@@ -32,6 +32,9 @@ use crate::shim_client::{self, Answer};
 use crate::specs::Specs;
 
 mod report;
+mod trouble;
+
+use trouble::Trouble;
 
 /// A shim that was told to end has this long to stop its server; then both are killed.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
@@ -111,6 +114,7 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         not_before: Instant::now(),
         trouble: None,
         refusals: 0,
+        no_room: (0, Instant::now()),
     };
     instance.keep().await
 }
@@ -140,9 +144,11 @@ struct Instance {
     failures: u32,
     not_before: Instant,
     /// What the host refused last; cleared by the next success.
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     /// What the host refused in a row.
     refusals: u32,
+    /// Installs in a row for which there was no room, and when the next is due.
+    no_room: (u32, Instant),
 }
 
 impl Instance {
@@ -269,7 +275,10 @@ impl Instance {
         let mark = Mark::of(spec);
         let install = match (&self.prepared, &self.record.failed) {
             (Some((of, _)), _) if *of == mark => Install::Done,
-            (_, Some(failed)) if failed.mark == mark => Install::Failed(failed.message.clone()),
+            (_, Some(failed)) if failed.mark == mark => Install::Failed {
+                message: failed.message.clone(),
+                again: failed.for_now.then(|| self.no_room.1.saturating_duration_since(Instant::now())),
+            },
             // What is part of the binary is always there.
             _ if self.record.installed.is_none() && !is_builtin(spec) => Install::Never,
             _ => Install::Unknown,
@@ -316,7 +325,13 @@ impl Instance {
     async fn install(&mut self, spec: &Arc<InstanceSpec>) {
         let mark = Mark::of(spec);
         let (face, shared) = (Arc::clone(&self.face), Arc::clone(&self.shared));
-        let on_progress = move |progress| report::progress(&face, &shared.changes, progress);
+        // What did not fit before says nothing until it does.
+        let is_quiet = self.record.failed.as_ref().is_some_and(|failed| failed.mark == mark);
+        let on_progress = move |progress| {
+            if !is_quiet {
+                report::progress(&face, &shared.changes, progress);
+            }
+        };
         let shared = Arc::clone(&self.shared);
         let gate = Arc::clone(&self.shared);
         let _no_cleanup = gate.installing.read().await;
@@ -351,6 +366,7 @@ impl Instance {
                 self.say(Some(spec.generation), |report| report.digest.clone_from(&installed.digest));
                 self.record.take(installed);
                 self.record.failed = None;
+                self.no_room.0 = 0;
                 self.prepared = Some((mark, prepared));
             }
             Err(error) if error.is_passing() => {
@@ -360,9 +376,15 @@ impl Instance {
             }
             Err(error) => {
                 self.untroubled();
-                let message = chain(&error);
+                let mut message = chain(&error);
                 tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
-                self.record.failed = Some(FailedInstall { mark, message });
+                let for_now = matches!(error, RuntimeError::NoSpace { .. });
+                if for_now {
+                    message.push_str("; Berth tries again by itself");
+                    self.no_room.0 = self.no_room.0.saturating_add(1);
+                    self.no_room.1 = Instant::now() + trouble::NO_ROOM.wait(self.no_room.0);
+                }
+                self.record.failed = Some(FailedInstall { mark, message, for_now });
             }
         }
         self.save();
@@ -418,7 +440,7 @@ impl Instance {
             let trouble =
                 format!("something that is not its shim answers at {}: end that process", self.address);
             tracing::warn!(instance = %self.id, error = trouble, "there is nothing of ours to kill; trying again");
-            self.trouble = Some(trouble);
+            self.troubled(trouble, false);
             self.pause_refused().await;
         }
     }
@@ -464,12 +486,6 @@ impl Instance {
             Ok(removed) => removed.map_err(|error| chain(&error)),
             Err(error) => Err(error.to_string()),
         }
-    }
-
-    /// The host did what was asked.
-    fn untroubled(&mut self) {
-        self.trouble = None;
-        self.refusals = 0;
     }
 
     /// A pause that grows with each refusal in a row.
@@ -521,12 +537,6 @@ impl Instance {
             () = self.face.nudge.notified() => None,
             () = ended => None,
         }
-    }
-
-    fn refused(&mut self, what: &str, error: &dyn std::error::Error) {
-        let trouble = format!("{what}: {}", chain(error));
-        tracing::warn!(instance = %self.id, error = trouble, "the host refused; trying again");
-        self.trouble = Some(trouble);
     }
 
     /// A record that cannot be written costs a repeated install or a replaced shim after the next start, no more.

@@ -169,10 +169,7 @@ impl DockerRuntime {
         if self.remaps.get().is_some() {
             return;
         }
-        let asking = self
-            .engine
-            .ask("say how it is set up", engine::LOOK, |docker| async move { docker.info().await });
-        match asking.await {
+        match self.engine.info().await {
             Ok(info) => {
                 let options = info.security_options.unwrap_or_default();
                 let remaps = options

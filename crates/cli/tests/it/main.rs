@@ -8,6 +8,7 @@ mod cleanup;
 mod clients;
 mod command_line;
 mod conformance;
+mod disk;
 mod docker;
 mod egress;
 mod empty_root;

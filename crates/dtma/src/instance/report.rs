@@ -3,6 +3,7 @@
 use domain::shim::{ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
 use domain::status::{InstanceReport, InstanceStatus, Progress};
+use tokio::time::Instant;
 
 use super::{Instance, now};
 use crate::face::{Changes, Face};
@@ -12,7 +13,7 @@ impl Instance {
     pub(super) fn report(&self, spec: &InstanceSpec, observed: &Observed, step: Step) {
         // What the host refuses explains the rest.
         let (status, message) = match &self.trouble {
-            Some(trouble) => (InstanceStatus::ErrorRuntime, Some(trouble.clone())),
+            Some(trouble) => (trouble.status(spec.desired, Instant::now()), Some(trouble.text.clone())),
             None => plan::status(spec, observed, step),
         };
         let server = match &observed.shim {

@@ -202,9 +202,9 @@ impl DockerRuntime {
     /// Cores of the engine's host, asked once.
     async fn cores(&self) -> Result<u16, RuntimeError> {
         let asked = async || {
-            let info =
-                self.engine.ask("say what it has", engine::LOOK, |docker| async move { docker.info().await });
-            Ok(info
+            Ok(self
+                .engine
+                .info()
                 .await?
                 .ncpu
                 .and_then(|cores| u16::try_from(cores).ok())
