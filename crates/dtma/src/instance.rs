@@ -11,6 +11,7 @@ use axum::body::Body;
 use domain::backoff::Backoff;
 use domain::ids::InstanceId;
 use domain::package::Package;
+use domain::registry::RegistryLogin;
 use domain::shim::{ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
 use domain::status::{InstanceStatus, Progress};
@@ -115,6 +116,7 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         trouble: None,
         refusals: 0,
         no_room: (0, Instant::now()),
+        login: None,
     };
     instance.keep().await
 }
@@ -149,6 +151,8 @@ struct Instance {
     refusals: u32,
     /// Installs in a row for which there was no room, and when the next is due.
     no_room: (u32, Instant),
+    /// What opens its registry, as of the last look.
+    login: Option<Option<RegistryLogin>>,
 }
 
 impl Instance {
@@ -157,6 +161,11 @@ impl Instance {
             let order = self.order.borrow_and_update().clone();
             let stopping = match &order {
                 Order::Keep(spec) => {
+                    let before = self.login.replace(spec.registry.clone());
+                    if before.is_some_and(|before| before != spec.registry) {
+                        // What could not be pulled may be open now.
+                        self.record.failed = None;
+                    }
                     self.round(spec).await;
                     continue;
                 }
@@ -304,6 +313,11 @@ impl Instance {
         if self.record.started.is_none() {
             self.record.started =
                 Some(Mark { generation: status.generation, restarts_asked: spec.restarts_asked });
+        }
+        if !self.shared.runtime.keeps(self.id) {
+            tracing::info!(instance = %self.id, "a living shim was found that runs where none is to run any more; it is replaced");
+            self.record.started = None;
+            return;
         }
         tracing::info!(instance = %self.id, pid = status.pid, generation = status.generation, "a living shim was found and is kept");
     }

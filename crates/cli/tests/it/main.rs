@@ -23,6 +23,7 @@ mod older;
 mod public;
 mod real_tools;
 mod remote;
+mod runtimes;
 mod schedules;
 mod seccomp;
 mod soak;

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use domain::cleanup::{Found, Thing};
 use domain::ids::InstanceId;
+use domain::registry::RegistryLogin;
 use domain::secret::Secrets;
 use domain::shim::{KEY_HEADER, MCP_PATH, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
@@ -52,6 +53,8 @@ pub(crate) struct Machine {
     pub(crate) found: Mutex<Vec<Found>>,
     /// The secrets of the last start.
     pub(crate) secrets: Mutex<Secrets>,
+    /// What opens the registry, of the last install.
+    pub(crate) registry: Mutex<Option<RegistryLogin>>,
 }
 
 #[derive(Debug)]
@@ -85,6 +88,7 @@ impl Machine {
             questions: Arc::default(),
             found: Mutex::default(),
             secrets: Mutex::default(),
+            registry: Mutex::default(),
         }
     }
 
@@ -185,6 +189,7 @@ impl Runtime for Machine {
             }
         }
         Box::pin(async move {
+            *self.registry.lock().unwrap() = spec.registry.clone();
             self.ask(format!("install {}", spec.generation));
             let mut cancelled = Cancelled(self, true);
             progress(Progress { step: "downloading".to_owned(), percent: Some(50) });

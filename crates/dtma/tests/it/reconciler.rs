@@ -2,8 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use domain::registry::RegistryLogin;
+use domain::secret::Secret;
 use domain::shim::ServerState;
-use domain::spec::DesiredState;
+use domain::spec::{DesiredState, InstanceSpec};
 use domain::status::InstanceStatus::{
     ErrorInstall, ErrorRuntime, Installing, Running, Starting, Stopped, Stopping,
 };
@@ -265,4 +267,47 @@ async fn what_a_shim_says_is_heard() {
         host.request("DELETE", &format!("/v1/instances/{}", spec.id)).send().await.unwrap();
         wait_until("the removal", || host.machine.pid(spec.id).is_none()).await;
     }
+}
+
+/// What opens its registry comes without a change of the instance: nothing is restarted, and a pull that failed is tried again.
+#[tokio::test]
+async fn another_login_is_taken_without_a_restart() {
+    let mut host = Host::start().await;
+    let with = |password: &str| {
+        let mut spec = spec();
+        spec.registry = Some(RegistryLogin {
+            host: "ghcr.io".parse().unwrap(),
+            username: "me".to_owned(),
+            password: Secret::new(password),
+        });
+        spec
+    };
+    let first = with("first-password");
+    host.put(&first).await;
+    host.status(first.id, 1, Running).await;
+    let (pid, asked) = (host.machine.pid(first.id), host.machine.asked());
+    let second = InstanceSpec { registry: with("second-password").registry, ..first.clone() };
+    assert_eq!(host.put(&second).await.status(), 200);
+    host.status(first.id, 1, Running).await;
+    host.down().await;
+    host.up().await;
+    host.status(first.id, 1, Running).await;
+    assert_eq!((host.machine.pid(first.id), host.machine.asked()), (pid, asked), "nothing was restarted");
+    // The next start takes it.
+    host.wish(first.id, "restart").await;
+    wait_until("another shim", || host.machine.pid(first.id).is_some_and(|now| Some(now) != pid)).await;
+    let shown = host.machine.registry.lock().unwrap().clone();
+    assert_eq!(shown, second.registry);
+
+    let refused = with("wrong");
+    *host.machine.install_error.lock().unwrap() = Some(|| RuntimeError::CredentialsRefused {
+        registry: "ghcr.io".to_owned(),
+        given: "refused the credentials",
+        image: "ghcr.io/x:1".to_owned(),
+    });
+    host.put(&refused).await;
+    host.status(refused.id, 1, ErrorInstall).await;
+    *host.machine.install_error.lock().unwrap() = None;
+    host.put(&InstanceSpec { registry: with("right").registry, ..refused.clone() }).await;
+    host.status(refused.id, 1, Running).await;
 }
