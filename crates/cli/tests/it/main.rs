@@ -19,6 +19,7 @@ mod interrupted;
 mod kinds;
 mod lifecycle;
 mod matrix;
+mod no_network;
 mod older;
 mod public;
 mod real_tools;
