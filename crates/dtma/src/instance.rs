@@ -11,7 +11,6 @@ use axum::body::Body;
 use domain::backoff::Backoff;
 use domain::ids::InstanceId;
 use domain::package::Package;
-use domain::registry::RegistryLogin;
 use domain::shim::{ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
 use domain::status::{InstanceStatus, Progress};
@@ -116,7 +115,7 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         trouble: None,
         refusals: 0,
         no_room: (0, Instant::now()),
-        login: None,
+        known: None,
     };
     instance.keep().await
 }
@@ -151,8 +150,8 @@ struct Instance {
     refusals: u32,
     /// Installs in a row for which there was no room, and when the next is due.
     no_room: (u32, Instant),
-    /// What opens its registry, as of the last look.
-    login: Option<Option<RegistryLogin>>,
+    /// The spec, as of the last look.
+    known: Option<Arc<InstanceSpec>>,
 }
 
 impl Instance {
@@ -161,8 +160,8 @@ impl Instance {
             let order = self.order.borrow_and_update().clone();
             let stopping = match &order {
                 Order::Keep(spec) => {
-                    let before = self.login.replace(spec.registry.clone());
-                    if before.is_some_and(|before| before != spec.registry) {
+                    let before = self.known.replace(Arc::clone(spec));
+                    if before.is_some_and(|before| before.registry != spec.registry) {
                         // What could not be pulled may be open now.
                         self.record.failed = None;
                     }

@@ -193,9 +193,10 @@ fn towards_running(mark: Mark, observed: &Observed) -> Step {
         }
         Shim::Deaf { .. } | Shim::Silent { .. } | Shim::Foreign | Shim::Absent { clean: false } => Step::Kill,
         Shim::Absent { clean: true } => match observed.install {
-            Install::Unknown | Install::Never => Step::Install,
+            Install::Unknown | Install::Never | Install::Failed { again: Some(Duration::ZERO), .. } => {
+                Step::Install
+            }
             Install::Failed { again: None, .. } => Step::Rest,
-            Install::Failed { again: Some(Duration::ZERO), .. } => Step::Install,
             Install::Failed { again: Some(wait), .. } => Step::Watch(wait),
             Install::Done if observed.wait.is_zero() => Step::Start,
             Install::Done => Step::Watch(observed.wait),

@@ -163,6 +163,24 @@ fn has_table(docker: &Docker) -> bool {
     inside(docker, "nft list tables").contains("inet berth-")
 }
 
+/// The ports of the DTMA and of the control plane. Their own sockets are on the loopback address alone, so others stand on the
+/// host's address.
+#[track_caller]
+fn berth_is_out_of_reach(docker: &Docker, platform: &Platform) {
+    for url in [older::dtma(platform), platform.url().to_owned()] {
+        let port = url.rsplit(':').next().expect("a port").to_owned();
+        let address = format!("203.0.113.1:{port}");
+        let _stand_in = Listener::start(docker, &address);
+        let reached = docker.in_its_network(|| std::net::TcpStream::connect(&address).is_ok());
+        assert!(reached, "nothing listens on {address}");
+        for name in ["strict", "standard"] {
+            dials(platform, name, &address, false);
+            dials(platform, name, &format!("127.0.0.1:{port}"), false);
+            shows_blocked(platform, name, &format!("tcp {address}"));
+        }
+    }
+}
+
 #[test]
 fn open_reaches_others_and_never_the_host() {
     let docker = engine();
@@ -179,17 +197,8 @@ fn open_reaches_others_and_never_the_host() {
     deploy(&platform, "standard", &["--profile", "standard"]);
     assert_eq!(platform.json(&["status", "strict"])["confinement"]["egress"]["egress"], "open");
 
-    // Where Berth itself is found: its own sockets are on the loopback address alone, so others stand on the host's.
-    let own = [older::dtma(&platform), platform.url().to_owned()];
-    let own = own.map(|url| url.rsplit(':').next().expect("a port").trim_end_matches('/').to_owned());
-    let _stand_ins = own.each_ref().map(|port| Listener::start(docker, &format!("203.0.113.1:{port}")));
-
     let check = || {
         for name in ["strict", "standard"] {
-            for port in &own {
-                dials(&platform, name, &format!("203.0.113.1:{port}"), false);
-                dials(&platform, name, &format!("127.0.0.1:{port}"), false);
-            }
             let (_, gateway) = addresses(docker, &platform, name);
             dials(&platform, name, "198.51.100.10:80", true);
             // The metadata of clouds, which this host itself reaches.
@@ -206,13 +215,7 @@ fn open_reaches_others_and_never_the_host() {
     check();
     shows_blocked(&platform, "strict", "tcp 169.254.169.254:80");
     shows_blocked(&platform, "strict", "tcp 203.0.113.1:8088");
-    for port in &own {
-        shows_blocked(&platform, "strict", &format!("tcp 203.0.113.1:{port}"));
-        // They do listen there: the host itself reaches them.
-        let address = format!("203.0.113.1:{port}");
-        let reached = docker.in_its_network(|| std::net::TcpStream::connect(&address).is_ok());
-        assert!(reached, "nothing listens on {address}");
-    }
+    berth_is_out_of_reach(docker, &platform);
     let shown = platform.json(&["status", "strict"])["blocked"].clone();
     assert!(
         shown

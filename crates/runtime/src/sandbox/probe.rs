@@ -19,6 +19,10 @@ use super::{Failure, confine, filter, make_namespaces, root, wait};
 /// Makes the helper probe and answer on standard output.
 pub(super) const FLAG: &str = "--probe";
 
+/// What a network namespace is used for.
+const NO_NETWORK: &str =
+    "processes with `egress` `none` reach nothing but themselves; others have the host's network";
+
 /// What the host grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
@@ -139,25 +143,8 @@ fn find() -> Probe {
     enforce.system_call_filter =
         say("system call filter", filtered.is_ok(), describe(&filtered, "on the server and all it starts"));
 
-    let network = attempt(|| {
-        make_namespaces(&with(|e| *e = base).without_network())?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let reached = listener.and_then(|listener| TcpStream::connect(listener.local_addr()?));
-        reached.map_err(Failure::of("reach its own loopback address"))?;
-        let interfaces = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
-        match interfaces.lines().skip(2).count() {
-            1 => Ok(()),
-            _ => Err(Failure::new("leave the host's network", io::ErrorKind::Other.into())),
-        }
-    });
-    let network_namespace = say(
-        "network namespace",
-        network.is_ok(),
-        describe(
-            &network,
-            "processes with `egress` `none` reach nothing but themselves; others have the host's network",
-        ),
-    );
+    let network = attempt(|| own_network(base));
+    let network_namespace = say("network namespace", network.is_ok(), describe(&network, NO_NETWORK));
 
     let privileges = attempt(|| {
         rustix::thread::set_no_new_privs(true).map_err(Failure::of("set no_new_privs"))?;
@@ -190,6 +177,19 @@ fn with(change: impl FnOnce(&mut Enforce)) -> Policy {
 impl Policy {
     fn without_network(self) -> Self {
         Self { no_network: true, ..self }
+    }
+}
+
+/// A network with nothing in it but its loopback address.
+fn own_network(base: Enforce) -> Result<(), Failure> {
+    make_namespaces(&with(|e| *e = base).without_network())?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let reached = listener.and_then(|listener| TcpStream::connect(listener.local_addr()?));
+    reached.map_err(Failure::of("reach its own loopback address"))?;
+    let interfaces = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    match interfaces.lines().skip(2).count() {
+        1 => Ok(()),
+        _ => Err(Failure::new("leave the host's network", io::ErrorKind::Other.into())),
     }
 }
 

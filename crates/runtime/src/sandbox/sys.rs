@@ -39,6 +39,9 @@ pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(flags & !UnshareFlags::FILES) }.map_err(io::Error::from)
 }
 
+/// `IFF_UP` (linux/if.h), as the kernel's field has it.
+const UP: libc::c_short = 1;
+
 /// Takes the loopback interface of this process's network up.
 #[expect(unsafe_code, reason = "the flags of an interface have no safe wrapper")]
 pub(super) fn raise_loopback() -> io::Result<()> {
@@ -53,7 +56,7 @@ pub(super) fn raise_loopback() -> io::Result<()> {
         if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) != 0 {
             return Err(io::Error::last_os_error());
         }
-        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        request.ifr_ifru.ifru_flags |= UP;
         if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) != 0 {
             return Err(io::Error::last_os_error());
         }
