@@ -1,6 +1,7 @@
 //! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
 //! the arguments and the two environment variables.
 
+mod alerts;
 mod child;
 mod machines;
 mod public;
@@ -17,6 +18,7 @@ use domain::egress::Egress;
 use domain::secret::Secret;
 use hop::tls::Pin;
 
+pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
@@ -121,6 +123,8 @@ pub(crate) enum AskCommand {
     /// Look after the machines that run instances
     #[command(subcommand)]
     Env(EnvCommand),
+    /// Show what is broken, and what was lately; `berth alerts test` shows whether those who are told are reached
+    Alerts(AlertsArgs),
     /// Show whom the token speaks for
     Whoami,
 }
@@ -152,6 +156,9 @@ pub(crate) struct UpArgs {
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
+    /// Who is told of what is broken.
+    #[command(flatten)]
+    pub(crate) alerts: AlertArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -178,6 +185,9 @@ pub(crate) struct ServerArgs {
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
+    /// Who is told of what is broken.
+    #[command(flatten)]
+    pub(crate) alerts: AlertArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
