@@ -13,7 +13,7 @@ use crate::status::{EnvironmentStatus, InstanceStatus, SystemMetrics, words};
 use crate::time::Timestamp;
 
 /// How long something is broken before anybody is told, unless said otherwise.
-pub const DEBOUNCE: Duration = Duration::from_secs(60);
+pub const DEBOUNCE: Duration = Duration::from_mins(1);
 /// A disk that is fuller than so many per cent is nearly full. A host clears its own at 85.
 const FULL_PERCENT: u64 = 92;
 /// One that is less full than this is not any more; between the two it is as it was.

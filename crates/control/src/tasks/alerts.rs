@@ -114,47 +114,65 @@ pub(crate) async fn look(app: &App, at: Timestamp) -> Outcome<(usize, u64)> {
     let mut tx = app.store.begin().await?;
     store::alerts::prune(&mut tx, before(at, KEPT)).await?;
     for (row, subject, step) in due {
-        match (step, row, subject) {
-            (Step::Remember(trouble) | Step::Tell(trouble), None, Some(subject)) => {
-                let row = AlertRow {
-                    id: AlertId::generate(),
-                    account: subject.account,
-                    kind: subject.kind,
-                    subject: subject.id,
-                    subject_name: subject.name,
-                    environment_name: subject.environment,
-                    message: subject.message,
-                    trouble,
-                    healed_at: None,
-                };
-                if store::alerts::open(&mut tx, &row).await? && trouble.told_at.is_some() {
-                    deliveries::queue_broken(&mut tx, row.id, &receivers, at).await?;
-                    told += 1;
-                }
-            }
-            (Step::Remember(trouble) | Step::Tell(trouble), Some(row), Some(subject)) => {
-                // What it says while it is well is not what was wrong.
-                let message = if subject.sight == Sight::Broken { &subject.message } else { &row.message };
-                let is_news = row.trouble.told_at.is_none() && trouble.told_at.is_some();
-                if store::alerts::advance(&mut tx, &row, trouble, message).await? && is_news {
-                    tracing::warn!(kind = %row.kind, subject = %row.subject_name, message, "an alert");
-                    deliveries::queue_broken(&mut tx, row.id, &receivers, at).await?;
-                    told += 1;
-                }
-            }
-            (Step::Heal, Some(row), _) => {
-                if store::alerts::heal(&mut tx, row.id, at).await? {
-                    tracing::info!(kind = %row.kind, subject = %row.subject_name, "an alert is over");
-                    deliveries::queue_healed(&mut tx, row.id, at).await?;
-                    told += 1;
-                }
-            }
-            (Step::Forget, Some(row), _) => store::alerts::forget(&mut tx, row.id).await?,
-            _ => {}
-        }
+        told += u64::from(apply(&mut tx, row, subject, step, &receivers, at).await?);
     }
     tx.commit().await?;
     Ok((count, told))
+}
+
+/// Does one step; whether it was one that is told.
+async fn apply(
+    tx: &mut store::Tx,
+    row: Option<AlertRow>,
+    subject: Option<Subject>,
+    step: Step,
+    receivers: &[String],
+    at: Timestamp,
+) -> Outcome<bool> {
+    match (step, row, subject) {
+        (Step::Remember(trouble) | Step::Tell(trouble), None, Some(subject)) => {
+            let row = AlertRow {
+                id: AlertId::generate(),
+                account: subject.account,
+                kind: subject.kind,
+                subject: subject.id,
+                subject_name: subject.name,
+                environment_name: subject.environment,
+                message: subject.message,
+                trouble,
+                healed_at: None,
+            };
+            let is_news = store::alerts::open(tx, &row).await? && trouble.told_at.is_some();
+            if is_news {
+                deliveries::queue_broken(tx, row.id, receivers, at).await?;
+            }
+            Ok(is_news)
+        }
+        (Step::Remember(trouble) | Step::Tell(trouble), Some(row), Some(subject)) => {
+            // What it says while it is well is not what was wrong.
+            let message = if subject.sight == Sight::Broken { &subject.message } else { &row.message };
+            let is_ours = store::alerts::advance(tx, &row, trouble, message).await?;
+            let is_news = is_ours && row.trouble.told_at.is_none() && trouble.told_at.is_some();
+            if is_news {
+                tracing::warn!(kind = %row.kind, subject = %row.subject_name, message, "an alert");
+                deliveries::queue_broken(tx, row.id, receivers, at).await?;
+            }
+            Ok(is_news)
+        }
+        (Step::Heal, Some(row), _) => {
+            let is_news = store::alerts::heal(tx, row.id, at).await?;
+            if is_news {
+                tracing::info!(kind = %row.kind, subject = %row.subject_name, "an alert is over");
+                deliveries::queue_healed(tx, row.id, at).await?;
+            }
+            Ok(is_news)
+        }
+        (Step::Forget, Some(row), _) => {
+            store::alerts::forget(tx, row.id).await?;
+            Ok(false)
+        }
+        _ => Ok(false),
+    }
 }
 
 fn before(at: Timestamp, by: Duration) -> Timestamp {
