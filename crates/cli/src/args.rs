@@ -3,6 +3,7 @@
 
 mod alerts;
 mod child;
+mod choices;
 mod machines;
 mod public;
 mod registry;
@@ -20,6 +21,7 @@ use hop::tls::Pin;
 
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
+pub(crate) use self::choices::{ReachChoice, RuntimeChoice};
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
@@ -252,28 +254,6 @@ pub(crate) struct ShimArgs {
     /// Socket that gives the configuration; default: it comes on standard input
     #[arg(long, value_name = "PATH")]
     pub(crate) config_socket: Option<PathBuf>,
-}
-
-/// What runs the servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RuntimeChoice {
-    /// Images in containers, everything else as sandboxed processes
-    Auto,
-    /// Everything in containers of this machine's Docker engine
-    Docker,
-    /// Sandboxed processes alone
-    Process,
-}
-
-/// How the gateway reaches an instance of this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReachChoice {
-    /// It opens the shim's socket itself
-    Socket,
-    /// Through the DTMA's HTTP API, as it would another machine's
-    Dtma,
-    /// The same over HTTP/2, as through a tunnel
-    Http2,
 }
 
 /// `berth deploy`.
