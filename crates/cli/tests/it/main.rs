@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
 mod activation;
+mod alerts;
 mod bad_input;
 mod cleanup;
 mod clients;

@@ -117,6 +117,7 @@ impl World {
             local_way: LocalWay::Socket,
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
             digitalocean: Some(DigitalOcean { limits: limits(), ..DigitalOcean::new(settings) }),
+            receivers: crate::receivers::Receivers::default(),
         };
         crate::setup(&config).await.unwrap();
         let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
