@@ -96,7 +96,7 @@ pub struct Record {
     pub fault: Option<Fault>,
     /// The machine's number, once it is known.
     pub machine: Option<u64>,
-    /// When an order was last sent, whether or not it was answered.
+    /// When an order was last sent that may come true yet; `None` also when the one that was sent was answered.
     pub sent_at: Option<Timestamp>,
     /// The rules around it.
     pub firewall: Firewall,

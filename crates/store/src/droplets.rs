@@ -31,7 +31,7 @@ pub struct DropletRow {
     pub since: Timestamp,
     /// Why it failed.
     pub fault: Option<Fault>,
-    /// When a creation was last sent, whether or not it was answered.
+    /// When a creation was last sent that may come true yet: it was not answered, or one before it was not.
     pub sent_at: Option<Timestamp>,
     /// Whether its firewall is there.
     pub firewall: Firewall,
@@ -205,6 +205,16 @@ pub async fn note_sending(
         .execute(db).await.map(|done| done.rows_affected()))
     .map_err(StoreError::from_driver)?;
     Ok(0 < changed)
+}
+
+/// Notes that the one creation that was sent was answered: no other can come true any more.
+///
+/// # Errors
+/// What the driver says.
+pub async fn note_answered(tx: &mut Tx, id: EnvironmentId) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE droplets SET sent_at = NULL WHERE environment_id = $1";
+    on_pool!(tx.connection(), db => sqlx::query(SQL).bind(id.to_string()).execute(db).await.map(drop))
+        .map_err(StoreError::from_driver)
 }
 
 /// Notes whether its firewall is there.

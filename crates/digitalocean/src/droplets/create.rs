@@ -116,6 +116,14 @@ pub struct Created {
     pub droplet: Droplet,
     /// The action to watch; `None` for a droplet that was found.
     pub action: Option<u64>,
+    /// Whether one creation was ever sent for the operation, and answered: then no other droplet of it can appear any more.
+    pub is_only: bool,
+}
+
+impl Created {
+    fn found(droplet: Droplet) -> Self {
+        Self { droplet, action: None, is_only: false }
+    }
 }
 
 /// Whether the operation may have been sent before.
@@ -167,17 +175,18 @@ impl Client {
             Earlier::Perhaps => self.look(&wanted, operation).await?,
         };
         if let Some(found) = found {
-            return Ok(Created { droplet: found, action: None });
+            return Ok(Created::found(found));
         }
         let mut lost = match self.create_once(&wanted).await {
             Err(error) if error.may_have_acted() => error,
-            other => return other,
+            Ok(created) => return Ok(Created { is_only: earlier == Earlier::Never, ..created }),
+            Err(error) => return Err(error),
         };
         let uncertain = |source| Error::Uncertain { tag: operation.to_string(), source: Box::new(source) };
         for _ in 1..MOST_CREATIONS {
             tracing::warn!(error = %lost, tag = %operation, "a creation's answer was lost: looking for the droplet");
             if let Some(found) = self.look(&wanted, operation).await.map_err(uncertain)? {
-                return Ok(Created { droplet: found, action: None });
+                return Ok(Created::found(found));
             }
             match self.create_once(&wanted).await {
                 Ok(created) => {
@@ -188,7 +197,7 @@ impl Client {
                         .await
                         .map_err(uncertain)?;
                     return Ok(match kept {
-                        Some(droplet) if droplet.id != id => Created { droplet, action: None },
+                        Some(droplet) if droplet.id != id => Created::found(droplet),
                         _ => created,
                     });
                 }
@@ -197,7 +206,7 @@ impl Client {
             }
         }
         match self.look(&wanted, operation).await.map_err(uncertain)? {
-            Some(found) => Ok(Created { droplet: found, action: None }),
+            Some(found) => Ok(Created::found(found)),
             None => Err(uncertain(lost)),
         }
     }
@@ -208,7 +217,7 @@ impl Client {
         let droplet = answer.member(&mut members, "droplet")?;
         let links: Links = answer.member(&mut members, "links")?;
         let action = links.actions.iter().find(|link| link.rel == "create").map(|link| link.id);
-        Ok(Created { droplet, action })
+        Ok(Created { droplet, action, is_only: false })
     }
 
     /// Looks until something carries the tag, or long enough.

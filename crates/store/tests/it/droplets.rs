@@ -58,6 +58,9 @@ fn what_is_remembered() {
         (row.failures, row.next_try_at, row.trouble) = (3, after(9), Some("away\u{fffd}".to_owned()));
         assert_eq!(get().await, row);
 
+        change(&store, async |tx| droplets::note_answered(tx, id).await).await.unwrap();
+        row.sent_at = None;
+        assert_eq!(get().await, row);
         change(&store, async |tx| droplets::set_firewall(tx, id, Firewall::Made).await).await.unwrap();
         let facts = Facts {
             id: 7,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use api::events::Event;
 use digitalocean::{
-    Droplet, DropletStatus, Earlier, Error, InboundRule, NewDroplet, NewFirewall, OutboundRule, Peers,
-    Protocol,
+    Created, Droplet, DropletStatus, Earlier, Error, InboundRule, NewDroplet, NewFirewall, OutboundRule,
+    Peers, Protocol,
 };
 use domain::ids::EnvironmentId;
 use domain::provisioning::{Fault, Firewall, Machine, Record, Seen, Step, plan};
@@ -268,7 +268,7 @@ impl Work<'_> {
         tx.commit().await?;
         let made = self.create(user_data.expose(), again).await;
         match made {
-            Ok(droplet) => {
+            Ok(Created { droplet, is_only, .. }) => {
                 tracing::info!(environment = %self.environment.name, droplet = droplet.id, "made");
                 let number = droplet.id;
                 if let Ok(seen) = &mut self.seen
@@ -276,7 +276,14 @@ impl Work<'_> {
                 {
                     seen.push(droplet);
                 }
-                self.adopt(number).await
+                let came = self.adopt(number).await?;
+                // Not before its number is known: until then it may have to be found.
+                if is_only {
+                    let mut tx = self.app.store.begin().await?;
+                    store::droplets::note_answered(&mut tx, id).await?;
+                    tx.commit().await?;
+                }
+                Ok(came)
             }
             Err(error) => Ok(Came::Failed(error)),
         }
@@ -290,7 +297,7 @@ impl Work<'_> {
         Ok(cloud_init(&format!("{} --install-missing", line.expose())))
     }
 
-    async fn create(&self, user_data: &str, again: bool) -> Result<Droplet, Error> {
+    async fn create(&self, user_data: &str, again: bool) -> Result<Created, Error> {
         let made = &self.environment.droplet;
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
         let mut wanted = NewDroplet::new(
@@ -304,7 +311,7 @@ impl Work<'_> {
         wanted.ssh_keys = self.droplet.order.ssh_keys.iter().map(|key| key.as_str().into()).collect();
         wanted.user_data = Some(user_data.to_owned());
         let earlier = if again { Earlier::Perhaps } else { Earlier::Never };
-        self.provider.client.create_droplet(&wanted, &own, earlier).await.map(|created| created.droplet)
+        self.provider.client.create_droplet(&wanted, &own, earlier).await
     }
 
     async fn adopt(&mut self, number: u64) -> Outcome<Came> {
