@@ -20,6 +20,7 @@ mod pipes;
 mod processes;
 mod reference;
 mod start;
+mod tunnel;
 
 use std::path::Path;
 
@@ -60,7 +61,8 @@ fn main() -> anyhow::Result<()> {
                 memory::measure().await?;
                 start::measure().await?;
                 docker::measure().await?;
-                fleet::measure().await
+                fleet::measure().await?;
+                tunnel::measure().await
             }
             ["calls"] => calls::measure().await,
             ["mcp"] => mcp::measure().await,
@@ -68,11 +70,13 @@ fn main() -> anyhow::Result<()> {
             ["start"] => start::measure().await,
             ["docker"] => docker::measure().await,
             ["fleet"] => fleet::measure().await,
+            ["tunnel"] => tunnel::measure().await,
+            ["host", what, address, files] => tunnel::host(what, address, files).await,
             ["hosts", url, pin, file] => fleet::hosts(url, pin, file).await,
             ["hop", listen, to] => reference::hop(listen, to).await,
             ["leaf", listen] => reference::leaf(listen).await,
             ["mirror", listen] => reference::mirror(listen).await,
-            _ => bail!("usage: bench [calls | mcp | memory | start | docker | fleet]"),
+            _ => bail!("usage: bench [calls | mcp | memory | start | docker | fleet | tunnel]"),
         }
     })
 }
