@@ -16,7 +16,7 @@ use crate::process::private_directory;
 /// # Errors
 /// [`RuntimeError::Io`], [`RuntimeError::NoSpace`]; nothing is left then.
 pub fn place(binary: &Path, directory: &Path) -> Result<PathBuf, RuntimeError> {
-    private_directory(directory)?;
+    open_directory(directory)?;
     let draft = directory.join(format!(".draft-{}", std::process::id()));
     let copied = copy_over(binary, directory, &draft);
     if copied.is_err() {
@@ -35,7 +35,7 @@ fn copy_over(binary: &Path, directory: &Path, draft: &Path) -> Result<PathBuf, R
     file.sync_all().map_err(RuntimeError::io("write", draft))?;
     let digest = digest(&mut file).map_err(RuntimeError::io("read", draft))?;
     let own = directory.join(format!("sha256-{digest}"));
-    private_directory(&own)?;
+    open_directory(&own)?;
     let target = own.join("berth");
     if target.exists() {
         // It may be mounted; it is the same.
@@ -44,6 +44,14 @@ fn copy_over(binary: &Path, directory: &Path, draft: &Path) -> Result<PathBuf, R
         fs::rename(draft, &target).map_err(RuntimeError::io("put in place", &target))?;
     }
     Ok(target)
+}
+
+/// A directory that everybody may enter: there is nothing in it but the program, and who executes it may be any user, such as
+/// the one that an engine has for root of its containers.
+fn open_directory(path: &Path) -> Result<(), RuntimeError> {
+    private_directory(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(RuntimeError::io("change the permissions of", path))
 }
 
 fn digest(file: &mut impl io::Read) -> io::Result<String> {

@@ -174,7 +174,8 @@ impl DockerRuntime {
                 tracing::warn!(error, "the rules of what containers may reach cannot be kept; trying again");
             }
             told = trouble;
-            if let Err(error) = self.clear_away().await {
+            let is_needless = self.filter.is_quiet() || self.scope == Scope::Nothing;
+            if is_needless && let Err(error) = self.clear_away().await {
                 tracing::debug!(%error, "what no instance needs any more could not be removed yet");
             }
             tokio::time::sleep(egress::PERIOD).await;

@@ -38,10 +38,24 @@ if [ -n "$2" ]; then
     mkdir -p "$home/data"
     mount -t tmpfs -o "size=$2" tmpfs "$home/data"
 fi
+if [ -n "$3" ]; then
+    # Its containers' root is this user, whom only this tree of mounts knows.
+    chmod 711 "$home"
+    for file in passwd group subuid subgid; do
+        cat "/etc/$file" >"$home/$file"
+        case $file in
+            passwd) echo "dockremap:x:$3:$3::/:/bin/false" ;;
+            group) echo "dockremap:x:$3:" ;;
+            *) echo "dockremap:$3:65536" ;;
+        esac >>"$home/$file"
+        mount --bind "$home/$file" "/etc/$file"
+    done
+    set -- "$1" "$2" --userns-remap=dockremap
+fi
 (
     while [ ! -e "$home/stop" ]; do
         dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/docker.pid" \
-            --host "unix://$home/docker.sock" --cgroup-parent "/$group" --shutdown-timeout 5 --log-level warn </dev/null
+            --host "unix://$home/docker.sock" --cgroup-parent "/$group" --shutdown-timeout 5 --log-level warn $3 </dev/null
         # Its containerd dies with it. Where nobody reaps that at once, the next dockerd would take it for a living one and
         # wait for it in vain.
         tries=0
@@ -107,7 +121,7 @@ impl Docker {
     /// # Errors
     /// When Docker is not installed or does not start; the message has its last words.
     pub fn start() -> Result<Self> {
-        Self::start_on("")
+        Self::start_on("", "")
     }
 
     /// As [`Docker::start`], with a disk of its own of so many MiB for images and containers.
@@ -115,10 +129,18 @@ impl Docker {
     /// # Errors
     /// As there.
     pub fn start_small(mebibytes: u32) -> Result<Self> {
-        Self::start_on(&format!("{mebibytes}m"))
+        Self::start_on(&format!("{mebibytes}m"), "")
     }
 
-    fn start_on(size: &str) -> Result<Self> {
+    /// As [`Docker::start`], with `userns-remap`: root in its containers is an ordinary user.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_remapping() -> Result<Self> {
+        Self::start_on("", "231072")
+    }
+
+    fn start_on(size: &str, user: &str) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "a private Docker engine needs root: run the tests as root"
@@ -133,6 +155,7 @@ impl Docker {
             .args(["--net", "--mount", "/bin/sh", "-c", KEEPER, "sh"])
             .arg(&home)
             .arg(size)
+            .arg(user)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)

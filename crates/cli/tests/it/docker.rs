@@ -1,5 +1,6 @@
 //! Instances in containers of a real Docker engine.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -396,6 +397,21 @@ fn an_engine_that_is_not_there_is_told_and_awaited() {
     platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio"]);
     let seen = platform.wait_for("stdio", "error_install");
     assert!(seen["message"].as_str().expect("a message").contains("`tcp://10.0.0.1:2375`"), "{seen}");
+}
+
+#[test]
+fn an_engine_whose_root_is_an_ordinary_user_runs_images() {
+    let docker = Docker::start_remapping().expect("an engine");
+    docker.image("stdio:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#]);
+    let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", &docker.host())]);
+    platform.ok(&["deploy", "oci:stdio:1", "--name", "stdio", "--wait"]);
+    answers(&platform, "stdio");
+    let init = init_of(&container(&docker, &platform, "stdio"));
+    let owner = std::fs::metadata(format!("/proc/{init}")).expect("it lives").uid();
+    assert_eq!(owner, 231_072, "root in there is nobody here");
+    platform.ok(&["restart", "stdio"]);
+    platform.wait_for("stdio", "running");
+    answers(&platform, "stdio");
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl Runtime for Machine {
             }
         }
         Box::pin(async move {
-            *self.registry.lock().unwrap() = spec.registry.clone();
+            self.registry.lock().unwrap().clone_from(&spec.registry);
             self.ask(format!("install {}", spec.generation));
             let mut cancelled = Cancelled(self, true);
             progress(Progress { step: "downloading".to_owned(), percent: Some(50) });

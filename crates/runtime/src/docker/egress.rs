@@ -15,6 +15,7 @@ mod rules;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub(super) struct Filter {
     /// Why the rules are not enforced, if they are not.
     standing: Mutex<Result<(), String>>,
     blocked: Mutex<BTreeMap<InstanceId, Vec<Blocked>>>,
+    /// Whether the last look found no container that may be on the network.
+    is_quiet: AtomicBool,
     /// Who asks the resolver, by address.
     askers: RwLock<HashMap<Ipv4Addr, Arc<Asker>>>,
 }
@@ -91,6 +94,7 @@ impl Filter {
             program,
             state: tokio::sync::Mutex::default(),
             blocked: Mutex::default(),
+            is_quiet: AtomicBool::new(false),
             askers: RwLock::default(),
         });
         filter.stand(filter.tried());
@@ -196,9 +200,12 @@ impl Filter {
 
     /// Whether a container may be on the network, or one of which that is not known.
     pub(super) fn has_members(&self) -> Result<bool, RuntimeError> {
-        let found = member::all(&self.layout)?;
-        let is_on_it = |(_, member): &(InstanceId, Member)| member.egress != Egress::None;
-        Ok(!found.unknown.is_empty() || found.members.iter().any(is_on_it))
+        Ok(member::all(&self.layout)?.needs_network())
+    }
+
+    /// As the last look at the rules found it, which costs nothing.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_quiet.load(Ordering::Relaxed)
     }
 
     /// The instances that have a container, or may have one.
@@ -237,6 +244,7 @@ impl Filter {
     async fn apply_once(&self, state: &mut State) -> Result<(), RuntimeError> {
         let trouble = |reason: String| RuntimeError::NoEgressRules { reason };
         let found = member::all(&self.layout)?;
+        self.is_quiet.store(!found.needs_network(), Ordering::Relaxed);
         let members: Vec<(InstanceId, Member)> =
             found.members.into_iter().filter(|(_, member)| member.address.is_some()).collect();
         self.know_askers(&members);

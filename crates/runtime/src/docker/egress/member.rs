@@ -75,6 +75,13 @@ pub(super) struct Found {
     pub(super) unknown: Vec<(InstanceId, ContainerRecord)>,
 }
 
+impl Found {
+    /// Whether one of them may be on the network.
+    pub(super) fn needs_network(&self) -> bool {
+        !self.unknown.is_empty() || self.members.iter().any(|(_, member)| member.egress != Egress::None)
+    }
+}
+
 /// Every instance that has a container.
 pub(super) fn all(layout: &Layout) -> Result<Found, RuntimeError> {
     let mut found = Found::default();
