@@ -9,6 +9,7 @@ use testkit::docker::Docker;
 use testkit::mcp::Mcp;
 use testkit::platform::Platform;
 use testkit::registry::Registry;
+use testkit::wait;
 
 use super::invariants;
 use super::plan::Kind;
@@ -17,6 +18,8 @@ use crate::conformance::fixture;
 
 /// Whatever was killed, all must be as it is wanted within this.
 const SETTLED: Duration = Duration::from_secs(90);
+/// The one thing that only the host's owner can mend, and how is in the status: then it is done, once.
+const REMEDY: &str = "`systemctl restart docker` frees it";
 /// The names of the images, the first for standard input and output and HTTP.
 const SERVER: &str = "stdio:1";
 const TOOL: &str = "tool:1";
@@ -136,9 +139,7 @@ impl Stage {
             if problems.is_empty() {
                 return;
             }
-            // The one thing that only the host's owner can mend, and how is in the status: then it is done, once.
-            if !told && problems.iter().any(|problem| problem.contains("`systemctl restart docker` frees it"))
-            {
+            if !told && problems.iter().any(|problem| problem.contains(REMEDY)) {
                 told = true;
                 self.docker.restart();
                 deadline = Instant::now() + SETTLED;
@@ -178,8 +179,21 @@ impl Stage {
             self.enter(name, *kind, true);
         }
         for (name, _) in all {
-            self.platform.wait_for(name, "running");
+            self.wait_until_it_runs(name);
         }
+    }
+
+    /// Its port may be one that the engine keeps from a schedule before.
+    fn wait_until_it_runs(&self, name: &str) {
+        let told = wait::until("it runs, or the remedy is told", || {
+            let instance = self.platform.instance(name)?;
+            let is_told = instance["message"].as_str().is_some_and(|message| message.contains(REMEDY));
+            (is_told || instance["status"] == "running").then_some(is_told)
+        });
+        if told {
+            self.docker.restart();
+        }
+        self.platform.wait_for(name, "running");
     }
 
     /// Stops one, and waits until it is.
