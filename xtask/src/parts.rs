@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use crate::{images, run};
 
 /// A file that shows a Debian package is there, and the package.
-const TESTS: [(&str, &str); 12] = [
+const TESTS: [(&str, &str); 15] = [
     ("/usr/bin/gcc", "gcc"),
     ("/usr/include/stdlib.h", "libc6-dev"),
     ("/usr/bin/node", "nodejs"),
@@ -24,6 +24,9 @@ const TESTS: [(&str, &str); 12] = [
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/bin/docker-registry", "docker-registry"),
+    ("/usr/sbin/nginx", "nginx-light"),
+    ("/usr/bin/tinyproxy", "tinyproxy-bin"),
+    ("/usr/bin/pebble", "pebble"),
 ];
 
 /// What the benchmarks need beside it.

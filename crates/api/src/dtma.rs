@@ -11,8 +11,14 @@ use serde::{Deserialize, Serialize};
 /// Where a DTMA reports to, on the control plane: `POST`, Bearer the environment's token, [`Heartbeat`] → 204.
 pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
 /// Where a DTMA opens its tunnel, on the control plane: `GET`, Bearer the environment's token, `Upgrade: berth-tunnel` → 101. From then
-/// on the DTMA serves its own API there, over HTTP/2.
+/// on the DTMA serves its own API there, over HTTP/2. Where a proxy between passes no such upgrade, it asks for a WebSocket, whose binary
+/// frames hold the same.
 pub const TUNNEL_PATH: &str = "/api/v1/dtma/tunnel";
+/// Where a DTMA fetches packages that its host cannot: `GET {RELAY_PATH}/npm/…` and `/pypi/…`, Bearer the environment's token.
+pub const RELAY_PATH: &str = "/api/v1/dtma/relay";
+/// The header of such a request that says where the DTMA's own relay listens: `http://127.0.0.1:PORT`. Addresses of the registries in
+/// an answer become addresses there.
+pub const RELAY_BASE: &str = "berth-relay-base";
 /// The name under which it asks for that (RFC 9110 §7.8).
 pub const TUNNEL_PROTOCOL: &str = "berth-tunnel";
 /// The longest time between two heartbeats, unless both sides are told another.

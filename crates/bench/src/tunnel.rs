@@ -108,7 +108,7 @@ async fn row(name: &str, pool: &Pool<Full<Bytes>>, address: &Address) -> anyhow:
 
 async fn load(pool: &Pool<Full<Bytes>>, address: &Address, sessions: usize) -> anyhow::Result<Figures> {
     let from = Instant::now() + WARM_UP;
-    let session = async |pool: Pool<Full<Bytes>>, address: Address| {
+    let session = move |pool: Pool<Full<Bytes>>, address: Address| async move {
         let mut latencies = Vec::new();
         loop {
             let begun = Instant::now();
@@ -145,7 +145,8 @@ pub(crate) async fn host(what: &str, address: &str, files: &str) -> anyhow::Resu
         if request.method() == Method::GET {
             return Ok(Response::new(Either::Left(Log { left: LOG })));
         }
-        let whole = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let whole =
+            request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         Ok::<_, Infallible>(Response::new(Either::Right(Full::new(whole))))
     });
     if what == "listens" {

@@ -4,6 +4,7 @@
 mod alerts;
 mod child;
 mod choices;
+mod dtma;
 mod machines;
 mod public;
 mod registry;
@@ -21,7 +22,8 @@ use hop::tls::Pin;
 
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
-pub(crate) use self::choices::{ReachChoice, RuntimeChoice};
+pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
+pub(crate) use self::dtma::DtmaArgs;
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
@@ -191,56 +193,6 @@ pub(crate) struct ServerArgs {
     #[command(flatten)]
     pub(crate) alerts: AlertArgs,
     /// How often host agents report.
-    #[command(flatten)]
-    pub(crate) heartbeat: HeartbeatArgs,
-    /// How the supervisor started it.
-    #[command(flatten)]
-    pub(crate) child: ChildArgs,
-}
-
-/// `berth dtma`.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-#[expect(clippy::struct_excessive_bools, reason = "they are flags on a command line, each on its own")]
-pub(crate) struct DtmaArgs {
-    /// Something else than running it.
-    #[command(subcommand)]
-    pub(crate) command: Option<DtmaCommand>,
-    /// Address of the host agent; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:30000")]
-    pub(crate) listen: SocketAddr,
-    /// Serve TLS there, with a key of this host's own, which `berth dtma pin` prints
-    #[arg(long, conflicts_with = "insecure_http")]
-    pub(crate) tls: bool,
-    /// Let the host agent be reached from other machines without encryption: whoever is between reads its token
-    #[arg(long)]
-    pub(crate) insecure_http: bool,
-    /// Address of the control plane that it reports to; default: the one it was enrolled with, else it works alone
-    #[arg(long, value_name = "URL")]
-    pub(crate) control_url: Option<String>,
-    /// Open the connection over which the control plane reaches this host: it needs no port that others can dial
-    #[arg(long)]
-    pub(crate) tunnel: bool,
-    /// File with the key that older backends share among all hosts: it opens the older paths beside the token, for as
-    /// long as you migrate
-    #[arg(long, value_name = "FILE", conflicts_with = "backend_key_from_env")]
-    pub(crate) backend_key_file: Option<PathBuf>,
-    /// The same key from the environment variable `BACKEND_TO_DTMA_API_KEY`, which is ignored without this
-    #[arg(long)]
-    pub(crate) backend_key_from_env: bool,
-    /// Whom names of instances are asked of, instead of this host's resolvers
-    #[arg(long, hide = true, env = "BERTH_NAMESERVER", value_delimiter = ',')]
-    pub(crate) nameserver: Vec<SocketAddr>,
-    /// What runs the servers
-    #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
-    pub(crate) runtime: RuntimeChoice,
-    /// How full the disk may become before what no instance needs is removed; 0 removes nothing
-    #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(..=100))]
-    pub(crate) cleanup_at: u8,
-    /// It is a service of systemd's: what must outlive it gets scopes of its own
-    #[arg(long, hide = true)]
-    pub(crate) service: bool,
-    /// How often it reports.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
     /// How the supervisor started it.

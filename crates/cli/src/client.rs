@@ -166,12 +166,24 @@ impl Client {
 ///
 /// With a pin nobody but who has that key is spoken to. For `http://` no certificates are loaded: the platform's verifier refuses to start on a machine without any.
 pub(crate) fn http_client(url: &str, pin: Option<Pin>) -> Result<reqwest::Client, CliError> {
+    http_client_through(url, pin, None)
+}
+
+/// As [`http_client`], through a proxy that was named for it.
+pub(crate) fn http_client_through(
+    url: &str,
+    pin: Option<Pin>,
+    proxy: Option<&dtma::Proxy>,
+) -> Result<reqwest::Client, CliError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(10))
         .tcp_nodelay(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")));
+    if let Some(proxy) = proxy {
+        builder = proxy.apply(builder);
+    }
     if let Some(pin) = pin {
         let tls = hop::tls::client_config(Some(&pin))
             .map_err(|error| CliError::because("cannot make an HTTPS client", error))?;

@@ -15,6 +15,8 @@ pub(crate) const URL_VARIABLE: &str = "BERTH_URL";
 /// The API token.
 pub(crate) const TOKEN_VARIABLE: &str = "BERTH_TOKEN";
 
+/// The way out of a host that has no other, for `berth dtma`.
+pub(crate) const PROXY_VARIABLE: &str = "BERTH_PROXY";
 /// The control plane's key, when no authority knows its certificate.
 pub(crate) const PIN_VARIABLE: &str = "BERTH_TLS_PIN";
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 use domain::provisioning::Limits;
 use domain::secret::Secret;
 
+use crate::acme::Acme;
+use crate::app::relay::Registries;
+use crate::proxies::Proxies;
 use crate::public::Public;
 use crate::receivers::Receivers;
 
@@ -21,6 +24,12 @@ pub struct Config {
     pub public: Public,
     /// Further addresses that lead here, without a path, such as this machine's own `http://127.0.0.1:8420`.
     pub own_urls: Vec<String>,
+    /// Proxies before it, whose word counts for who calls and how.
+    pub proxies: Proxies,
+    /// The authority that is asked for a certificate of the public address.
+    pub acme: Option<Acme>,
+    /// Where packages are fetched from for hosts that cannot.
+    pub registries: Registries,
     /// The environment of this machine, when there is one.
     pub local: Option<LocalEnvironment>,
     /// Further origins whose pages may call MCP addresses (CORS), such as `https://app.example.com`.

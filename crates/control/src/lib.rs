@@ -4,6 +4,7 @@
 //! host is reached through [`reach`]. The gateway is served by the same process and asks [`directory`].
 //! Nothing here opens Docker, starts a process, or waits for a machine inside an HTTP request.
 
+mod acme;
 mod app;
 mod auth;
 mod catalog;
@@ -16,6 +17,7 @@ mod http;
 mod metrics;
 mod program;
 mod provider;
+mod proxies;
 mod public;
 mod reach;
 mod receivers;
@@ -26,9 +28,13 @@ mod setup;
 mod tasks;
 mod tunnels;
 
+pub use acme::Acme;
 pub use app::Problem;
+pub use app::relay::Registries;
 pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay};
 pub use http::{older_paths, openapi};
+pub use ipnet::IpNet;
+pub use proxies::Proxies;
 pub use public::{Public, PublicError};
 pub use receivers::{AlertOptions, ReceiverError, Receivers};
 pub use redirect::redirect;

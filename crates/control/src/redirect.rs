@@ -25,6 +25,11 @@ pub async fn redirect(listener: Listener, public: Public, stop: CancellationToke
     hop::serve::serve(listener, service, stop.cancelled_owned()).await;
 }
 
+/// The redirection, for a path that is sent elsewhere at all.
+pub(crate) fn elsewhere(public: &Public, uri: &Uri) -> Option<Response<Full<Bytes>>> {
+    Some(answer(public, uri)).filter(|answer| answer.status() == StatusCode::PERMANENT_REDIRECT)
+}
+
 fn answer(public: &Public, uri: &Uri) -> Response<Full<Bytes>> {
     let (status, text) = match uri.path() {
         // Whoever balances loads asks here too.

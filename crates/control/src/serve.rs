@@ -2,18 +2,20 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use gateway::Gateway;
 use hop::serve::Listener;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::{self, AcmeStatus};
 use crate::app::App;
 use crate::config::Config;
 use crate::directory::LiveDirectory;
@@ -22,6 +24,7 @@ use crate::events::Hub;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
+use crate::proxies::{Proxies, Seen};
 use crate::public::Public;
 use crate::setup::{StartError, fill_catalog, open};
 use crate::tasks::{self, Statuses};
@@ -48,12 +51,21 @@ pub async fn run(
         router: crate::http::router(Arc::clone(&app)),
         gateway: Arc::new(gateway),
         app: Arc::clone(&app),
+        proxies: Arc::new(config.proxies.clone()),
+        from: None,
     };
+    if let (Some(acme), Some(status)) = (&config.acme, &app.acme) {
+        // What it does while the process ends is begun anew by the next.
+        tokio::spawn(acme::run(acme.clone(), Arc::clone(status), stop.clone()));
+    }
     let store = app.store.clone();
     let reconcilers = tokio::spawn(tasks::run(app));
-    let served = listeners
-        .into_iter()
-        .map(|listener| hop::serve::serve(listener, front.clone(), stop.clone().cancelled_owned()));
+    let served = listeners.into_iter().map(|listener| {
+        let (is_tls, front) = (matches!(listener, Listener::Tls(..)), front.clone());
+        let each =
+            move |peer: Option<SocketAddr>| Front { from: peer.map(|peer| (peer, is_tls)), ..front.clone() };
+        hop::serve::serve_each(listener, each, stop.clone().cancelled_owned())
+    });
     futures_util::future::join_all(served).await;
     if let Err(error) = reconcilers.await {
         tracing::error!(%error, "a reconciler ended by a panic");
@@ -83,6 +95,8 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         metrics: Metrics::default(),
         program: crate::program::Program::default(),
         public: config.public.clone(),
+        relay: crate::app::relay::Relay::new(config.registries.clone()),
+        acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),
         local: config.local_way,
         heartbeat: config.heartbeat,
         hosts: Hosts::default(),
@@ -103,6 +117,28 @@ struct Front {
     app: Arc<App>,
     gateway: Arc<Gateway>,
     router: Router,
+    proxies: Arc<Proxies>,
+    /// Who opened the connection, and whether over TLS.
+    from: Option<(SocketAddr, bool)>,
+}
+
+impl Front {
+    /// Who calls, and how, in words that the caller could not choose.
+    fn seen(&self, headers: &HeaderMap) -> Option<Seen> {
+        let (peer, is_tls) = self.from?;
+        Some(self.proxies.seen(peer.ip(), is_tls, headers))
+    }
+
+    /// What a caller is told who came to a proxy over plain HTTP, where the public address has TLS.
+    fn to_tls(&self, request: &Request<Incoming>) -> Option<Answer> {
+        if self.proxies.0.is_empty() || !self.app.public.url.starts_with("https:") {
+            return None;
+        }
+        let seen = self.seen(request.headers())?;
+        let is_clear = seen.through_proxy && seen.names_scheme && !seen.is_secure;
+        let answer = crate::redirect::elsewhere(&self.app.public, request.uri()).filter(|_| is_clear)?;
+        Some(answer.map(|body| Either::Right(axum::body::Body::new(body))))
+    }
 }
 
 type Answer = Response<Either<gateway::Body, axum::body::Body>>;
@@ -112,7 +148,10 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(answer) = self.to_tls(&request) {
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
         if request.uri().path().starts_with(gateway::PREFIX) {
             let (app, gateway) = (Arc::clone(&self.app), Arc::clone(&self.gateway));
             return Box::pin(async move {
@@ -120,6 +159,9 @@ impl hyper::service::Service<Request<Incoming>> for Front {
                 app.metrics.call(response.status());
                 Ok(response.map(Either::Left))
             });
+        }
+        if let Some(seen) = self.seen(request.headers()) {
+            request.extensions_mut().insert(seen);
         }
         let routed = tower::Service::call(&mut self.router.clone(), request);
         Box::pin(async move { Ok(routed.await?.map(Either::Right)) })

@@ -6,11 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::ids::EnvironmentId;
+use futures_util::future::Either;
 use hop::pool::Pool;
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
+
+/// What a tunnel's bytes pass in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Within {
+    /// The connection itself.
+    Upgrade,
+    /// Binary frames, where a proxy between lets nothing else through.
+    WebSocket,
+}
 
 /// Which tunnels are open.
 #[derive(Debug, Default)]
@@ -26,7 +36,7 @@ impl Tunnels {
         id: EnvironmentId,
         pool: &Pool<Full<Bytes>>,
         quiet: Duration,
-        upgrade: OnUpgrade,
+        (upgrade, within): (OnUpgrade, Within),
         opened: impl FnOnce(),
     ) {
         let stream = match upgrade.await {
@@ -41,8 +51,14 @@ impl Tunnels {
             before.cancel();
         }
         let end = async {
-            let connection = pool.attach(id.0.as_u128(), stream, quiet).await?;
-            tracing::info!(environment = %id, "its tunnel is open");
+            let place = id.0.as_u128();
+            let connection = match within {
+                Within::Upgrade => Either::Left(pool.attach(place, stream, quiet).await?),
+                Within::WebSocket => {
+                    Either::Right(pool.attach(place, hop::websocket::server(stream).await, quiet).await?)
+                }
+            };
+            tracing::info!(environment = %id, ?within, "its tunnel is open");
             opened();
             connection.await.map_err(std::io::Error::other)
         };

@@ -1,5 +1,5 @@
 //! What a DTMA is started with, and the files that make a host an environment's: `environment`, `token` and,
-//! where it is not said at each start, `control-url` and `tls-pin`.
+//! where it is not said at each start, `control-url`, `tls-pin` and `proxy`.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -15,12 +15,14 @@ use hop::tls::Pin;
 use tokio::sync::Notify;
 
 use crate::DtmaError;
+use crate::proxy::Proxy;
 use crate::specs::{WriteError, make_dir};
 
 const ENVIRONMENT: &str = "environment";
 const TOKEN: &str = "token";
 const CONTROL_URL: &str = "control-url";
 const TLS_PIN: &str = "tls-pin";
+const PROXY: &str = "proxy";
 
 /// What a DTMA is started with.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub control_url: Option<String>,
     /// The control plane's key, when no authority knows its certificate.
     pub tls_pin: Option<Pin>,
+    /// The way out of a host that has no other.
+    pub proxy: Option<Proxy>,
     /// Whether the control plane reaches this host over a connection that this host opens.
     pub tunnel: bool,
     /// A key that older backends share among all hosts, which opens the older paths too; absent: none does.
@@ -58,6 +62,8 @@ pub struct Enrolment {
     pub control_url: Option<String>,
     /// The key of what answers there, when no authority knows its certificate.
     pub tls_pin: Option<Pin>,
+    /// The way out of a host that has no other.
+    pub proxy: Option<Proxy>,
 }
 
 impl Config {
@@ -88,12 +94,20 @@ impl Config {
             })
         });
         let tls_pin = tls_pin.transpose()?;
+        let proxy = optional(&data, PROXY)?.map(|text| {
+            text.parse::<Proxy>().map_err(|error| DtmaError::Enrolment {
+                path: data.join(PROXY),
+                reason: format!("holds none: {error}"),
+            })
+        });
+        let proxy = proxy.transpose()?;
         Ok(Self {
             data,
             environment,
             token,
             control_url,
             tls_pin,
+            proxy,
             tunnel: false,
             backend_key: None,
             cleanup_percent: None,
@@ -120,9 +134,12 @@ pub fn enrol(data: &Path, enrolment: &Enrolment) -> Result<(), DtmaError> {
     let token = enrolment.token.expose().to_owned();
     // The pin of another control plane would keep this host from the one that is meant now.
     let is_stale = url.is_some() && pin.is_none();
+    let proxy = enrolment.proxy.as_ref().map(|proxy| proxy.url().expose().to_owned());
+    let is_direct = url.is_some() && proxy.is_none();
     for (name, text, goes) in [
         (ENVIRONMENT, Some(environment), false),
         (TLS_PIN, pin, is_stale),
+        (PROXY, proxy, is_direct),
         (CONTROL_URL, url, false),
         (TOKEN, Some(token), false),
     ] {

@@ -13,9 +13,11 @@ use hop::tls::Pin;
 use reqwest::Url;
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::instance::{chain, now};
 use crate::instances::Instances;
 use crate::metrics::{HeartbeatLabels, Truth};
+use crate::proxy::Proxy;
 use crate::system::Meter;
 use crate::usage::Gauge;
 
@@ -35,6 +37,8 @@ pub(crate) struct Reporter {
     pub(crate) url: Url,
     /// The control plane's key, when no authority knows its certificate.
     pub(crate) pin: Option<Pin>,
+    /// The way out of a host that has no other.
+    pub(crate) proxy: Option<Proxy>,
     /// This environment.
     pub(crate) environment: EnvironmentId,
     /// The environment's token.
@@ -45,6 +49,22 @@ pub(crate) struct Reporter {
     pub(crate) meter: Meter,
     /// Measures the instances.
     pub(crate) gauge: Gauge,
+}
+
+impl Reporter {
+    /// That of this host, as it was configured.
+    pub(crate) fn of(config: &Config, url: Url, meter: Meter, gauge: Gauge) -> Self {
+        Self {
+            url,
+            pin: config.tls_pin,
+            proxy: config.proxy.clone(),
+            environment: config.environment,
+            token: config.token.clone(),
+            period: config.heartbeat,
+            meter,
+            gauge,
+        }
+    }
 }
 
 /// The heartbeat address of a control plane.
@@ -74,7 +94,7 @@ pub(crate) fn place(control_url: &str, pin: Option<Pin>, path: &str) -> Result<U
 pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
     let timeout = TIMEOUT.min(reporter.period * 2);
     // A connection is not kept between two heartbeats: it would be most of what an idle host weighs in the control plane.
-    let client = match http_client(&reporter.url, reporter.pin, |builder| {
+    let client = match http_client(&reporter.url, reporter.pin, reporter.proxy.as_ref(), |builder| {
         builder.timeout(timeout).pool_max_idle_per_host(0)
     }) {
         Ok(client) => client,
@@ -164,10 +184,12 @@ async fn send(
 }
 
 /// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it
-/// is used. With a pin nobody but who has that key is spoken to. A control plane on this machine is never asked through a proxy.
+/// is used. With a pin nobody but who has that key is spoken to. A control plane on this machine is not asked through a proxy of the
+/// environment; one that was named for Berth is always used.
 pub(crate) fn http_client(
     url: &Url,
     pin: Option<Pin>,
+    proxy: Option<&Proxy>,
     limits: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, String> {
     let builder = || {
@@ -175,7 +197,12 @@ pub(crate) fn http_client(
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("berth-dtma/", env!("CARGO_PKG_VERSION")));
-        limits(if is_loopback(url) { builder.no_proxy() } else { builder })
+        let builder = match proxy {
+            Some(proxy) => proxy.apply(builder),
+            None if is_loopback(url) => builder.no_proxy(),
+            None => builder,
+        };
+        limits(builder)
     };
     let made = match pin {
         Some(pin) => {

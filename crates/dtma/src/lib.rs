@@ -18,6 +18,8 @@ mod metrics;
 mod note;
 mod plan;
 mod ports;
+mod proxy;
+mod relay;
 mod seal;
 mod shim_client;
 mod specs;
@@ -35,6 +37,8 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Enrolment, enrol};
+pub use proxy::{Proxy, ProxyError};
+pub use relay::Relay;
 
 use crate::instances::Instances;
 use crate::lock::LockError;
@@ -70,6 +74,9 @@ pub enum DtmaError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Packages cannot come from the control plane.
+    #[error("packages cannot come from the control plane: {0}")]
+    Relay(String),
     /// The key that seals secrets on disk cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -148,11 +155,7 @@ pub async fn run(
     };
     let heartbeats = async {
         if let Some(url) = heartbeat_url {
-            let (environment, token) = (config.environment, config.token.clone());
-            let meter = Meter::new(layout.data.clone());
-            let period = config.heartbeat;
-            let reporter =
-                heartbeat::Reporter { url, pin: config.tls_pin, environment, token, period, meter, gauge };
+            let reporter = heartbeat::Reporter::of(&config, url, Meter::new(layout.data.clone()), gauge);
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");
@@ -175,15 +178,9 @@ pub async fn run(
     let front = http::front(app);
     let tunnel = async {
         if let Some(url) = tunnel_url {
-            tunnel::run(
-                url,
-                config.tls_pin,
-                config.token.clone(),
-                config.heartbeat,
-                front.clone(),
-                asked.clone(),
-            )
-            .await;
+            let way = (config.tls_pin, config.proxy.clone());
+            let token = config.token.clone();
+            tunnel::run(url, way, token, config.heartbeat, front.clone(), asked.clone()).await;
         }
     };
     let served = async { tokio::join!(hop::serve::serve(listener, front.clone(), stopped), tunnel) };
@@ -204,6 +201,12 @@ fn urls(config: &Config) -> Result<(Option<reqwest::Url>, Option<reqwest::Url>),
     let Some(url) = &config.control_url else { return Ok((None, None)) };
     let wrong = |reason| DtmaError::ControlUrl { url: url.clone(), reason };
     let heartbeat = heartbeat::url_of(url, config.tls_pin).map_err(wrong)?;
+    if let Some(proxy) = config.proxy.as_ref().filter(|_| config.tunnel && !url.starts_with("https:")) {
+        return Err(wrong(format!(
+            "a tunnel through the proxy {} needs an `https://` address",
+            proxy.shown()
+        )));
+    }
     let tunnel = config.tunnel.then(|| tunnel::url_of(url, config.tls_pin).map_err(wrong)).transpose()?;
     Ok((Some(heartbeat), tunnel))
 }

@@ -7,7 +7,7 @@ use api::dtma::{TUNNEL_PATH, TUNNEL_PROTOCOL};
 use domain::backoff::Backoff;
 use domain::secret::Secret;
 use hop::tls::Pin;
-use reqwest::header::{CONNECTION, UPGRADE};
+use reqwest::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::heartbeat::{self, jittered};
 use crate::http::Front;
 use crate::instance::chain;
+use crate::proxy::Proxy;
 
 /// One that was open for so long has done its work: the next is opened soon.
 const PROVEN: Duration = Duration::from_mins(1);
@@ -34,14 +35,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// sign of life, and given up when none comes.
 pub(crate) async fn run(
     url: Url,
-    pin: Option<Pin>,
+    (pin, proxy): (Option<Pin>, Option<Proxy>),
     token: Secret,
     quiet: Duration,
     front: Front,
     stop: CancellationToken,
 ) {
     // An upgraded connection has no end, so there is no time limit on the whole of it.
-    let client = match heartbeat::http_client(&url, pin, |builder| builder.connect_timeout(PATIENCE)) {
+    let client = match heartbeat::http_client(&url, pin, proxy.as_ref(), |builder| {
+        builder.connect_timeout(PATIENCE)
+    }) {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(error, "no tunnel can be opened from this host");
@@ -52,11 +55,17 @@ pub(crate) async fn run(
     while !stop.is_cancelled() {
         let begun = Instant::now();
         let outcome = match open(&client, &url, &token).await {
-            Ok(stream) => {
-                tracing::info!(%url, "the tunnel is open");
-                hop::serve::serve_tunnel(stream, front.clone(), quiet, stop.cancelled())
-                    .await
-                    .map_err(|e| chain(&e))
+            Ok((stream, within)) => {
+                tracing::info!(%url, ?within, "the tunnel is open");
+                let (front, stop) = (front.clone(), stop.cancelled());
+                let served = match within {
+                    Within::Upgrade => hop::serve::serve_tunnel(stream, front, quiet, stop).await,
+                    Within::WebSocket => {
+                        let stream = hop::websocket::client(stream).await;
+                        hop::serve::serve_tunnel(stream, front, quiet, stop).await
+                    }
+                };
+                served.map_err(|e| chain(&e))
             }
             Err(error) => Err(error),
         };
@@ -77,21 +86,58 @@ pub(crate) async fn run(
     }
 }
 
-async fn open(client: &reqwest::Client, url: &Url, token: &Secret) -> Result<reqwest::Upgraded, String> {
-    let request = client
-        .get(url.clone())
-        .bearer_auth(token.expose())
-        .header(CONNECTION, "upgrade")
-        .header(UPGRADE, TUNNEL_PROTOCOL);
-    let response = tokio::time::timeout(PATIENCE, request.send())
+/// What a tunnel's bytes pass in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Upgrade,
+    WebSocket,
+}
+
+/// Opens one, in a WebSocket where a proxy between lets nothing else through.
+async fn open(
+    client: &reqwest::Client,
+    url: &Url,
+    token: &Secret,
+) -> Result<(reqwest::Upgraded, Within), String> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(TUNNEL_PROTOCOL));
+    let first = ask(client, url, token, headers).await?;
+    if first.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let stream = first.upgrade().await.map_err(|error| chain(&error.without_url()))?;
+        return Ok((stream, Within::Upgrade));
+    }
+    // The control plane's own word: asked otherwise it says no other.
+    let is_own =
+        matches!(first.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT);
+    if is_own {
+        return Err(format!("it answered {} and opens none", first.status()));
+    }
+    let (headers, expected) = hop::websocket::ask();
+    let second = ask(client, url, token, headers).await?;
+    if second.status() == StatusCode::SWITCHING_PROTOCOLS
+        && hop::websocket::is_accepted(second.headers(), &expected)
+    {
+        let stream = second.upgrade().await.map_err(|error| chain(&error.without_url()))?;
+        return Ok((stream, Within::WebSocket));
+    }
+    Err(format!(
+        "it answered {} and opens none, and {} to a WebSocket; is a proxy between that passes neither `Upgrade: {TUNNEL_PROTOCOL}` nor \
+         `Upgrade: websocket`?",
+        first.status(),
+        second.status()
+    ))
+}
+
+async fn ask(
+    client: &reqwest::Client,
+    url: &Url,
+    token: &Secret,
+    headers: HeaderMap,
+) -> Result<reqwest::Response, String> {
+    let request = client.get(url.clone()).bearer_auth(token.expose()).headers(headers);
+    tokio::time::timeout(PATIENCE, request.send())
         .await
         .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
-        .map_err(|error| chain(&error.without_url()))?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(format!(
-            "it answered {} and opens none; is a proxy between that passes no `Upgrade: {TUNNEL_PROTOCOL}`?",
-            response.status()
-        ));
-    }
-    response.upgrade().await.map_err(|error| chain(&error.without_url()))
+        .map_err(|error| chain(&error.without_url()))
 }

@@ -16,3 +16,4 @@ pub mod pool;
 pub mod serve;
 mod streams;
 pub mod tls;
+pub mod websocket;

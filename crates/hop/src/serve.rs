@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,21 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    serve_each(listener, |_| service.clone(), stop).await;
+}
+
+/// As [`serve`], with a service for each connection, which may know who opened it: `None` on a unix socket.
+pub async fn serve_each<S, B>(
+    listener: Listener,
+    service: impl Fn(Option<SocketAddr>) -> S,
+    stop: impl Future<Output = ()>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     // Each connection has a receiver: the last one that is dropped is the end of the drain.
     let (drain, draining) = watch::channel(());
     let mut stop = pin!(stop);
@@ -84,10 +100,15 @@ where
             accepted = accept(&listener) => accepted,
         };
         match accepted {
-            Ok(Stream::Tcp(stream)) => connection(TokioIo::new(stream), service.clone(), draining.clone()),
-            Ok(Stream::Unix(stream)) => connection(TokioIo::new(stream), service.clone(), draining.clone()),
-            Ok(Stream::Tls(stream, config)) => tls(stream, config, service.clone(), draining.clone()),
-            Ok(Stream::Either(stream)) => either(stream, service.clone(), draining.clone()),
+            Ok((stream, peer)) => {
+                let (service, draining) = (service(peer), draining.clone());
+                match stream {
+                    Stream::Tcp(stream) => connection(TokioIo::new(stream), service, draining),
+                    Stream::Unix(stream) => connection(TokioIo::new(stream), service, draining),
+                    Stream::Tls(stream, config) => tls(stream, config, service, draining),
+                    Stream::Either(stream) => either(stream, service, draining),
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -124,24 +145,24 @@ enum Stream {
     Unix(tokio::net::UnixStream),
 }
 
-async fn accept(listener: &Listener) -> io::Result<Stream> {
+async fn accept(listener: &Listener) -> io::Result<(Stream, Option<SocketAddr>)> {
     match listener {
         Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
+            Ok((Stream::Tcp(stream), Some(peer)))
         }
         Listener::Both(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Stream::Either(stream))
+            Ok((Stream::Either(stream), Some(peer)))
         }
         Listener::Tls(listener, config) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Stream::Tls(stream, Arc::clone(config)))
+            Ok((Stream::Tls(stream, Arc::clone(config)), Some(peer)))
         }
-        Listener::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
+        Listener::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), None)),
     }
 }
 

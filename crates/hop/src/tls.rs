@@ -3,6 +3,7 @@
 //! One provider, aws-lc-rs, and HTTP/1.1. It renews nothing; it notices that certificate files were renewed.
 
 mod files;
+mod obtained;
 mod pin;
 mod verify;
 
@@ -21,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 pub use files::Files;
+pub use obtained::{Lifetime, Obtained, obtained_config};
 pub use pin::{Pin, PinError};
 pub use rustls::ServerConfig;
 pub use verify::OtherKey;

@@ -130,6 +130,12 @@ impl DockerRuntime {
         Self { process: self.process.in_scopes(), ..self }
     }
 
+    /// As [`ProcessRuntime::fetching`]. Images are pulled by the engine, which has settings of its own.
+    #[must_use]
+    pub fn fetching(self, variables: BTreeMap<String, String>) -> Self {
+        Self { process: self.process.fetching(variables), ..self }
+    }
+
     fn is_contained(&self, package: &Package) -> bool {
         match (self.scope, package) {
             (Scope::Nothing, _) | (_, Package::Remote { .. }) => false,

@@ -66,6 +66,14 @@ impl ProcessRuntime {
         Self { in_scopes: true, ..self }
     }
 
+    /// As it is, with variables for the installers of packages, which go before those of the host: a proxy, other registries.
+    #[must_use]
+    pub fn fetching(self, variables: BTreeMap<String, String>) -> Self {
+        // The store is this runtime's own and has none yet.
+        let _ = self.store.fetching.set(variables);
+        self
+    }
+
     /// Where this runtime's files lie.
     pub fn layout(&self) -> &Layout {
         &self.layout

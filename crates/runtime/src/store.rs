@@ -22,8 +22,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use domain::package::Package;
@@ -45,6 +45,8 @@ pub(crate) struct Store {
     directory: PathBuf,
     berth: PathBuf,
     enforce: Enforce,
+    /// Variables that every installer gets, over those of the host.
+    pub(crate) fetching: OnceLock<BTreeMap<String, String>>,
     /// One lock per request in progress, so that the second of two waits for the first and finds its result.
     running: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     node: Mutex<Option<Node>>,
@@ -102,6 +104,7 @@ impl Store {
             directory,
             berth,
             enforce,
+            fetching: OnceLock::new(),
             running: Mutex::default(),
             node: Mutex::default(),
             python: Mutex::default(),
@@ -182,7 +185,12 @@ impl Store {
     ) -> Result<Record, RuntimeError> {
         progress(Progress { step: format!("resolving {}", request.package), percent: None });
         let staging = Staging::make(&self.directory, name)?;
-        let sandbox = install::Installer { berth: &self.berth, enforce: self.enforce, staging: &staging.0 };
+        let sandbox = install::Installer {
+            berth: &self.berth,
+            enforce: self.enforce,
+            staging: &staging.0,
+            fetching: self.fetching.get(),
+        };
         let installed = match source {
             Source::Npm(node) => npm::install(&sandbox, node, &request, progress).await?,
             Source::Pypi(python) => pypi::install(&sandbox, python, &request, progress).await?,

@@ -230,20 +230,8 @@ fn pass_on(listener: TcpListener, name: String) {
             let name = name.clone();
             thread::spawn(move || {
                 let Ok(far) = TcpStream::connect((name.as_str(), 443)) else { return };
-                copy_both(&near, &far);
+                crate::hosts::copy_both(&near, &far);
             });
         }
-    });
-}
-
-fn copy_both(near: &TcpStream, far: &TcpStream) {
-    let copy = |mut from: &TcpStream, mut to: &TcpStream| {
-        // However it ends, the other side is told so.
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(std::net::Shutdown::Write);
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| copy(near, far));
-        copy(far, near);
     });
 }

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -153,6 +154,33 @@ impl Hosts {
     }
 }
 
+impl Hosts {
+    /// Has whoever connects to [`CONTROL`] on this port of the switch reach an address of the machine's own network: the one way out
+    /// of hosts that have no other.
+    ///
+    /// # Panics
+    /// When the port cannot be listened on.
+    pub fn lead(&self, port: u16, target: SocketAddr) {
+        let listener = std::thread::scope(|scope| {
+            // A socket stays in the network in which it was made.
+            let made = scope.spawn(|| {
+                self.enter();
+                TcpListener::bind((CONTROL, port)).expect("a port of the switch")
+            });
+            made.join().expect("a thread of ours")
+        });
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    if let Ok(far) = TcpStream::connect(target) {
+                        copy_both(&near, &far);
+                    }
+                });
+            }
+        });
+    }
+}
+
 impl Host {
     /// Its address on the switch.
     pub fn address(&self) -> String {
@@ -196,6 +224,22 @@ impl Host {
         let output = child.wait_with_output().expect("a child of ours");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "`berth {}` failed: {said}", arguments.join(" "));
+    }
+
+    /// What its DTMA logged so far.
+    pub fn dtma_log(&self) -> String {
+        fs::read_to_string(self.home.join("dtma.log")).unwrap_or_default()
+    }
+
+    /// Kills its DTMA, which is started again with the options of now.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn restart_dtma(&self) {
+        let all = processes::below(self.power.as_ref().expect("it has power").id());
+        let is_dtma =
+            |process: &&processes::Process| process.arguments.get(1).is_some_and(|command| command == "dtma");
+        processes::kill(all.iter().find(is_dtma).expect("its DTMA").pid);
     }
 
     /// Pulls its cable.
@@ -304,6 +348,19 @@ impl Drop for Hosts {
         drop(self.switch.stdin.take());
         let _ = self.switch.wait();
     }
+}
+
+/// Passes bytes both ways until both sides have ended.
+pub(crate) fn copy_both(near: &TcpStream, far: &TcpStream) {
+    let copy = |mut from: &TcpStream, mut to: &TcpStream| {
+        // However it ends, the other side is told so.
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| copy(near, far));
+        copy(far, near);
+    });
 }
 
 fn net_of(pid: u32) -> PathBuf {

@@ -16,11 +16,14 @@ pub mod hosts;
 pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;
+pub mod nginx;
+pub mod pebble;
 pub mod platform;
 pub mod postgres;
 pub mod processes;
 pub mod registry;
 pub mod smtp;
 pub mod systemd;
+pub mod tinyproxy;
 pub mod tools;
 pub mod wait;

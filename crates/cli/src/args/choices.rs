@@ -23,3 +23,12 @@ pub(crate) enum ReachChoice {
     /// The same over HTTP/2, as through a tunnel
     Http2,
 }
+
+/// Where packages of npm and PyPI come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PackagesChoice {
+    /// The registries, which this host reaches
+    Direct,
+    /// The control plane, which fetches them for this host
+    FromControl,
+}

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use domain::ids::EnvironmentId;
+use dtma::Proxy;
 use hop::tls::Pin;
 
-use super::{InstallArgs, UpgradeArgs};
+use crate::settings::PROXY_VARIABLE;
+
+use super::{InstallArgs, PackagesChoice, UpgradeArgs};
 
 /// `berth env …`.
 #[derive(Debug, Subcommand)]
@@ -221,6 +224,10 @@ pub(crate) struct EnrolArgs {
     /// File with the environment's token, as `berth env token` prints it; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: PathBuf,
+    /// Proxy through which this host reaches the control plane, npm and PyPI, where it has no other way out:
+    /// `http://[USER:PASSWORD@]HOST:PORT`; it is kept beside the token
+    #[arg(long, value_name = "URL", env = PROXY_VARIABLE, hide_env_values = true)]
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// `berth dtma join`. The data directory is `--data`, by default `/var/lib/berth`.
@@ -242,6 +249,13 @@ pub(crate) struct JoinArgs {
     /// Enrol only: install no service, and say how to start the host agent
     #[arg(long)]
     pub(crate) no_service: bool,
+    /// Proxy through which this host reaches the control plane, npm and PyPI, where it has no other way out:
+    /// `http://[USER:PASSWORD@]HOST:PORT`; it is kept beside the token
+    #[arg(long, value_name = "URL", env = PROXY_VARIABLE, hide_env_values = true)]
+    pub(crate) proxy: Option<Proxy>,
+    /// Where packages of npm and PyPI come from, for a host that reaches no registries
+    #[arg(long, value_enum)]
+    pub(crate) packages: Option<PackagesChoice>,
 }
 
 /// `berth dtma check`.
@@ -250,6 +264,10 @@ pub(crate) struct CheckArgs {
     /// Address of a control plane that this machine is to reach
     #[arg(long, value_name = "URL")]
     pub(crate) control_url: Option<String>,
+    /// Proxy through which this host reaches the control plane, npm and PyPI, where it has no other way out:
+    /// `http://[USER:PASSWORD@]HOST:PORT`; it is kept beside the token
+    #[arg(long, value_name = "URL", env = PROXY_VARIABLE, hide_env_values = true)]
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// `KEY=VALUE`, or `KEY-` to take it away.

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use control::Public;
+use control::{IpNet, Public};
+
+/// The directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// Of `berth up` and `berth server`.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +29,47 @@ pub(crate) struct PublicArgs {
     /// Address that sends everybody who comes over plain HTTP to the public address
     #[arg(long, value_name = "ADDR")]
     pub(crate) http_redirect: Option<SocketAddr>,
+    /// Get the certificate from an authority that speaks ACME, such as Let's Encrypt, and keep it good; the authority writes to this
+    /// address. It takes `--public-url` with the name, whose port 443 must lead to `--https-listen`
+    #[arg(long, value_name = "ADDRESS", requires_all = ["https_listen", "public_url"], conflicts_with = "tls_cert", value_parser = email)]
+    pub(crate) acme_email: Option<String>,
+    /// Directory of the authority
+    #[arg(long, value_name = "URL", requires = "acme_email", default_value = LETS_ENCRYPT, value_parser = directory)]
+    pub(crate) acme_directory: String,
+    /// Certificate in PEM of the authority behind the directory itself, for one of your own
+    #[arg(long, value_name = "FILE", requires = "acme_email")]
+    pub(crate) acme_root: Option<PathBuf>,
+    /// Network of proxies before this Berth, such as `127.0.0.1` or `10.0.0.0/8`: what they say of a caller's address, scheme and host
+    /// (`Forwarded`, `X-Forwarded-*`) counts, and nobody else's word does; may be given again
+    #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Registry of npm that packages are fetched from for hosts with `--packages from-control`
+    #[arg(long, value_name = "URL", default_value = "https://registry.npmjs.org")]
+    pub(crate) npm_registry: String,
+    /// Index of PyPI that packages are fetched from for such hosts
+    #[arg(long, value_name = "URL", default_value = "https://pypi.org/simple")]
+    pub(crate) pypi_index: String,
+}
+
+fn email(text: &str) -> Result<String, String> {
+    let (user, host) = text.split_once('@').unwrap_or_default();
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '<' | '>'));
+    let is_one = is_plain && !user.is_empty() && host.contains('.') && !host.contains('@');
+    is_one.then(|| text.to_owned()).ok_or_else(|| "write an address such as `me@example.com`".to_owned())
+}
+
+fn directory(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).map_err(|error| error.to_string())?;
+    if url.scheme() != "https" || !url.has_host() || !url.username().is_empty() {
+        return Err("it must begin with `https://` and name a host".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let one = text.parse::<std::net::IpAddr>().map(IpNet::from).ok();
+    one.or_else(|| text.parse().ok())
+        .ok_or_else(|| "write an address or a network, such as `10.0.0.5` or `10.0.0.0/8`".to_owned())
 }
 
 fn public_url(text: &str) -> Result<String, String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::RuntimeChoice;
+use super::{PackagesChoice, RuntimeChoice};
 
 /// `berth dtma install`. The data directory is `--data`, by default `/var/lib/berth`.
 #[derive(Debug, Args)]
@@ -29,6 +29,9 @@ pub(crate) struct InstallArgs {
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
+    /// Where packages of npm and PyPI come from
+    #[arg(long, value_enum, default_value_t = PackagesChoice::Direct)]
+    pub(crate) packages: PackagesChoice,
     /// How full the disk may become before what no instance needs is removed; 0 removes nothing
     #[arg(long, value_name = "PERCENT", default_value_t = 85, value_parser = clap::value_parser!(u8).range(..=100))]
     pub(crate) cleanup_at: u8,

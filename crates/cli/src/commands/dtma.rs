@@ -8,12 +8,13 @@ mod pin;
 mod uninstall;
 mod upgrade;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use domain::secret::Secret;
-use dtma::{Config, DtmaError, Enrolment};
+use dtma::{Config, DtmaError, Enrolment, Proxy, Relay};
 use hop::serve::Listener;
 use runtime::Runtime;
 use runtime::docker::{DockerRuntime, EgressOptions, Scope};
@@ -22,7 +23,7 @@ use runtime::process::ProcessRuntime;
 
 use super::child;
 use super::manager::Manager;
-use crate::args::{Connection, DtmaArgs, DtmaCommand, RuntimeChoice};
+use crate::args::{Connection, DtmaArgs, DtmaCommand, PackagesChoice, RuntimeChoice};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::output::Output;
@@ -58,8 +59,10 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     check_listen(address, args.insecure_http || args.tls || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
     config.tunnel = args.tunnel;
+    config.proxy = args.proxy.or(config.proxy);
     if config.tunnel {
         check_tunnel(config.control_url.as_deref(), args.insecure_http)?;
+        check_proxy(config.proxy.as_ref(), config.control_url.as_deref().unwrap_or_default())?;
     }
     config.backend_key = backend_key(args.backend_key_file.as_deref(), args.backend_key_from_env)?;
     config.heartbeat = args.heartbeat.period();
@@ -69,7 +72,16 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
         nameservers: args.nameserver,
     };
     config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
-    let runtime = runtime(args.runtime, args.service, &data, egress)?;
+    let relay = match args.packages {
+        PackagesChoice::Direct => None,
+        PackagesChoice::FromControl => Some(Relay::listen(&config).await.map_err(failure)?),
+    };
+    let mut fetching = config.proxy.as_ref().map(Proxy::variables).unwrap_or_default();
+    if let Some(relay) = relay {
+        fetching.extend(relay.variables());
+        tokio::spawn(relay.serve(stop.clone()));
+    }
+    let runtime = runtime(args.runtime, args.service, &data, (egress, fetching))?;
     manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     let listener = if args.tls {
         Listener::Tls(listener, hop::tls::server_config(pin::files(&data)?).map_err(pin::failure)?)
@@ -92,6 +104,20 @@ fn check_tunnel(control_url: Option<&str>, is_insecure: bool) -> Result<(), CliE
         .with_hint("use an `https://` address, or add `--insecure-http` if that network is yours alone"));
     }
     Ok(())
+}
+
+/// Refuses a tunnel through a proxy where the proxy could read it: most pass no other than TLS.
+fn check_proxy(proxy: Option<&Proxy>, control_url: &str) -> Result<(), CliError> {
+    match proxy {
+        Some(proxy) if !control_url.starts_with("https:") => Err(CliError::usage(format!(
+            "{control_url} would be reached in clear through the proxy {}",
+            proxy.shown()
+        ))
+        .with_hint(
+            "through a proxy the control plane needs an `https://` address: `--https-listen` of `berth up`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether others can read what is sent to an address: it is plain HTTP, and leaves this machine.
@@ -119,7 +145,7 @@ fn runtime(
     choice: RuntimeChoice,
     in_scopes: bool,
     data: &DataDir,
-    egress: EgressOptions,
+    (egress, fetching): (EgressOptions, BTreeMap<String, String>),
 ) -> Result<Arc<dyn Runtime>, CliError> {
     let berth =
         std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
@@ -132,12 +158,14 @@ fn runtime(
         RuntimeChoice::Process if DockerRuntime::was_used(&layout) => Scope::Nothing,
         RuntimeChoice::Process => {
             let runtime = ProcessRuntime::new(layout, &berth)
-                .map_err(|e| CliError::because("the runtime `process` cannot start", e))?;
+                .map_err(|e| CliError::because("the runtime `process` cannot start", e))?
+                .fetching(fetching);
             return Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }));
         }
     };
     let runtime = DockerRuntime::new(layout, &berth, scope, egress)
-        .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?;
+        .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?
+        .fetching(fetching);
     Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }))
 }
 

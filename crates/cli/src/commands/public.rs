@@ -1,10 +1,11 @@
 //! The address that others use: what `berth up` and `berth server` make of what was typed about it.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use control::Public;
-use hop::tls::{Files, ServerConfig};
+use control::{Acme, Public, Registries};
+use hop::tls::{Files, Obtained, ServerConfig};
 
 use super::child;
 use crate::args::PublicArgs;
@@ -18,6 +19,8 @@ pub(crate) struct Front {
     pub(crate) public: Public,
     /// What the listener of `--https-listen` needs.
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// The authority that is asked for a certificate.
+    pub(crate) acme: Option<Acme>,
 }
 
 /// Decides it, from the addresses that were really bound. Without certificate files a self-signed certificate is made, once:
@@ -37,7 +40,7 @@ pub(crate) fn front(
         let own = || Public::new(&format!("http://{}", child::reachable(listen)), None).map_err(bad_url);
         let public = given.map_or_else(own, Ok)?;
         check_redirect(args, &public)?;
-        return Ok(Front { public, tls: None });
+        return Ok(Front { public, tls: None, acme: None });
     };
     let bad_files = |error| CliError::because("the certificate cannot be used", error);
     let url = given.map_or_else(|| format!("https://{https}"), |given| given.url().to_owned());
@@ -50,9 +53,66 @@ pub(crate) fn front(
         // Where something else answers in plain HTTP there is no key to know it by.
         (files, Some(pin).filter(|_| url.starts_with("https:")))
     };
-    let public = Public::new(&url, pin).map_err(bad_url)?;
+    let Some(email) = &args.acme_email else {
+        let public = Public::new(&url, pin).map_err(bad_url)?;
+        check_redirect(args, &public)?;
+        let tls = hop::tls::server_config(files).map_err(bad_files)?;
+        return Ok(Front { public, tls: Some(tls), acme: None });
+    };
+    let name = certified(&url)?;
+    let dir = data.control().join("acme");
+    let shown = Arc::new(Obtained::open(files, data.control().join("tls/given.pem")).map_err(bad_files)?);
+    // The key is the self-signed one's, so a pin that was told stays true. Where everybody knows the authority none is needed.
+    let is_known = args.acme_root.is_none() && shown.lifetime(&name).is_some();
+    let public = Public::new(&url, pin.filter(|_| !is_known)).map_err(bad_url)?;
     check_redirect(args, &public)?;
-    Ok(Front { public, tls: Some(hop::tls::server_config(files).map_err(bad_files)?) })
+    let tls = hop::tls::obtained_config(Arc::clone(&shown)).map_err(bad_files)?;
+    let (email, directory, root) = (email.clone(), args.acme_directory.clone(), args.acme_root.clone());
+    let acme = Acme { email, directory, root, name, dir, shown };
+    Ok(Front { public, tls: Some(tls), acme: Some(acme) })
+}
+
+/// The name that an authority certifies.
+fn certified(url: &str) -> Result<String, CliError> {
+    let url =
+        reqwest::Url::parse(url).map_err(|e| CliError::because("the public address cannot be used", e))?;
+    let domain = url.domain().filter(|domain| domain.contains('.'));
+    domain.filter(|_| url.scheme() == "https").map(str::to_owned).ok_or_else(|| {
+        CliError::usage(format!("no authority gives a certificate for {url}"))
+            .with_hint("give the name of this Berth in the DNS: `--public-url https://berth.example.com`")
+    })
+}
+
+/// The same for the server that `berth up` starts, whose TLS listener has this address.
+pub(crate) fn arguments(args: &PublicArgs, https: Option<SocketAddr>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = Vec::new();
+    let mut add = |flag: &str, value: Option<OsString>| {
+        all.extend(value.into_iter().flat_map(|value| [OsString::from(flag), value]));
+    };
+    add("--https-listen", https.map(|https| https.to_string().into()));
+    add("--tls-cert", args.tls_cert.clone().map(Into::into));
+    add("--tls-key", args.tls_key.clone().map(Into::into));
+    add("--public-url", args.public_url.clone().map(Into::into));
+    add("--http-redirect", args.http_redirect.map(|address| address.to_string().into()));
+    if args.acme_email.is_some() {
+        add("--acme-email", args.acme_email.clone().map(Into::into));
+        add("--acme-directory", Some(args.acme_directory.clone().into()));
+        add("--acme-root", args.acme_root.clone().map(Into::into));
+    }
+    add("--npm-registry", Some(args.npm_registry.clone().into()));
+    add("--pypi-index", Some(args.pypi_index.clone().into()));
+    for network in &args.trusted_proxies {
+        add("--trusted-proxy", Some(network.to_string().into()));
+    }
+    all
+}
+
+/// Where packages are fetched from for hosts that cannot.
+///
+/// # Errors
+/// When one of the two is no address of a registry.
+pub(crate) fn registries(args: &PublicArgs) -> Result<Registries, CliError> {
+    Registries::new(&args.npm_registry, &args.pypi_index).map_err(CliError::usage)
 }
 
 fn check_redirect(args: &PublicArgs, public: &Public) -> Result<(), CliError> {

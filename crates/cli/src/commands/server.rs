@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, Receivers, StartError};
+use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, Receivers, Registries, StartError};
 use domain::secret::Secret;
 use hop::serve::Listener;
 
@@ -33,8 +33,12 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     listeners.extend(https.zip(front.tls).map(|(listener, tls)| Listener::Tls(listener, tls)));
     // A machine whose DTMA was never enrolled is no environment.
     let local = super::dtma::token(&data).is_some().then_some(args.dtma);
-    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, front.public, local)?;
+    let registries = super::public::registries(&args.public)?;
+    let public = (front.public, registries);
+    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, public, local)?;
     config.own_urls.push(format!("http://{}", child::reachable(address)));
+    config.acme = front.acme;
+    config.proxies = control::Proxies(args.public.trusted_proxies.clone());
     config.heartbeat = args.heartbeat.period();
     config.receivers = args.alerts.receivers()?;
     if !address.ip().is_loopback() {
@@ -63,7 +67,7 @@ pub(crate) fn config(
     database: Option<&Secret>,
     reach: Option<ReachChoice>,
     origins: &[String],
-    public: Public,
+    (public, registries): (Public, Registries),
     dtma: Option<SocketAddr>,
 ) -> Result<Config, CliError> {
     Ok(Config {
@@ -71,6 +75,9 @@ pub(crate) fn config(
         database: database.map(|database| database.expose().to_owned()),
         public,
         own_urls: Vec::new(),
+        proxies: control::Proxies::default(),
+        acme: None,
+        registries,
         local: dtma.map(|dtma| LocalEnvironment {
             dtma,
             sockets: data.dtma().join("sockets"),

@@ -143,7 +143,7 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
         args.database.as_ref(),
         args.reach,
         &args.origins,
-        place.public.clone(),
+        (place.public.clone(), super::public::registries(&args.public)?),
         Some(place.dtma),
     )?;
     let setup = control::setup(&config).await.map_err(super::server::failure)?;
@@ -153,6 +153,7 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
         token: environment.dtma_token,
         control_url: None,
         tls_pin: None,
+        proxy: None,
     };
     super::dtma::enrol(data, &enrolment)?;
     // Tokens are stored as hashes, so the one of the first start is only in the file that this start replaces.
@@ -180,23 +181,7 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     };
     let mut server =
         own(&["server", "--listen", &place.listen.to_string(), "--dtma", &place.dtma.to_string()]);
-    if let Some(https) = place.https {
-        server.extend(["--https-listen", &https.to_string()].map(OsString::from));
-    }
-    if let (Some(certificate), Some(key)) = (&args.public.tls_cert, &args.public.tls_key) {
-        server.extend([
-            OsString::from("--tls-cert"),
-            certificate.into(),
-            OsString::from("--tls-key"),
-            key.into(),
-        ]);
-    }
-    if let Some(url) = &args.public.public_url {
-        server.extend(["--public-url", url].map(OsString::from));
-    }
-    if let Some(address) = args.public.http_redirect {
-        server.extend(["--http-redirect", &address.to_string()].map(OsString::from));
-    }
+    server.extend(super::public::arguments(&args.public, place.https));
     for origin in &args.origins {
         server.extend(["--allow-origin", origin].map(OsString::from));
     }

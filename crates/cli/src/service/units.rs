@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum as _;
 
 use super::{SERVICE, SOCKET};
-use crate::args::InstallArgs;
+use crate::args::{InstallArgs, PackagesChoice};
 use crate::error::{CliError, io_failure};
 
 /// Where units of a host's own lie.
@@ -61,6 +61,9 @@ impl Settings<'_> {
             runtime.as_ref().map_or("auto", |value| value.get_name()),
             args.cleanup_at
         );
+        if args.packages == PackagesChoice::FromControl {
+            command.push_str(" --packages from-control");
+        }
         if args.insecure_http {
             command.push_str(" --insecure-http");
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
+mod acme;
 mod activation;
 mod alerts;
 mod bad_input;
@@ -22,6 +23,8 @@ mod lifecycle;
 mod matrix;
 mod no_network;
 mod older;
+mod outward;
+mod proxies;
 mod public;
 mod real_tools;
 mod remote;

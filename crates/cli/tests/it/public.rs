@@ -157,13 +157,13 @@ fn a_service_may_serve_tls() {
 }
 
 /// An authority of its own, with what a server needs of it.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 impl Authority {
-    fn new(dir: &Path, name: &str) -> Self {
+    pub(crate) fn new(dir: &Path, name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -174,7 +174,7 @@ impl Authority {
     }
 
     /// Writes a certificate for 127.0.0.1, as a renewal does: one file and then the other.
-    fn issue(&self, dir: &Path, last_year: i32) {
+    pub(crate) fn issue(&self, dir: &Path, last_year: i32) {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         params.not_after = date_time_ymd(last_year, 1, 1);
         let key = KeyPair::generate().unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use testkit::nginx::Nginx;
 use testkit::platform::Platform;
 use testkit::{processes, wait};
 
@@ -172,4 +173,40 @@ fn a_tunnel_is_refused_where_it_would_be_read() {
         assert_eq!(output.status.code(), Some(2), "{err}");
         assert!(err.contains(said), "{err}");
     }
+}
+
+#[test]
+fn a_proxy_that_passes_websockets_alone_passes_the_tunnel() {
+    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500"]);
+    // Any other upgrade is refused, by nginx itself, as some firewalls and load balancers do.
+    let nginx = Nginx::start(&format!(
+        r#"listen 127.0.0.1:PORT;
+        location / {{ proxy_pass {url}; }}
+        location /api/v1/dtma/tunnel {{
+            if ($http_upgrade != "websocket") {{ return 426; }}
+            proxy_pass {url}; proxy_http_version 1.1; proxy_read_timeout 1h;
+            proxy_set_header Upgrade websocket; proxy_set_header Connection "upgrade";
+        }}"#,
+        url = platform.url()
+    ));
+    let url = format!("http://127.0.0.1:{}", nginx.port());
+    let host = Host::enrol_at(&platform, "behind", &["--control-url", &url]);
+    platform.ok(&["deploy", "welcome", "--name", "far", "--env", "behind", "--wait"]);
+    for _ in 0..20 {
+        says_hi(&platform, "far");
+    }
+    // More than a frame holds, both ways.
+    let long = "x".repeat(600_000);
+    let file = host.dir.path().join("long.json");
+    std::fs::write(&file, serde_json::json!({ "message": long }).to_string()).unwrap();
+    let said = platform.ok(&["call", "far", "echo", &format!("@{}", file.display())]);
+    assert_eq!(said.trim().len(), long.len());
+    assert!(host.log().contains("within=WebSocket"), "{}", host.log());
+    assert!(nginx.access().contains(" 426 "), "the other way was tried first: {}", nginx.access());
+
+    // The proxy ends with no word: another one is found again.
+    drop(nginx);
+    wait::until("a host that is gone", || {
+        (!platform.run(&["call", "far", "echo", r#"{"message":"hi"}"#]).status.success()).then_some(())
+    });
 }

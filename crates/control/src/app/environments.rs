@@ -30,6 +30,7 @@ use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
 use crate::reach::{Way, dialled_at, is_local, is_tunnel, reach};
+use crate::tunnels::Within;
 
 /// The most instances that one heartbeat may report.
 const MAX_REPORTS: usize = 10_000;
@@ -406,7 +407,11 @@ pub(crate) fn before(at: Timestamp, span: Duration) -> Timestamp {
 ///
 /// # Errors
 /// 409 when the environment is reached in another way.
-pub(crate) fn tunnel(app: &Arc<App>, environment: &EnvironmentRow, upgrade: OnUpgrade) -> Outcome<()> {
+pub(crate) fn tunnel(
+    app: &Arc<App>,
+    environment: &EnvironmentRow,
+    upgrade: (OnUpgrade, Within),
+) -> Outcome<()> {
     if !is_tunnel(environment) {
         let message = format!("environment `{}` is not reached through a tunnel", environment.name);
         return Err(Problem::refused(ErrorCode::Conflict, message).hint(

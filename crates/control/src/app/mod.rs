@@ -13,6 +13,7 @@ pub(crate) mod instances;
 pub(crate) mod older;
 pub(crate) mod problem;
 pub(crate) mod registries;
+pub(crate) mod relay;
 pub(crate) mod tokens;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use store::instances::InstanceRow;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::AcmeStatus;
 use crate::config::LocalWay;
 use crate::directory::LiveDirectory;
 use crate::dtma_client::DtmaClient;
@@ -49,6 +51,10 @@ pub(crate) struct App {
     /// What hosts are enrolled with.
     pub(crate) program: crate::program::Program,
     pub(crate) public: Public,
+    /// Fetches packages for hosts that cannot.
+    pub(crate) relay: relay::Relay,
+    /// The certificate of the public address, where an authority is asked for it.
+    pub(crate) acme: Option<Arc<AcmeStatus>>,
     pub(crate) local: LocalWay,
     /// Between two heartbeats.
     pub(crate) heartbeat: Duration,

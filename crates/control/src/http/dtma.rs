@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use crate::app::{App, Problem, environments};
 use crate::http::extract::{Body, ByDtma};
 use crate::http::refused::Refused;
+use crate::tunnels::Within;
 
 /// A heartbeat of a DTMA: every 15 s, and at once when something changed.
 #[utoipa::path(
@@ -30,7 +31,8 @@ pub(crate) async fn heartbeat(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Opens the tunnel of a DTMA that cannot be dialled: after the 101 it serves its own API on this connection, over HTTP/2.
+/// Opens the tunnel of a DTMA that cannot be dialled: after the 101 it serves its own API on this connection, over HTTP/2;
+/// where a WebSocket is asked for (RFC 6455), in its binary frames.
 #[utoipa::path(
     get, path = "/api/v1/dtma/tunnel", tag = "dtma", security(("dtma" = [])),
     responses(
@@ -42,6 +44,10 @@ pub(crate) async fn tunnel(
     ByDtma(environment): ByDtma,
     request: Request,
 ) -> Result<Response, Refused> {
+    if let Some(headers) = hop::websocket::accept(request.headers()) {
+        environments::tunnel(&app, &environment, (hyper::upgrade::on(request), Within::WebSocket))?;
+        return Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response());
+    }
     let asked = request.headers().get(UPGRADE).is_some_and(|asked| asked == TUNNEL_PROTOCOL);
     if !asked {
         return Err(Problem::refused(ErrorCode::BadRequest, "this path only opens tunnels")
@@ -49,7 +55,7 @@ pub(crate) async fn tunnel(
             .hint(format!("send `Connection: upgrade` and `Upgrade: {TUNNEL_PROTOCOL}` over HTTP/1.1"))
             .into());
     }
-    environments::tunnel(&app, &environment, hyper::upgrade::on(request))?;
+    environments::tunnel(&app, &environment, (hyper::upgrade::on(request), Within::Upgrade))?;
     let headers = [
         (CONNECTION, HeaderValue::from_static("upgrade")),
         (UPGRADE, HeaderValue::from_static(TUNNEL_PROTOCOL)),

@@ -13,6 +13,7 @@ mod older;
 mod plain;
 mod refused;
 mod registries;
+mod relay;
 mod server;
 mod tokens;
 mod users;
@@ -78,6 +79,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router
         .merge(plain::router())
         .merge(enrolments::router())
+        .merge(relay::router())
         .merge(older::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -134,7 +136,12 @@ async fn wrong_method() -> Refused {
 async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let seen = request.extensions().get::<crate::proxies::Seen>().cloned();
     let response = next.run(request).await;
+    if response.status() == axum::http::StatusCode::UNAUTHORIZED {
+        let from = seen.map(|seen| tracing::field::display(seen.address));
+        tracing::debug!(from, "a token was refused");
+    }
     app.metrics.request(route.as_ref().map_or("unknown", MatchedPath::as_str), &method, response.status());
     response
 }

@@ -18,5 +18,6 @@ mod openapi;
 mod platform;
 mod reconciler;
 mod registries;
+mod relay;
 mod start;
 mod tokens;

@@ -72,6 +72,10 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
         database: None,
         public: control::Public::new(url, None).unwrap(),
         own_urls: Vec::new(),
+        proxies: control::Proxies::default(),
+        acme: None,
+        registries: control::Registries::new("https://registry.npmjs.org", "https://pypi.org/simple")
+            .unwrap(),
         local: Some(LocalEnvironment { dtma, sockets: dir.join("sockets"), token: None }),
         allowed_origins: Vec::new(),
         local_way: LocalWay::Socket,
@@ -184,6 +188,28 @@ impl Platform {
         let address = Address::Tcp(self.address);
         let sent = self.pool.send(&address, request);
         tokio::time::timeout(PATIENCE, sent).await.unwrap().unwrap()
+    }
+
+    /// Without a body, and with further headers.
+    pub(crate) async fn send_with(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for &(name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::new())).unwrap();
+        let sent = tokio::time::timeout(PATIENCE, self.pool.send(&Address::Tcp(self.address), request)).await;
+        let (parts, body) = sent.unwrap().unwrap().into_parts();
+        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 
     /// `POST` of a text that is declared as JSON, as the owner.

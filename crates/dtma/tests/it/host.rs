@@ -74,6 +74,7 @@ impl Host {
             token: Secret::new(TOKEN),
             control_url: self.control_url.clone(),
             tls_pin: None,
+            proxy: None,
             tunnel: false,
             backend_key: self.backend_key.clone(),
             cleanup_percent: self.cleanup_percent,

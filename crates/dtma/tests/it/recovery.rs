@@ -188,7 +188,10 @@ fn enrolment() {
     let token = domain::secret::Secret::new("berth_x");
     let enrol = |control_url: Option<&str>| {
         let control_url = control_url.map(str::to_owned);
-        dtma::enrol(&data, &dtma::Enrolment { environment, token: token.clone(), control_url, tls_pin: None })
+        dtma::enrol(
+            &data,
+            &dtma::Enrolment { environment, token: token.clone(), control_url, tls_pin: None, proxy: None },
+        )
     };
     enrol(None).unwrap();
     let config = read().unwrap();

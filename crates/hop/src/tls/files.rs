@@ -69,7 +69,7 @@ impl Files {
         Pin::of(first).map_err(|error| content(format!("holds no certificate ({error})")))
     }
 
-    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    pub(super) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let path = &self.certificate;
         let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
         let chain: Vec<_> = read.map_err(|error| failure(path, "certificate", error))?;
@@ -79,7 +79,7 @@ impl Files {
         Ok(chain)
     }
 
-    fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    pub(super) fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| failure(&self.key, "private key", error))?;
         CertifiedKey::from_der(self.chain()?, key, provider).map_err(|error| TlsError::Content {
@@ -126,7 +126,7 @@ impl Fresh {
         Ok(Self { files, provider, current: Mutex::new(Current { key, stamp, refused: None }) })
     }
 
-    fn current(&self) -> Arc<CertifiedKey> {
+    pub(super) fn current(&self) -> Arc<CertifiedKey> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = self.files.stamp();
         if stamp.is_some() && stamp != current.stamp {
@@ -161,7 +161,7 @@ fn failure(path: &Path, what: &str, error: pem::Error) -> TlsError {
 }
 
 /// Whole or not at all, for the owner alone.
-fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     let beside = path.with_extension("new");
     let open = || fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
     open()

@@ -1,5 +1,6 @@
 //! Runs one installer in the sandbox, with the network, and tells what it says.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -26,6 +27,8 @@ const SHOWN: usize = 800;
 pub(super) struct Installer<'a> {
     pub(super) berth: &'a Path,
     pub(super) enforce: Enforce,
+    /// Variables over those of the host: which way its registries are reached.
+    pub(super) fetching: Option<&'a BTreeMap<String, String>>,
     /// The only directory that an installer writes.
     pub(super) staging: &'a Path,
 }
@@ -76,6 +79,7 @@ impl Installer<'_> {
         command.extend(run.program);
         let (program, args) = command.split_first().unwrap_or_else(|| unreachable!("a helper is in front"));
         let mut env = config.env;
+        env.extend(self.fetching.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         env.extend(run.env);
         env.insert("TMPDIR".to_owned(), text(&self.staging.join("tmp")));
         env.insert("LANG".to_owned(), "C.UTF-8".to_owned());
@@ -96,6 +100,7 @@ impl Installer<'_> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let lines = std::sync::Mutex::new(VecDeque::new());
         let keep = |line: &str| {
+            let line = &*self.redacted(line);
             on_line(line);
             let mut lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if lines.len() == KEPT_LINES {
@@ -134,6 +139,21 @@ impl Installer<'_> {
                 })
             }
         }
+    }
+}
+
+impl Installer<'_> {
+    /// A line without the address of a proxy, which may hold a password: what an installer says is shown to people.
+    fn redacted<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        let secrets =
+            self.fetching.into_iter().flat_map(BTreeMap::values).filter(|value| value.contains('@'));
+        secrets.fold(Cow::Borrowed(line), |line, secret| {
+            if line.contains(secret.as_str()) {
+                Cow::Owned(line.replace(secret, "(the proxy)"))
+            } else {
+                line
+            }
+        })
     }
 }
 
@@ -194,4 +214,21 @@ async fn each_line(stream: Option<impl AsyncRead + Unpin>, keep: &(dyn Fn(&str) 
         }
     }
     flush(&mut line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_password_is_in_no_line() {
+        let proxy = "http://me:hunter2@proxy:3128";
+        let fetching = BTreeMap::from([("https_proxy".to_owned(), proxy.to_owned())]);
+        let berth = Path::new("/berth");
+        let installer =
+            Installer { berth, enforce: Enforce::default(), staging: berth, fetching: Some(&fetching) };
+        let check = |line: &str, expected: &str| assert_eq!(installer.redacted(line), expected);
+        check(&format!("cannot reach {proxy}, {proxy}"), "cannot reach (the proxy), (the proxy)");
+        check("npm error code E404", "npm error code E404");
+    }
 }

@@ -62,7 +62,8 @@ impl Check {
 /// Looks, and says what was found.
 pub(super) async fn run(args: &CheckArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
     let data = connection.data.as_deref().unwrap_or(Path::new(DATA));
-    let checks = judge(&gather(args.control_url.as_deref(), connection.tls_pin, data).await);
+    let checks =
+        judge(&gather(args.control_url.as_deref(), (connection.tls_pin, args.proxy.as_ref()), data).await);
     if output.json() {
         output.document(&checks)?;
     } else {

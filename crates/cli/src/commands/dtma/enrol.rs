@@ -17,7 +17,7 @@ const MOST: u64 = 4 << 10;
 /// Writes what `berth dtma` reads when it starts.
 pub(super) fn run(args: EnrolArgs, connection: &Connection, output: Output) -> Result<(), CliError> {
     let data = DataDir::or_default(connection.data.as_deref());
-    let EnrolArgs { environment, control_url, token_file } = args;
+    let EnrolArgs { environment, control_url, token_file, proxy } = args;
     if let Ok(found) = Config::read(data.dtma(), None)
         && found.environment != environment
     {
@@ -30,8 +30,8 @@ pub(super) fn run(args: EnrolArgs, connection: &Connection, output: Output) -> R
     }
     let token = token(&token_file, "berth env token")?;
     let data = data.create()?;
-    let enrolment =
-        Enrolment { environment, token, control_url: Some(control_url), tls_pin: connection.tls_pin };
+    let tls_pin = connection.tls_pin;
+    let enrolment = Enrolment { environment, token, control_url: Some(control_url), tls_pin, proxy };
     dtma::enrol(&data.dtma(), &enrolment).map_err(|error| match error {
         DtmaError::ControlUrl { .. } => CliError::usage(error.to_string())
             .with_hint("write it as `http://10.0.0.1:8420` or `https://berth.example.com`"),

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use api::enrolments::{ENROL_PATH, EnrolRequest, Enrolled, EnrolledWay};
 use clap::ValueEnum as _;
 use domain::secret::Secret;
-use dtma::{Config, Enrolment};
+use dtma::{Config, Enrolment, Proxy};
 use hop::tls::Pin;
 use serde::Serialize;
 
 use super::check::{Check, Facts, gather, judge};
 use super::install::{self, DATA};
 use super::pin::own_pin;
-use super::{enrol, passes_in_clear};
-use crate::args::{Connection, InstallArgs, JoinArgs, RuntimeChoice};
-use crate::client::{http_client, innermost, refused};
+use super::{check_proxy, enrol, passes_in_clear};
+use crate::args::{Connection, InstallArgs, JoinArgs, PackagesChoice, RuntimeChoice};
+use crate::client::{http_client, http_client_through, innermost, refused};
 use crate::commands::child::reachable;
 use crate::data_dir::DataDir;
 use crate::error::CliError;
@@ -56,6 +56,7 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
                 "use an `https://` address, or add `--insecure-http` if that network is yours alone",
             ));
     }
+    check_proxy(args.proxy.as_ref(), url)?;
     let token = enrol::token(&args.token_file, "berth env enrol")?;
     let data = DataDir::new(connection.data.as_deref().unwrap_or(Path::new(DATA)));
     let control_pin = connection.tls_pin;
@@ -64,19 +65,20 @@ pub(super) async fn run(args: &JoinArgs, connection: &Connection, output: Output
     let data = data.create()?;
     let before = Config::read(data.dtma(), None).ok().map(|config| config.environment);
     let shown = own_pin(&data)?;
-    let enrolled = exchange(url, control_pin, token, shown, before).await?;
+    let enrolled = exchange((url, control_pin, args.proxy.as_ref()), token, shown, before).await?;
     let enrolment = Enrolment {
         environment: enrolled.environment,
         token: enrolled.token.clone(),
         control_url: Some(url.to_owned()),
         tls_pin: control_pin,
+        proxy: args.proxy.clone(),
     };
     dtma::enrol(&data.dtma(), &enrolment)
         .map_err(|error| CliError::because("what makes this host an environment cannot be kept", error))?;
     let again = if before.is_some() { " again" } else { "" };
     output.say(&format!("✓ this host is the environment `{}`{again}", enrolled.name));
     let reports = if args.no_service {
-        by_hand(&enrolled, passes_in_clear(url), &data, output);
+        by_hand(&enrolled, passes_in_clear(url), &data, (args.packages, output));
         false
     } else {
         serve(args, &enrolled, &data, connection, output).await?;
@@ -99,7 +101,7 @@ async fn look(
     output: Output,
 ) -> Result<Vec<Check>, CliError> {
     let facts = async || {
-        let facts = gather(Some(url), pin, data).await;
+        let facts = gather(Some(url), (pin, args.proxy.as_ref()), data).await;
         Facts { has_systemd: facts.has_systemd.filter(|_| !args.no_service), ..facts }
     };
     let mut found = facts().await;
@@ -154,13 +156,12 @@ fn install_missing(facts: &Facts, output: Output) -> Result<(), CliError> {
 
 /// Exchanges the one-time token. It is tried again with the same nonce where no answer came.
 async fn exchange(
-    url: &str,
-    pin: Option<Pin>,
+    (url, pin, proxy): (&str, Option<Pin>, Option<&Proxy>),
     token: Secret,
     shown: Pin,
     environment: Option<domain::ids::EnvironmentId>,
 ) -> Result<Enrolled, CliError> {
-    let client = http_client(url, pin)?;
+    let client = http_client_through(url, pin, proxy)?;
     let request = EnrolRequest {
         token,
         nonce: nonce()?,
@@ -210,7 +211,12 @@ fn nonce() -> Result<Secret, CliError> {
 }
 
 /// What is left to do where no service is wanted.
-fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) {
+fn by_hand(
+    enrolled: &Enrolled,
+    is_clear: bool,
+    data: &DataDir,
+    (packages, output): (Option<PackagesChoice>, Output),
+) {
     let how = match (enrolled.way, &enrolled.listen) {
         (EnrolledWay::Direct, Some(listen)) => {
             format!("--listen {listen} {}", if enrolled.tls { "--tls" } else { "--insecure-http" })
@@ -218,7 +224,8 @@ fn by_hand(enrolled: &Enrolled, is_clear: bool, data: &DataDir, output: Output) 
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) if is_clear => "--tunnel --insecure-http".to_owned(),
         (EnrolledWay::Direct | EnrolledWay::Tunnel, _) => "--tunnel".to_owned(),
     };
-    output.hint(&format!("start the host agent: berth dtma --data {} {how}", data.path().display()));
+    let from = if packages == Some(PackagesChoice::FromControl) { " --packages from-control" } else { "" };
+    output.hint(&format!("start the host agent: berth dtma --data {} {how}{from}", data.path().display()));
 }
 
 /// Has the service installed and waits until the control plane heard of it.
@@ -234,7 +241,8 @@ async fn serve(
     let listen = listen.parse().map_err(|error| {
         CliError::because(format!("the control plane named `{listen}` as this host's address"), error)
     })?;
-    let (runtime, cleanup_at) = kept();
+    let (runtime, cleanup_at, packages) = kept();
+    let packages = args.packages.unwrap_or(packages);
     let args = InstallArgs {
         listen,
         tls: enrolled.tls,
@@ -243,6 +251,7 @@ async fn serve(
         tunnel: !is_dialled,
         runtime,
         cleanup_at,
+        packages,
         root: None,
         print: false,
     };
@@ -282,10 +291,15 @@ async fn is_heard(client: &reqwest::Client, url: &str, token: &Secret) -> bool {
 }
 
 /// What a service that is there was told to do otherwise than usual stays so.
-fn kept() -> (RuntimeChoice, u8) {
+fn kept() -> (RuntimeChoice, u8, PackagesChoice) {
     let service = Units::below(Path::new("/")).read(SERVICE).unwrap_or_default();
     let value = |flag: &str| service.split_once(flag)?.1.split_whitespace().next();
     let runtime = value(" --runtime ").and_then(|word| RuntimeChoice::from_str(word, false).ok());
     let cleanup_at = value(" --cleanup-at ").and_then(|number| number.parse().ok());
-    (runtime.unwrap_or(RuntimeChoice::Auto), cleanup_at.unwrap_or(CLEANUP_AT))
+    let packages = value(" --packages ").and_then(|word| PackagesChoice::from_str(word, false).ok());
+    (
+        runtime.unwrap_or(RuntimeChoice::Auto),
+        cleanup_at.unwrap_or(CLEANUP_AT),
+        packages.unwrap_or(PackagesChoice::Direct),
+    )
 }

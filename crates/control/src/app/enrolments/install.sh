@@ -39,13 +39,13 @@ berth_fetch() {
 }
 
 berth_enrol() {
-    url= pin= sha256= token= data= clear= missing= service=
+    url= pin= sha256= token= data= proxy= packages= clear= missing= service=
     while [ $# -gt 0 ]; do
         case $1 in
         --insecure-http) clear=1 ;;
         --install-missing) missing=1 ;;
         --no-service) service=no ;;
-        --url | --pin | --sha256 | --token | --data)
+        --url | --pin | --sha256 | --token | --data | --proxy | --packages)
             [ $# -gt 1 ] || berth_fail "\`$1\` needs a value" 'copy the whole line that `berth env enrol NAME` prints'
             case $1 in
             --url) url=${2%/} ;;
@@ -53,6 +53,8 @@ berth_enrol() {
             --sha256) sha256=$2 ;;
             --token) token=$2 ;;
             --data) data=$2 ;;
+            --proxy) proxy=$2 ;;
+            --packages) packages=$2 ;;
             esac
             shift
             ;;
@@ -70,6 +72,11 @@ berth_enrol() {
     aarch64 | arm64) arch=aarch64 ;;
     *) berth_fail "Berth has no program for $(uname -m)" 'take a host with an x86_64 or an aarch64 processor' ;;
     esac
+
+    # Both programs that may fetch know it by these; whatever is on a command line others can read.
+    if [ -n "$proxy" ]; then
+        export http_proxy="$proxy" https_proxy="$proxy" BERTH_PROXY="$proxy"
+    fi
 
     dir=$(mktemp -d) || berth_fail 'no temporary directory can be made' 'make room in /tmp, or set TMPDIR to another directory'
     trap 'rm -rf "$dir"' EXIT
@@ -89,6 +96,7 @@ berth_enrol() {
 
     set -- --control-url "$url" --token-file -
     [ -z "$pin" ] || set -- "$@" --tls-pin "$pin"
+    [ -z "$packages" ] || set -- "$@" --packages "$packages"
     [ -z "$data" ] || set -- "$@" --data "$data"
     [ -z "$clear" ] || set -- "$@" --insecure-http
     [ -z "$missing" ] || set -- "$@" --install-missing

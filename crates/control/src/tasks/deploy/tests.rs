@@ -51,6 +51,9 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
         database: None,
         public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
         own_urls: Vec::new(),
+        proxies: crate::Proxies::default(),
+        acme: None,
+        registries: crate::Registries::new("https://registry.npmjs.org", "https://pypi.org/simple").unwrap(),
         local: Some(LocalEnvironment {
             dtma: silent_host().await,
             sockets: dir.path().join("sockets"),

@@ -112,6 +112,10 @@ impl World {
             database: None,
             public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
             own_urls: Vec::new(),
+            proxies: crate::Proxies::default(),
+            acme: None,
+            registries: crate::Registries::new("https://registry.npmjs.org", "https://pypi.org/simple")
+                .unwrap(),
             local: None,
             allowed_origins: Vec::new(),
             local_way: LocalWay::Socket,

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use dtma::Proxy;
 use hop::tls::Pin;
 
 use super::judge::{Control, Distribution, Docker, Facts};
-use crate::client::http_client;
+use crate::client::http_client_through;
 use crate::service;
 
 /// Where an engine listens.
@@ -20,7 +21,11 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at everything. `data` is where the data will lie.
-pub(in super::super) async fn gather(control_url: Option<&str>, pin: Option<Pin>, data: &Path) -> Facts {
+pub(in super::super) async fn gather(
+    control_url: Option<&str>,
+    (pin, proxy): (Option<Pin>, Option<&Proxy>),
+    data: &Path,
+) -> Facts {
     let names = rustix::system::uname();
     let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
     Facts {
@@ -37,8 +42,9 @@ pub(in super::super) async fn gather(control_url: Option<&str>, pin: Option<Pin>
             .filter(|_| said("python3", &["-m", "pip", "--version"]).is_some()),
         nft: said("nft", &["--version"]),
         free_bytes: free(data),
+        proxy: proxy.map(|proxy| proxy.shown().to_owned()),
         control: match control_url {
-            Some(url) => Some(Control { url: url.to_owned(), ahead: ahead(url, pin).await }),
+            Some(url) => Some(Control { url: url.to_owned(), ahead: ahead(url, pin, proxy).await }),
             None => None,
         },
     }
@@ -100,8 +106,8 @@ fn free(path: &Path) -> Option<u64> {
 }
 
 /// By how many seconds this clock is ahead of a control plane's.
-async fn ahead(url: &str, pin: Option<Pin>) -> Result<Option<i64>, String> {
-    let client = http_client(url, pin).map_err(|error| error.to_string())?;
+async fn ahead(url: &str, pin: Option<Pin>, proxy: Option<&Proxy>) -> Result<Option<i64>, String> {
+    let client = http_client_through(url, pin, proxy).map_err(|error| error.to_string())?;
     let asked = client.get(format!("{}/healthz", url.trim_end_matches('/'))).timeout(CONTROL_PATIENCE);
     let sent = seconds(SystemTime::now());
     let response = asked.send().await.map_err(|error| crate::client::innermost(&error.without_url()))?;

@@ -40,6 +40,8 @@ pub(in super::super) struct Facts {
     pub(in super::super) nft: Option<String>,
     /// Bytes that are free where the data will lie.
     pub(in super::super) free_bytes: Option<u64>,
+    /// The proxy that is its way out, when one was named.
+    pub(in super::super) proxy: Option<String>,
     /// The control plane, when one was named.
     pub(in super::super) control: Option<Control>,
 }
@@ -205,9 +207,17 @@ fn docker(facts: &Facts) -> Check {
                     format!("{major}.{minor} is the oldest that is tested: upgrade it"),
                 )
             }
-            _ => good("docker", found),
+            _ => Check { fix: facts.proxy.as_deref().map(engine_proxy), ..good("docker", found) },
         },
     }
+}
+
+/// An engine fetches images itself, with settings of its own.
+fn engine_proxy(proxy: &str) -> String {
+    format!(
+        "it pulls images by its own settings: tell it of {proxy} too, by `HTTPS_PROXY` in a drop-in of docker.service \
+         (https://docs.docker.com/engine/daemon/proxy/)"
+    )
 }
 
 fn node(facts: &Facts) -> Check {
@@ -316,6 +326,7 @@ mod tests {
             node: Some("v22.1.0".to_owned()),
             python: Some("Python 3.12.3".to_owned()),
             nft: Some("nftables v1.0.9".to_owned()),
+            proxy: None,
             free_bytes: Some(20 << 30),
             control: Some(Control { url: "https://berth.example".to_owned(), ahead: Ok(Some(-60)) }),
         }
