@@ -44,11 +44,15 @@ pub(crate) struct PublicArgs {
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Registry of npm that packages are fetched from for hosts with `--packages from-control`
-    #[arg(long, value_name = "URL", default_value = "https://registry.npmjs.org")]
-    pub(crate) npm_registry: String,
-    /// Index of PyPI that packages are fetched from for such hosts
-    #[arg(long, value_name = "URL", default_value = "https://pypi.org/simple")]
-    pub(crate) pypi_index: String,
+    /// (the one that `npm config get registry` says, say)
+    #[arg(long, value_name = "URL", env = "BERTH_NPM_REGISTRY")]
+    pub(crate) npm_registry: Option<String>,
+    /// Index of PyPI, which ends in `/simple`, that packages are fetched from for such hosts
+    #[arg(long, value_name = "URL", env = "BERTH_PYPI_INDEX")]
+    pub(crate) pypi_index: Option<String>,
+    /// Where the files are that this index names, when they are not below its own address
+    #[arg(long, value_name = "URL", requires = "pypi_index", env = "BERTH_PYPI_FILES")]
+    pub(crate) pypi_files: Option<String>,
 }
 
 fn email(text: &str) -> Result<String, String> {

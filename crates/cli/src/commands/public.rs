@@ -99,8 +99,9 @@ pub(crate) fn arguments(args: &PublicArgs, https: Option<SocketAddr>) -> Vec<OsS
         add("--acme-directory", Some(args.acme_directory.clone().into()));
         add("--acme-root", args.acme_root.clone().map(Into::into));
     }
-    add("--npm-registry", Some(args.npm_registry.clone().into()));
-    add("--pypi-index", Some(args.pypi_index.clone().into()));
+    add("--npm-registry", args.npm_registry.clone().map(Into::into));
+    add("--pypi-index", args.pypi_index.clone().map(Into::into));
+    add("--pypi-files", args.pypi_files.clone().map(Into::into));
     for network in &args.trusted_proxies {
         add("--trusted-proxy", Some(network.to_string().into()));
     }
@@ -110,9 +111,10 @@ pub(crate) fn arguments(args: &PublicArgs, https: Option<SocketAddr>) -> Vec<OsS
 /// Where packages are fetched from for hosts that cannot.
 ///
 /// # Errors
-/// When one of the two is no address of a registry.
+/// When one of them is no address of a registry.
 pub(crate) fn registries(args: &PublicArgs) -> Result<Registries, CliError> {
-    Registries::new(&args.npm_registry, &args.pypi_index).map_err(CliError::usage)
+    let (npm, pypi, files) = (&args.npm_registry, &args.pypi_index, &args.pypi_files);
+    Registries::new(npm.as_deref(), pypi.as_deref(), files.as_deref()).map_err(CliError::usage)
 }
 
 fn check_redirect(args: &PublicArgs, public: &Public) -> Result<(), CliError> {

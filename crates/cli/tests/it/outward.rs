@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use testkit::hosts::{CONTROL, Hosts};
+use testkit::packages;
 use testkit::platform::Platform;
 use testkit::tinyproxy::{LOGIN, Tinyproxy};
 use testkit::wait;
@@ -14,7 +15,11 @@ const EVERYTHING: &str = "npm:@modelcontextprotocol/server-everything";
 
 /// A control plane in the machine's own network, served over TLS.
 fn control() -> (Platform, u16, String) {
-    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500", "--https-listen", "127.0.0.1:0"]);
+    let (index, files) = packages::pypi();
+    let mut arguments = vec!["--heartbeat-ms", "500", "--https-listen", "127.0.0.1:0"];
+    let npm = packages::npm();
+    arguments.extend(["--npm-registry", &npm, "--pypi-index", &index, "--pypi-files", &files]);
+    let platform = Platform::start_with(BERTH, &arguments);
     let server = platform.json(&["whoami"]);
     let pin = server["tls_pin"].as_str().expect("a pin").to_owned();
     let port = server["public_url"].as_str().and_then(|url| url.rsplit_once(':')).expect("a port").1;
@@ -54,8 +59,8 @@ fn a_host_behind_a_proxy_reports_installs_and_serves() {
     let log = proxy.log();
     for target in [
         format!("CONNECT 127.0.0.1:{port}"),
-        "CONNECT registry.npmjs.org:443".to_owned(),
-        "CONNECT files.pythonhosted.org:443".to_owned(),
+        format!("CONNECT {}:443", packages::host(&packages::npm())),
+        format!("CONNECT {}:443", packages::host(&packages::pypi().1)),
     ] {
         assert!(log.contains(&target), "nothing went to `{target}` through the proxy: {log}");
     }

@@ -9,7 +9,7 @@ use testkit::docker::engine;
 use testkit::droplets::{Droplets, GATEWAY};
 use testkit::platform::Platform;
 use testkit::systemd::Machine;
-use testkit::{digitalocean, wait};
+use testkit::{digitalocean, packages, wait};
 
 use crate::BERTH;
 
@@ -68,7 +68,7 @@ fn control_plane(droplets: &Droplets) -> Platform {
 #[test]
 fn a_droplet_from_nothing_to_a_tool_call_and_back_to_nothing() {
     let mut steps = Steps { begun: Instant::now() };
-    let droplets = Droplets::start(engine(), &["registry.npmjs.org"]);
+    let droplets = Droplets::start(engine(), &[packages::host(&packages::npm())]);
     let platform = control_plane(&droplets);
     steps.done("berth up");
 
@@ -106,7 +106,7 @@ const NO_WAY_IN: &str = "table inet closed { chain input { type filter hook inpu
 #[test]
 fn a_host_behind_nat_and_one_that_is_dialled() {
     let mut steps = Steps { begun: Instant::now() };
-    let droplets = Droplets::start(engine(), &["registry.npmjs.org"]);
+    let droplets = Droplets::start(engine(), &[packages::host(&packages::npm())]);
     let platform = control_plane(&droplets);
     steps.done("berth up");
     for (name, last, options) in

@@ -12,8 +12,6 @@ use tokio::sync::OnceCell;
 use crate::app::problem::Chain;
 use crate::app::{Outcome, Problem};
 
-/// Where PyPI keeps the files that its index names.
-const PYPI_FILES: &str = "https://files.pythonhosted.org/";
 /// A registry that is silent for so long is away.
 const SILENCE: Duration = Duration::from_mins(1);
 /// What is rewritten is held in memory; the longest list of versions of a package is some ten million bytes.
@@ -21,71 +19,85 @@ const LONGEST: usize = 64 << 20;
 /// How often a registry may send elsewhere.
 const REDIRECTS: usize = 5;
 
-/// Where packages come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where packages come from. None is built in: an operator names those that the hosts' packages are to come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Registries {
-    /// Of npm, such as `https://registry.npmjs.org/`.
-    npm: Url,
-    /// What the index of PyPI lies below: `https://pypi.org/` of `https://pypi.org/simple`.
-    pypi: Url,
+    npm: Option<Url>,
+    /// What the index of PyPI lies below: `https://pypi.example/` of `https://pypi.example/simple`.
+    pypi: Option<Url>,
+    /// Where the files are that the index names, when they are not below that too.
+    files: Option<Url>,
 }
 
 impl Registries {
-    /// From npm's registry and PyPI's index, which ends in `/simple`.
+    /// From npm's registry, PyPI's index, which ends in `/simple`, and where the index keeps its files.
     ///
     /// # Errors
     /// Which of them is no such address.
-    pub fn new(npm: &str, pypi: &str) -> Result<Self, String> {
+    pub fn new(npm: Option<&str>, pypi: Option<&str>, files: Option<&str>) -> Result<Self, String> {
         let parse = |text: &str| {
-            let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let url = Url::parse(&format!("{}/", text.trim_end_matches('/'))).ok();
+            let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
             let url = url.filter(|url| url.query().is_none() && url.fragment().is_none());
             url.ok_or_else(|| {
                 format!("`{text}` is no address of a registry: write it as `https://registry.example.com`")
             })
         };
-        let below = pypi.trim_end_matches('/').strip_suffix("/simple");
-        let below =
-            below.ok_or_else(|| format!("`{pypi}` is no index of PyPI: its address ends in `/simple`"))?;
+        let below = |text: &str| match text.trim_end_matches('/').strip_suffix("/simple") {
+            Some(below) => parse(below),
+            None => Err(format!("`{text}` is no index of PyPI: its address ends in `/simple`")),
+        };
         Ok(Self {
-            npm: parse(&format!("{}/", npm.trim_end_matches('/')))?,
-            pypi: parse(&format!("{below}/"))?,
+            npm: npm.map(parse).transpose()?,
+            pypi: pypi.map(below).transpose()?,
+            files: files.map(parse).transpose()?,
         })
     }
 
-    /// Where a path of the relay leads; `None` for what is no package's.
+    /// Where a path of the relay leads; `None` for what is no package's, or when nobody has named the registry.
     fn place(&self, registry: &str, path: &str) -> Option<Url> {
         if !is_plain(path) {
             return None;
         }
         match registry {
-            "npm" if is_npm(path) => self.npm.join(path).ok(),
+            "npm" if is_npm(path) => self.npm.as_ref()?.join(path).ok(),
             "pypi" => match path.split_once('/')? {
-                ("files", rest) if !rest.is_empty() => Url::parse(PYPI_FILES).ok()?.join(rest).ok(),
-                ("simple", rest) if is_project(rest.trim_end_matches('/')) => self.pypi.join(path).ok(),
+                ("files", rest) if !rest.is_empty() => self.files.as_ref()?.join(rest).ok(),
+                ("simple", rest) if is_project(rest.trim_end_matches('/')) => {
+                    self.pypi.as_ref()?.join(path).ok()
+                }
                 // Of an index whose files lie beside it.
-                ("packages", rest) if !rest.is_empty() => self.pypi.join(path).ok(),
+                ("packages", rest) if !rest.is_empty() => self.pypi.as_ref()?.join(path).ok(),
                 _ => None,
             },
             _ => None,
         }
     }
 
+    /// Whether there is none for what is asked.
+    fn lacks(&self, registry: &str) -> bool {
+        match registry {
+            "npm" => self.npm.is_none(),
+            "pypi" => self.pypi.is_none(),
+            _ => false,
+        }
+    }
+
     fn is_ours(&self, url: &Url) -> bool {
-        let files = Url::parse(PYPI_FILES).ok();
-        [Some(&self.npm), Some(&self.pypi), files.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|own| own.origin() == url.origin())
+        let own = [&self.npm, &self.pypi, &self.files];
+        own.into_iter().flatten().any(|own| own.origin() == url.origin())
     }
 
     /// Every address of the registries in an answer becomes one of the relay at `base`.
-    fn rewrite(&self, registry: &str, base: &str, text: &str) -> String {
-        match registry {
-            "npm" => text.replace(self.npm.as_str(), &format!("{base}/npm/")),
-            _ => text
-                .replace(PYPI_FILES, &format!("{base}/pypi/files/"))
-                .replace(self.pypi.as_str(), &format!("{base}/pypi/")),
-        }
+    fn rewrite(&self, registry: &str, base: &str, text: String) -> String {
+        let places = match registry {
+            "npm" => vec![(&self.npm, "npm/")],
+            _ => vec![(&self.files, "pypi/files/"), (&self.pypi, "pypi/")],
+        };
+        places.into_iter().fold(text, |text, (own, place)| match own {
+            Some(own) => text.replace(own.as_str(), &format!("{base}/{place}")),
+            None => text,
+        })
     }
 }
 
@@ -182,6 +194,13 @@ impl Relay {
         base: &str,
         asked: &HeaderMap,
     ) -> Outcome<Fetched> {
+        if self.registries.lacks(registry) {
+            return Err(Problem::refused(
+                ErrorCode::Unavailable,
+                format!("this control plane was told no registry of {registry}"),
+            )
+            .hint("start it with `--npm-registry URL` and `--pypi-index URL`, and `--pypi-files URL` where files lie elsewhere"));
+        }
         let place = self.registries.place(registry, path).ok_or_else(|| {
             Problem::refused(ErrorCode::NotFound, "this is no path of a package").hint(
                 "packages of npm lie below `npm/`, those of PyPI below `pypi/simple/` and `pypi/files/`",
@@ -225,7 +244,7 @@ impl Relay {
         }
         let text = String::from_utf8(body)
             .map_err(|_| Problem::refused(ErrorCode::BadGateway, "the registry's answer is no text"))?;
-        let text = self.registries.rewrite(registry, base, &text);
+        let text = self.registries.rewrite(registry, base, text);
         Ok(Fetched::Text(response, text))
     }
 }
@@ -246,24 +265,28 @@ pub(crate) fn base(headers: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn named(npm: &str, pypi: &str, files: &str) -> Registries {
+        Registries::new(Some(npm), Some(pypi), Some(files)).unwrap()
+    }
+
     #[test]
     fn only_packages_of_the_two_registries() {
-        let registries = Registries::new("https://registry.npmjs.org", "https://pypi.org/simple").unwrap();
+        let registries = named("https://npm.example", "https://pypi.example/simple", "https://files.example");
         let check = |registry: &str, path: &str, expected: Option<&str>| {
             let found = registries.place(registry, path);
             assert_eq!(found.as_ref().map(Url::as_str), expected, "{registry}/{path}");
         };
-        check("npm", "zod", Some("https://registry.npmjs.org/zod"));
-        check("npm", "@a/b", Some("https://registry.npmjs.org/@a/b"));
-        check("npm", "@a%2fb", Some("https://registry.npmjs.org/@a%2fb"));
-        check("npm", "zod/-/zod-4.0.0.tgz", Some("https://registry.npmjs.org/zod/-/zod-4.0.0.tgz"));
-        check("npm", "@a/b/-/b-1.0.0+x.tgz", Some("https://registry.npmjs.org/@a/b/-/b-1.0.0+x.tgz"));
-        check("npm", "zod/latest", Some("https://registry.npmjs.org/zod/latest"));
-        check("pypi", "simple/six/", Some("https://pypi.org/simple/six/"));
+        check("npm", "zod", Some("https://npm.example/zod"));
+        check("npm", "@a/b", Some("https://npm.example/@a/b"));
+        check("npm", "@a%2fb", Some("https://npm.example/@a%2fb"));
+        check("npm", "zod/-/zod-4.0.0.tgz", Some("https://npm.example/zod/-/zod-4.0.0.tgz"));
+        check("npm", "@a/b/-/b-1.0.0+x.tgz", Some("https://npm.example/@a/b/-/b-1.0.0+x.tgz"));
+        check("npm", "zod/latest", Some("https://npm.example/zod/latest"));
+        check("pypi", "simple/six/", Some("https://pypi.example/simple/six/"));
         check(
             "pypi",
             "files/packages/0e/f9/x/six-1.whl",
-            Some("https://files.pythonhosted.org/packages/0e/f9/x/six-1.whl"),
+            Some("https://files.example/packages/0e/f9/x/six-1.whl"),
         );
         for (registry, path) in [
             ("npm", ""),
@@ -295,10 +318,10 @@ mod tests {
     #[test]
     fn addresses_become_the_hosts_own() {
         let registries =
-            Registries::new("https://npm.example/r/", "https://pypi.example/root/simple/").unwrap();
+            named("https://npm.example/r/", "https://pypi.example/root/simple/", "https://files.example");
         let base = "http://127.0.0.1:7";
         let check = |registry: &str, text: &str, expected: &str| {
-            assert_eq!(registries.rewrite(registry, base, text), expected);
+            assert_eq!(registries.rewrite(registry, base, text.to_owned()), expected);
         };
         check(
             "npm",
@@ -306,11 +329,7 @@ mod tests {
             r#""tarball":"http://127.0.0.1:7/npm/a/-/a.tgz""#,
         );
         check("npm", "https://elsewhere.example/a", "https://elsewhere.example/a");
-        check(
-            "pypi",
-            "https://files.pythonhosted.org/packages/a",
-            "http://127.0.0.1:7/pypi/files/packages/a",
-        );
+        check("pypi", "https://files.example/packages/a", "http://127.0.0.1:7/pypi/files/packages/a");
         check("pypi", "https://pypi.example/root/packages/a", "http://127.0.0.1:7/pypi/packages/a");
         assert!(registries.is_ours(&"https://npm.example/else".parse().unwrap()));
         assert!(!registries.is_ours(&"http://169.254.169.254/".parse().unwrap()));
@@ -318,8 +337,10 @@ mod tests {
 
     #[test]
     fn registries() {
-        assert!(Registries::new("ftp://x", "https://pypi.org/simple").unwrap_err().contains("ftp://x"));
-        assert!(Registries::new("https://x", "https://pypi.org").unwrap_err().contains("/simple"));
+        assert!(Registries::new(Some("ftp://x"), None, None).unwrap_err().contains("ftp://x"));
+        assert!(Registries::new(None, Some("https://x"), None).unwrap_err().contains("/simple"));
+        let none = Registries::new(None, None, None).unwrap();
+        assert!(none.lacks("npm") && none.lacks("pypi") && none.place("npm", "zod").is_none());
         let mut headers = HeaderMap::new();
         for (given, expected) in [
             ("http://127.0.0.1:7", Some("http://127.0.0.1:7")),

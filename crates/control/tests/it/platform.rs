@@ -74,8 +74,7 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
         own_urls: Vec::new(),
         proxies: control::Proxies::default(),
         acme: None,
-        registries: control::Registries::new("https://registry.npmjs.org", "https://pypi.org/simple")
-            .unwrap(),
+        registries: control::Registries::default(),
         local: Some(LocalEnvironment { dtma, sockets: dir.join("sockets"), token: None }),
         allowed_origins: Vec::new(),
         local_way: LocalWay::Socket,

@@ -47,14 +47,16 @@ fn answer(own: SocketAddr, request: &Request) -> Response {
     }
 }
 
+fn registries(url: &str) -> control::Registries {
+    control::Registries::new(Some(url), Some(&format!("{url}/simple")), None).unwrap()
+}
+
 #[tokio::test]
 async fn hosts_get_packages_and_nothing_else() {
     let stop = CancellationToken::new();
     let upstream = registry(stop.clone()).await;
     let platform = Platform::start_with(nobody(), |config| {
-        config.registries =
-            control::Registries::new(&format!("http://{upstream}"), &format!("http://{upstream}/simple"))
-                .unwrap();
+        config.registries = registries(&format!("http://{upstream}"));
     })
     .await;
     let dtma = platform.local.dtma_token.expose().to_owned();
@@ -105,11 +107,18 @@ async fn hosts_get_packages_and_nothing_else() {
         let (status, body) = ask(get.clone(), dtma, "npm/zod", base).await;
         assert!(status == 400 && body.contains("berth-relay-base"), "{base:?}: {status} {body}");
     }
+    // Nobody said where packages come from.
+    let unnamed = Platform::start(nobody()).await;
+    let token = unnamed.local.dtma_token.expose().to_owned();
+    let header = [("berth-relay-base", BASE)];
+    let answer = unnamed.send_with(Some(&token), Method::GET, "/api/v1/dtma/relay/npm/zod", &header).await;
+    assert!(answer.error().contains("no registry of npm"), "{}", answer.error());
+    unnamed.stop().await;
+
     // The registry goes away.
     stop.cancel();
     let away = Platform::start_with(nobody(), |config| {
-        config.registries =
-            control::Registries::new(&format!("http://{}", nobody()), "http://127.0.0.1:1/simple").unwrap();
+        config.registries = registries(&format!("http://{}", nobody()));
     })
     .await;
     let token = away.local.dtma_token.expose().to_owned();

@@ -53,7 +53,7 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
         own_urls: Vec::new(),
         proxies: crate::Proxies::default(),
         acme: None,
-        registries: crate::Registries::new("https://registry.npmjs.org", "https://pypi.org/simple").unwrap(),
+        registries: crate::Registries::default(),
         local: Some(LocalEnvironment {
             dtma: silent_host().await,
             sockets: dir.path().join("sockets"),

@@ -114,8 +114,7 @@ impl World {
             own_urls: Vec::new(),
             proxies: crate::Proxies::default(),
             acme: None,
-            registries: crate::Registries::new("https://registry.npmjs.org", "https://pypi.org/simple")
-                .unwrap(),
+            registries: crate::Registries::default(),
             local: None,
             allowed_origins: Vec::new(),
             local_way: LocalWay::Socket,

@@ -46,7 +46,7 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
         own_urls: Vec::new(),
         proxies: crate::Proxies::default(),
         acme: None,
-        registries: crate::Registries::new("https://registry.npmjs.org", "https://pypi.org/simple").unwrap(),
+        registries: crate::Registries::default(),
         local: Some(LocalEnvironment {
             dtma: ([127, 0, 0, 1], 1).into(),
             sockets: dir.path().join("sockets"),
