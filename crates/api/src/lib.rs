@@ -10,6 +10,7 @@ pub mod environments;
 pub mod errors;
 pub mod events;
 pub mod instances;
+pub mod moves;
 pub mod registries;
 pub mod server;
 pub mod tokens;

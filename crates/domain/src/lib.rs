@@ -9,6 +9,7 @@ pub mod cleanup;
 pub mod container;
 pub mod egress;
 pub mod ids;
+pub mod lease;
 pub mod names;
 pub mod package;
 pub mod placement;

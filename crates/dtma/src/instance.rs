@@ -23,10 +23,11 @@ use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::face::{Changes, Face, Order};
+use crate::leases::Leases;
 use crate::life::Life;
 use crate::metrics::{InstallLabels, Metrics, Truth};
 use crate::note::Removed;
-use crate::plan::{self, FailedInstall, Install, Installed, Mark, Observed, Record, Shim, Step};
+use crate::plan::{self, FailedInstall, Install, Installed, Lease, Mark, Observed, Record, Shim, Step};
 use crate::shim_client::{self, Answer};
 use crate::specs::Specs;
 
@@ -34,6 +35,8 @@ use crate::specs::Specs;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
 /// As above, for a container tool: its image's own way of ending may take longer.
 const TOOL_SHUTDOWN_LIMIT: Duration = Duration::from_secs(12);
+/// As above, for an instance whose lease has ended: with the kill afterwards it is within [`domain::lease::STOP`].
+const LEASE_SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 /// The pause before something that the host refused (a kill, a removal) is tried again: short at first, because an engine
 /// that is started again is there in a moment.
 const RETRY: Backoff = Backoff {
@@ -60,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) changes: Changes,
     /// What older callers removed and the control plane must be told of.
     pub(crate) removed: Removed,
+    /// Until when instances with a lease may run.
+    pub(crate) leases: Leases,
     /// The port that this DTMA listens on, which no instance can have.
     pub(crate) own_port: Option<u16>,
     /// Installs at a time: they are heavy, and a host that starts with twenty instances has few cores.
@@ -203,7 +208,11 @@ impl Instance {
 
     /// Asks the shim how it is, and the kernel whether it lives.
     async fn observe(&mut self, spec: &InstanceSpec) -> Observed {
-        let mut answer = shim_client::status(&self.shared.pool, &self.address, &spec.key).await;
+        let until = match self.shared.leases.of(self.id, spec.lease_seconds) {
+            Lease::Runs { until, .. } => Some(until),
+            Lease::None | Lease::Awaited | Lease::Over { .. } => None,
+        };
+        let mut answer = shim_client::status(&self.shared.pool, &self.address, &spec.key, until).await;
         if let (Answer::Status(status), Some(life)) = (&answer, &mut self.life)
             && life.end().is_some()
         {
@@ -272,6 +281,7 @@ impl Instance {
                 Duration::ZERO
             },
             now: now(),
+            lease: self.shared.leases.of(self.id, spec.lease_seconds),
         }
     }
 
@@ -362,6 +372,9 @@ impl Instance {
         }
         self.record.started = Some(mark);
         self.save();
+        if !self.shared.leases.of(self.id, spec.lease_seconds).runs() {
+            return;
+        }
         let Some((_, prepared)) = &self.prepared else { return };
         match self.shared.runtime.spawn_shim(spec, prepared).await {
             Ok(shim) => {
@@ -384,7 +397,9 @@ impl Instance {
     }
 
     async fn shut_down(&mut self, spec: &InstanceSpec) {
-        shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, shutdown_limit(spec)).await;
+        let may_run = self.shared.leases.of(self.id, spec.lease_seconds).runs();
+        let limit = if may_run { shutdown_limit(spec) } else { LEASE_SHUTDOWN_LIMIT };
+        shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, limit).await;
         if let Some(life) = &mut self.life {
             // It answered that its server is stopped; ending itself is a matter of milliseconds.
             let _ended_or_killed_below = tokio::time::timeout(Duration::from_secs(1), life.ended()).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use domain::secret::Secret;
-use domain::shim::{KEY_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus};
+use domain::shim::{KEY_HEADER, LEASE_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus};
 use hop::address::Address;
 use hop::pool::{HopError, Pool};
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -32,9 +32,14 @@ pub(crate) fn address(socket_dir: &std::path::Path) -> Address {
     Address::Unix { dir: socket_dir.to_owned(), file: SOCKET.to_owned() }
 }
 
-/// Asks a shim how it is.
-pub(crate) async fn status(pool: &Pool<Body>, address: &Address, key: &Secret) -> Answer {
-    match tokio::time::timeout(STATUS_TIMEOUT, ask(pool, address, key)).await {
+/// Asks a shim how it is, and tells it until when it may run, in milliseconds since the boot.
+pub(crate) async fn status(
+    pool: &Pool<Body>,
+    address: &Address,
+    key: &Secret,
+    until: Option<u64>,
+) -> Answer {
+    match tokio::time::timeout(STATUS_TIMEOUT, ask(pool, address, key, until)).await {
         Ok(answer) => answer,
         Err(_elapsed) => Answer::Silent,
     }
@@ -53,8 +58,11 @@ pub(crate) async fn shut_down(pool: &Pool<Body>, address: &Address, key: &Secret
     }
 }
 
-async fn ask(pool: &Pool<Body>, address: &Address, key: &Secret) -> Answer {
-    let Some(request) = request(Method::GET, STATUS_PATH, key) else { return Answer::WrongKey };
+async fn ask(pool: &Pool<Body>, address: &Address, key: &Secret, until: Option<u64>) -> Answer {
+    let Some(mut request) = request(Method::GET, STATUS_PATH, key) else { return Answer::WrongKey };
+    if let Some(until) = until {
+        request.headers_mut().insert(LEASE_HEADER, HeaderValue::from(until));
+    }
     let response = match pool.send(address, request).await {
         Ok(response) => response,
         Err(HopError::Connect { .. } | HopError::Lost { .. }) => return Answer::Refused,

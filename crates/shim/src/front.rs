@@ -107,7 +107,10 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
             Err((id, refusal)) => refused(id.as_deref(), &refusal),
         },
         (SSE_PATH, _) => not_allowed("GET, POST"),
-        (STATUS_PATH, &Method::GET) => status(shared),
+        (STATUS_PATH, &Method::GET) => {
+            shared.lease.take(request.headers());
+            status(shared)
+        }
         (STATUS_PATH, _) => not_allowed("GET"),
         (SHUTDOWN_PATH, &Method::POST) => {
             shared.stopping.cancel();

@@ -17,6 +17,7 @@ mod open;
 pub mod accounts;
 pub mod audit;
 pub mod catalog;
+pub mod departures;
 pub mod droplets;
 pub mod enrolments;
 pub mod environments;

@@ -24,6 +24,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (3, "enrolments", include_str!("../migrations/0003_enrolments.sql")),
     (4, "droplets", include_str!("../migrations/0004_droplets.sql")),
     (5, "policies", include_str!("../migrations/0005_policies.sql")),
+    (6, "departures", include_str!("../migrations/0006_departures.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.
