@@ -270,8 +270,7 @@ pub(crate) fn status(
         }
         Lease::Over { contact } => {
             let since = contact.map(|at| format!(" since {at}")).unwrap_or_default();
-            let status =
-                if step == Step::Rest { InstanceStatus::Stopped } else { InstanceStatus::Stopping };
+            let status = if step == Step::Rest { InstanceStatus::Stopped } else { InstanceStatus::Stopping };
             let why = format!(
                 "its lease ended: no contact with the control plane{since}; it starts again once the control plane grants it to this host"
             );

@@ -33,12 +33,7 @@ pub(crate) fn address(socket_dir: &std::path::Path) -> Address {
 }
 
 /// Asks a shim how it is, and tells it until when it may run, in milliseconds since the boot.
-pub(crate) async fn status(
-    pool: &Pool<Body>,
-    address: &Address,
-    key: &Secret,
-    until: Option<u64>,
-) -> Answer {
+pub(crate) async fn status(pool: &Pool<Body>, address: &Address, key: &Secret, until: Option<u64>) -> Answer {
     match tokio::time::timeout(STATUS_TIMEOUT, ask(pool, address, key, until)).await {
         Ok(answer) => answer,
         Err(_elapsed) => Answer::Silent,

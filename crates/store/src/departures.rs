@@ -117,7 +117,8 @@ pub async fn depart(
     after.updated_at = at;
     // A host that never let go of it may have an older spec, which says other things of failover.
     after.spec.moving.arrived = if was_leaving_there { 0 } else { after.generation };
-    let (from, to_generation) = (to_bigint("generation", before.generation)?, to_bigint("generation", after.generation)?);
+    let (from, to_generation) =
+        (to_bigint("generation", before.generation)?, to_bigint("generation", after.generation)?);
     let spec = to_json("spec", &after.spec)?;
     let moved: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(MOVE)
         .bind(before.id.to_string())
@@ -155,7 +156,8 @@ pub async fn note_found(
     environment: EnvironmentId,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO instance_departures (instance_id, environment_id, generation, why, since, free_at)
+    const SQL: &str =
+        "INSERT INTO instance_departures (instance_id, environment_id, generation, why, since, free_at)
         SELECT id, $2, generation, $3, $4, NULL FROM account_tool_instances
         WHERE id = $1 AND account_tool_environment_id <> $2
             AND account_id = (SELECT account_id FROM account_tool_environments WHERE id = $2)
@@ -171,7 +173,8 @@ pub async fn note_found(
 
 /// Drops a departure, unless the instance has left there anew since.
 pub async fn confirm(tx: &mut Tx, departure: &Departure) -> Result<(), StoreError> {
-    const SQL: &str = "DELETE FROM instance_departures WHERE instance_id = $1 AND environment_id = $2 AND generation = $3";
+    const SQL: &str =
+        "DELETE FROM instance_departures WHERE instance_id = $1 AND environment_id = $2 AND generation = $3";
     let generation = to_bigint("generation", departure.generation)?;
     on_pool!(tx.connection(), db => sqlx::query(SQL)
         .bind(departure.instance.to_string())
@@ -196,8 +199,7 @@ pub async fn leaving(store: &Store, environment: EnvironmentId) -> Result<Vec<In
 
 /// Drops the departure from an environment; whether there was one.
 async fn cancel(tx: &mut Tx, instance: InstanceId, environment: EnvironmentId) -> Result<bool, StoreError> {
-    const SQL: &str =
-        "DELETE FROM instance_departures WHERE instance_id = $1 AND environment_id = $2 RETURNING instance_id";
+    const SQL: &str = "DELETE FROM instance_departures WHERE instance_id = $1 AND environment_id = $2 RETURNING instance_id";
     let gone: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
         .bind(instance.to_string())
         .bind(environment.to_string())

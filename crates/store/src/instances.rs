@@ -312,7 +312,8 @@ pub async fn set_failover(
     spec.moving.failover = failover;
     spec.moving.told_from = before.generation + 1;
     let spec = to_json("spec", &spec)?;
-    let (from, to) = (to_bigint("generation", before.generation)?, to_bigint("generation", before.generation + 1)?);
+    let (from, to) =
+        (to_bigint("generation", before.generation)?, to_bigint("generation", before.generation + 1)?);
     let found: Option<InstanceRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
         .bind(before.id.to_string())
         .bind(from)

@@ -41,7 +41,12 @@ fn facts(instance: &Instance) -> String {
     };
     lines.push(("wanted", desired.to_owned()));
     lines.push(("environment", instance.environment.to_string()));
-    lines.extend(instance.leaving.iter().map(|name| ("leaving", format!("{name}, whose host has not let go of it yet"))));
+    lines.extend(
+        instance
+            .leaving
+            .iter()
+            .map(|name| ("leaving", format!("{name}, whose host has not let go of it yet"))),
+    );
     if let Some(failover) = instance.failover {
         let (lease, lost_after) = (failover.lease_seconds, failover.lost_after_seconds);
         lines.push(("failover", format!("after {lost_after} s of silence, its lease is {lease} s")));

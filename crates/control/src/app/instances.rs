@@ -376,7 +376,11 @@ pub(crate) async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<Inst
 ///
 /// # Errors
 /// 422 with the nearest name.
-pub(crate) async fn environment_of(store: &Store, caller: &Caller, name: Option<&str>) -> Outcome<EnvironmentRow> {
+pub(crate) async fn environment_of(
+    store: &Store,
+    caller: &Caller,
+    name: Option<&str>,
+) -> Outcome<EnvironmentRow> {
     let mut rows = store::environments::list(store, caller.account).await?;
     let wanted = name.unwrap_or(LOCAL);
     let valid = wanted.parse::<EnvironmentName>().ok();

@@ -22,10 +22,8 @@ pub(crate) async fn answer(
     heartbeat: &Heartbeat,
 ) -> Outcome<HeartbeatAnswer> {
     let rows = store::instances::list_by_environment(&app.store, environment.id).await?;
-    let leased: Vec<&InstanceRow> = rows
-        .iter()
-        .filter(|row| !row.deleting && row.spec.moving.failover.is_some())
-        .collect();
+    let leased: Vec<&InstanceRow> =
+        rows.iter().filter(|row| !row.deleting && row.spec.moving.failover.is_some()).collect();
     if leased.is_empty() {
         return Ok(HeartbeatAnswer::default());
     }

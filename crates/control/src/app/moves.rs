@@ -3,8 +3,8 @@
 //! A move is a change of a row and a departure beside it; the deploy reconciler has the old host let go, and only then starts the
 //! instance on the new one. Its address, key, secrets and sessions stay as they are.
 
-use api::errors::ErrorCode;
 use api::environments::ChangeEnvironmentRequest;
+use api::errors::ErrorCode;
 use api::instances::Instance;
 use api::moves::{Drain, Drained, FailoverRequest, MoveRequest};
 use api::users::Role;
@@ -70,7 +70,8 @@ pub(crate) fn check_failover(app: &App, failover: Failover, stays: Option<&str>)
             .hint("deploy it without failover, or without what ties it to a host"));
     }
     failover.check(app.heartbeat).map_err(|error| {
-        Problem::invalid(error.field(), error).hint("`lease_seconds` 60 and `lost_after_seconds` 90 are the default")
+        Problem::invalid(error.field(), error)
+            .hint("`lease_seconds` 60 and `lost_after_seconds` 90 are the default")
     })?;
     Ok(())
 }
@@ -163,8 +164,7 @@ pub(crate) async fn drain(app: &App, caller: &Caller, name: &str) -> Outcome<Dra
     let environment = environments::find(app, caller, name).await?;
     let policies = store::policies::of_account(&app.store, caller.account).await?;
     if !policies.get(&environment.id).is_some_and(|policy| policy.cordoned) {
-        let cordon =
-            ChangeEnvironmentRequest { cordoned: Some(true), ..ChangeEnvironmentRequest::default() };
+        let cordon = ChangeEnvironmentRequest { cordoned: Some(true), ..ChangeEnvironmentRequest::default() };
         fleet::change(app, caller, environment.name.as_str(), &cordon).await?;
     }
     let mut drained = Vec::new();
@@ -251,7 +251,9 @@ pub(crate) async fn transfer(
                 "the host of `{}` has an instance that is called `{}` there",
                 target.name, before.instance_name_on_toolbox
             );
-            Problem::refused(ErrorCode::Conflict, message).field("environment").hint("choose another environment")
+            Problem::refused(ErrorCode::Conflict, message)
+                .field("environment")
+                .hint("choose another environment")
         }
         error => error.into(),
     })?;
@@ -273,8 +275,9 @@ fn check_target(target: &EnvironmentRow, cordoned: bool) -> Outcome<()> {
     let name = &target.name;
     let problem = |message: String| Problem::refused(ErrorCode::Conflict, message).field("environment");
     if cordoned {
-        return Err(problem(format!("environment `{name}` is cordoned: it takes no new instances"))
-            .hint(format!("choose another one, or let it take them again with `berth env uncordon {name}`")));
+        return Err(problem(format!("environment `{name}` is cordoned: it takes no new instances")).hint(
+            format!("choose another one, or let it take them again with `berth env uncordon {name}`"),
+        ));
     }
     match target.status {
         EnvironmentStatus::Deleting

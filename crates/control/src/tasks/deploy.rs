@@ -236,8 +236,7 @@ impl Deployer {
             }
             Done::Kept(id) => {
                 let key = (*id, environment.id);
-                let failures =
-                    self.departures.get(&key).map_or(1, |pause| pause.failures.saturating_add(1));
+                let failures = self.departures.get(&key).map_or(1, |pause| pause.failures.saturating_add(1));
                 self.departures.insert(key, Pause::new(failures, environment));
             }
             Done::Refused(id, generation) => {
@@ -289,7 +288,8 @@ async fn serve(app: &App, environment: &EnvironmentRow, due: Due) -> Outcome<Vec
             }
             Err(error) => {
                 tracing::debug!(environment = %environment.name, error = %Chain(&error), "a host cannot be reached");
-                let message = format!("environment `{}`: {error}; it is tried again by itself", environment.name);
+                let message =
+                    format!("environment `{}`: {error}; it is tried again by itself", environment.name);
                 say_all(app, &rows, &message).await?;
                 done.push(Done::Outage);
                 return Ok(done);

@@ -124,3 +124,6 @@ fn is_lost(row: &InstanceRow, silent: Duration) -> bool {
         && row.desired == DesiredState::Running
         && lost_after.is_some_and(|lost_after| lost_after <= silent)
 }
+
+#[cfg(test)]
+mod tests;

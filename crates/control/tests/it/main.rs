@@ -12,6 +12,7 @@ mod events;
 mod fleet;
 mod gateway_path;
 mod heartbeats;
+mod moves;
 mod older;
 mod openapi;
 mod platform;

@@ -219,5 +219,8 @@ fn a_silent_host_loses_it_and_a_heard_one_keeps_it() {
     beat(&mut world, 1);
     assert_eq!((world.at, world.moves, world.holders()), (1, 1, 1));
     beat(&mut world, 0);
-    assert_eq!(world.hosts[0].grants.until(world.id, POLICY.lease()).map(|until| until < world.clock(0)), Some(true));
+    assert_eq!(
+        world.hosts[0].grants.until(world.id, POLICY.lease()).map(|until| until < world.clock(0)),
+        Some(true)
+    );
 }

@@ -75,7 +75,8 @@ fn check(
     expected: (Step, InstanceStatus, Option<&str>),
 ) {
     let spec = spec(desired);
-    let observed = Observed { shim, started, install, failures: 0, wait: Duration::ZERO, now: NOW, lease: Lease::None };
+    let observed =
+        Observed { shim, started, install, failures: 0, wait: Duration::ZERO, now: NOW, lease: Lease::None };
     let step = next(&spec, &observed);
     let (status, message) = status(&spec, &observed, step);
     assert_eq!((step, status, message.as_deref()), expected);

@@ -17,7 +17,11 @@ use crate::reach::Host;
 pub(super) type Departures = BTreeMap<InstanceId, Vec<Departure>>;
 
 /// The departure for which an instance has to wait, because it may still run where it left from.
-pub(super) fn held_by<'a>(departures: &'a Departures, row: &InstanceRow, now: Timestamp) -> Option<&'a Departure> {
+pub(super) fn held_by<'a>(
+    departures: &'a Departures,
+    row: &InstanceRow,
+    now: Timestamp,
+) -> Option<&'a Departure> {
     let of_it = departures.get(&row.id)?;
     of_it.iter().find(|departure| departure.environment != row.environment && departure.holds(now))
 }
