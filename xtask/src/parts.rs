@@ -1,4 +1,5 @@
-//! What the tests need of the machine: real PostgreSQL, Docker, Node, Python, the official SDK clients and conformance suite.
+//! What the tests need of the machine: real PostgreSQL, Docker, Node, Python, a mail server, the official SDK clients and
+//! conformance suite.
 //!
 //! As root on Debian or Ubuntu it is installed; otherwise the one command to run first is printed. Packages of npm and
 //! PyPI go into `target/parts`, pinned, and are installed once.
@@ -54,8 +55,12 @@ const NPM: [(&str, &[&str]); 3] = [
         ],
     ),
 ];
-const PYPI: [(&str, &[&str]); 3] =
-    [("python", &["mcp==1.30.0"]), ("python2", &["mcp==2.3.0"]), ("fastmcp", &["fastmcp==4.2.3"])];
+const PYPI: [(&str, &[&str]); 4] = [
+    ("python", &["mcp==1.30.0"]),
+    ("python2", &["mcp==2.3.0"]),
+    ("fastmcp", &["fastmcp==4.2.3"]),
+    ("smtp", &["aiosmtpd==1.4.6"]),
+];
 
 /// Other bridges that the benchmarks measure beside Berth, each in a directory of its own. No other code knows them.
 const PEERS_NPM: [&str; 2] = ["supergateway@4.0.0", "mcp-proxy@6.7.19"];

@@ -1,8 +1,8 @@
 //! A thousand hosts, each with a tunnel over TLS and its heartbeats, on one control plane: what an idle one weighs, what all of
 //! them cost, and how long they take to come back after the control plane was killed.
 //!
-//! The hosts are one process of this program. Each has the two connections that a DTMA has, opens them again as a DTMA does,
-//! and runs nothing.
+//! The hosts are one process of this program. Each has the connections that a DTMA has, opens them again as a DTMA does, and
+//! runs nothing.
 
 mod hosts;
 

@@ -1,7 +1,9 @@
 //! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
 //! the arguments and the two environment variables.
 
+mod alerts;
 mod child;
+mod choices;
 mod machines;
 mod moves;
 mod public;
@@ -18,7 +20,9 @@ use domain::egress::Egress;
 use domain::secret::Secret;
 use hop::tls::Pin;
 
+pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
+pub(crate) use self::choices::{ReachChoice, RuntimeChoice};
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
@@ -127,6 +131,8 @@ pub(crate) enum AskCommand {
     /// Look after the machines that run instances
     #[command(subcommand)]
     Env(EnvCommand),
+    /// Show what is broken, and what was lately; `berth alerts test` shows whether those who are told are reached
+    Alerts(AlertsArgs),
     /// Show whom the token speaks for
     Whoami,
 }
@@ -158,6 +164,9 @@ pub(crate) struct UpArgs {
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
+    /// Who is told of what is broken.
+    #[command(flatten)]
+    pub(crate) alerts: AlertArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -184,6 +193,9 @@ pub(crate) struct ServerArgs {
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
+    /// Who is told of what is broken.
+    #[command(flatten)]
+    pub(crate) alerts: AlertArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -248,28 +260,6 @@ pub(crate) struct ShimArgs {
     /// Socket that gives the configuration; default: it comes on standard input
     #[arg(long, value_name = "PATH")]
     pub(crate) config_socket: Option<PathBuf>,
-}
-
-/// What runs the servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RuntimeChoice {
-    /// Images in containers, everything else as sandboxed processes
-    Auto,
-    /// Everything in containers of this machine's Docker engine
-    Docker,
-    /// Sandboxed processes alone
-    Process,
-}
-
-/// How the gateway reaches an instance of this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReachChoice {
-    /// It opens the shim's socket itself
-    Socket,
-    /// Through the DTMA's HTTP API, as it would another machine's
-    Dtma,
-    /// The same over HTTP/2, as through a tunnel
-    Http2,
 }
 
 /// `berth deploy`.

@@ -20,6 +20,9 @@ pub(crate) const PIN_VARIABLE: &str = "BERTH_TLS_PIN";
 
 /// The database of `berth up` and `berth server`; it may hold a password.
 pub(crate) const DATABASE_VARIABLE: &str = "BERTH_DATABASE";
+/// The addresses that alerts are posted to, apart by spaces: they may be secrets, and arguments can be read by everybody on the
+/// machine.
+pub(crate) const WEBHOOKS_VARIABLE: &str = "BERTH_ALERT_WEBHOOKS";
 /// The environment variables that say where droplets are made and with what token; only the control plane is told them.
 pub(crate) const DROPLET_VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_API_URL"];
 

@@ -25,7 +25,9 @@ use tokio::time::Instant;
 use self::child_log::ChildLog;
 use crate::error::{CliError, io_failure};
 use crate::output::Output;
-use crate::settings::{DATABASE_VARIABLE, DROPLET_VARIABLES, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
+use crate::settings::{
+    DATABASE_VARIABLE, DROPLET_VARIABLES, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WEBHOOKS_VARIABLE,
+};
 
 /// One process to keep alive.
 #[derive(Debug)]
@@ -164,6 +166,7 @@ impl Kept {
             .env_remove(TOKEN_VARIABLE)
             .env_remove(PIN_VARIABLE)
             .env_remove(DATABASE_VARIABLE)
+            .env_remove(WEBHOOKS_VARIABLE)
             .env_remove(DROPLET_VARIABLES[0])
             .env_remove(DROPLET_VARIABLES[1])
             .envs(self.worker.environment.iter().map(|(name, value)| (name, value.expose())))

@@ -8,6 +8,7 @@ use domain::provisioning::Limits;
 use domain::secret::Secret;
 
 use crate::public::Public;
+use crate::receivers::Receivers;
 
 /// What [`crate::run`] and [`crate::setup`] need.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Where droplets are made, when there is an account for that.
     pub digitalocean: Option<DigitalOcean>,
+    /// Who is told of what is broken.
+    pub receivers: Receivers,
 }
 
 /// Where droplets are made, and how long that may take.

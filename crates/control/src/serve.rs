@@ -90,6 +90,8 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         deploy: Notify::new(),
         provider,
         droplets: Notify::new(),
+        receivers: config.receivers.clone(),
+        alerts: Notify::new(),
         statuses: Statuses::default(),
         stop,
     }))

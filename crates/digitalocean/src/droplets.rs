@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::client::Client;
 use crate::errors::Error;
 use crate::lenient;
+use crate::sizes::cents;
 use crate::tags::Tag;
 use crate::words::words;
 pub use create::{Created, Earlier, MAX_USER_DATA, NewDroplet};
@@ -89,6 +90,8 @@ pub struct Droplet {
     /// The slug of its size.
     #[serde(default)]
     pub size_slug: String,
+    #[serde(default)]
+    size: Priced,
     region: Slug,
     /// Its addresses.
     #[serde(default, deserialize_with = "lenient::nothing_is_empty")]
@@ -107,6 +110,11 @@ impl Droplet {
         &self.region.slug
     }
 
+    /// What it costs in a month, in US cents; `None`: it does not say.
+    pub fn price_cents(&self) -> Option<u64> {
+        self.size.price_monthly.map(cents)
+    }
+
     /// Its address for everybody, once it has one.
     pub fn public_v4(&self) -> Option<&str> {
         self.networks
@@ -115,6 +123,12 @@ impl Droplet {
             .find(|address| address.kind == AddressKind::Public)
             .map(|address| address.ip_address.as_str())
     }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Priced {
+    #[serde(default)]
+    price_monthly: Option<f64>,
 }
 
 /// A slug, or a number, which the API wants to be one.

@@ -33,6 +33,22 @@ pub struct Size {
     pub available: bool,
 }
 
+impl Size {
+    /// What a droplet of it costs in a month, the most that it costs, in US cents.
+    pub fn price_cents(&self) -> u64 {
+        cents(self.price_monthly)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a price in dollars, which is neither negative nor beyond 10^17"
+)]
+pub(crate) fn cents(dollars: f64) -> u64 {
+    (dollars * 100.0).round().max(0.0) as u64
+}
+
 impl Client {
     /// All sizes.
     pub async fn sizes(&self) -> Result<Vec<Size>, Error> {

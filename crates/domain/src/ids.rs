@@ -59,6 +59,8 @@ ids! {
     InstanceId;
     /// One line of the audit table (`audit_log`).
     AuditId;
+    /// Something that is or was broken (`alerts`).
+    AlertId;
 }
 
 impl CatalogEntryId {

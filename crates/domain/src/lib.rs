@@ -3,6 +3,7 @@
 //! Everything here is pure: nothing does I/O, nothing is async, nothing reads a clock. A value that exists is
 //! valid; the parsers are the only way in.
 
+pub mod alerts;
 pub mod backoff;
 pub mod catalog;
 pub mod cleanup;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,12 @@ pub const LEASE_HEADER: &str = "berth-lease";
 pub const HEADER_PREFIX: &str = "berth-";
 /// The socket's file name in the instance's own socket directory.
 pub const SOCKET: &str = "shim.sock";
-/// The path on a shim's socket that answers with a [`ShimStatus`]; needs the key.
+/// The path on a shim's socket that answers with a [`ShimStatus`]; needs the key. The answer's `ETag` names the server's
+/// state; whoever sends it back as `If-None-Match`, with `Prefer: wait=SECONDS`, is answered when there is another state, or
+/// when that time is over. Older shims give no tag and answer at once.
 pub const STATUS_PATH: &str = "/status";
+/// The longest time that a shim lets anybody wait for another status.
+pub const MAX_STATUS_WAIT: Duration = Duration::from_mins(1);
 /// The path on a shim's socket that ends the server and then the shim (POST); needs the key.
 pub const SHUTDOWN_PATH: &str = "/shutdown";
 /// The path on a shim's socket that carries MCP.
@@ -228,7 +233,7 @@ pub struct ShimStatus {
 }
 
 /// The state of the server beside a shim.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ServerState {
     /// Started; the opening is not answered yet.

@@ -74,7 +74,10 @@ pub(crate) fn place(control_url: &str, pin: Option<Pin>, path: &str) -> Result<U
 /// Reports until dropped.
 pub(crate) async fn run(mut reporter: Reporter, instances: Instances) {
     let timeout = TIMEOUT.min(reporter.period * 2);
-    let client = match http_client(&reporter.url, reporter.pin, |builder| builder.timeout(timeout)) {
+    // A connection is not kept between two heartbeats: it would be most of what an idle host weighs in the control plane.
+    let client = match http_client(&reporter.url, reporter.pin, |builder| {
+        builder.timeout(timeout).pool_max_idle_per_host(0)
+    }) {
         Ok(client) => client,
         Err(error) => {
             tracing::error!(error, "no heartbeat can be sent from this host");

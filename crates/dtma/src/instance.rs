@@ -13,10 +13,11 @@ use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
-use domain::status::{InstanceReport, InstanceStatus, Progress};
+use domain::status::{InstanceStatus, Progress};
 use domain::time::Timestamp;
 use hop::address::Address;
 use hop::pool::Pool;
+use http::HeaderValue;
 use runtime::error::RuntimeError;
 use runtime::{Prepared, Runtime};
 use tokio::sync::{RwLock, Semaphore, watch};
@@ -30,6 +31,11 @@ use crate::note::Removed;
 use crate::plan::{self, FailedInstall, Install, Installed, Lease, Mark, Observed, Record, Shim, Step};
 use crate::shim_client::{self, Answer};
 use crate::specs::Specs;
+
+mod report;
+mod trouble;
+
+use trouble::Trouble;
 
 /// A shim that was told to end has this long to stop its server; then both are killed.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
@@ -103,6 +109,8 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         prepared: None,
         life: None,
         status: None,
+        tag: None,
+        heard: None,
         deaf_since: None,
         silences: 0,
         clean: false,
@@ -111,6 +119,8 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         not_before: Instant::now(),
         trouble: None,
         refusals: 0,
+        no_room: (0, Instant::now()),
+        known: None,
     };
     instance.keep().await
 }
@@ -128,6 +138,10 @@ struct Instance {
     life: Option<Life>,
     /// The shim's last answer.
     status: Option<ShimStatus>,
+    /// What the shim calls that answer.
+    tag: Option<HeaderValue>,
+    /// What it has said since it was last looked at.
+    heard: Option<Answer>,
     deaf_since: Option<Instant>,
     silences: u32,
     clean: bool,
@@ -136,9 +150,13 @@ struct Instance {
     failures: u32,
     not_before: Instant,
     /// What the host refused last; cleared by the next success.
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     /// What the host refused in a row.
     refusals: u32,
+    /// Installs in a row for which there was no room, and when the next is due.
+    no_room: (u32, Instant),
+    /// The spec, as of the last look.
+    known: Option<Arc<InstanceSpec>>,
 }
 
 impl Instance {
@@ -147,6 +165,11 @@ impl Instance {
             let order = self.order.borrow_and_update().clone();
             let stopping = match &order {
                 Order::Keep(spec) => {
+                    let before = self.known.replace(Arc::clone(spec));
+                    if before.is_some_and(|before| before.registry != spec.registry) {
+                        // What could not be pulled may be open now.
+                        self.record.failed = None;
+                    }
                     self.round(spec).await;
                     continue;
                 }
@@ -201,7 +224,7 @@ impl Instance {
             Step::Start => self.start(spec).await,
             Step::ShutDown => self.shut_down(spec).await,
             Step::Kill => self.kill_again().await,
-            Step::Watch(time) => self.pause(time).await,
+            Step::Watch(time) => self.watch(spec, &observed, time).await,
             Step::Rest => self.pause(Duration::MAX).await,
         }
     }
@@ -212,8 +235,12 @@ impl Instance {
             Lease::Runs { until, .. } => Some(until),
             Lease::None | Lease::Awaited | Lease::Over { .. } => None,
         };
-        let mut answer = shim_client::status(&self.shared.pool, &self.address, &spec.key, until).await;
-        if let (Answer::Status(status), Some(life)) = (&answer, &mut self.life)
+        let mut answer = match self.heard.take() {
+            Some(answer) => answer,
+            None => shim_client::status(&self.shared.pool, &self.address, &spec.key, until).await,
+        };
+        self.tag = None;
+        if let (Answer::Status(status, _), Some(life)) = (&answer, &mut self.life)
             && life.end().is_some()
         {
             if life.pid == status.pid {
@@ -225,7 +252,8 @@ impl Instance {
             }
         }
         let shim = match answer {
-            Answer::Status(status) if status.instance == self.id => {
+            Answer::Status(status, tag) if status.instance == self.id => {
+                self.tag = tag;
                 self.silences = 0;
                 self.deaf_since = None;
                 self.clean = false;
@@ -235,7 +263,7 @@ impl Instance {
                 self.status = Some(status.clone());
                 Shim::Answers(status)
             }
-            Answer::Status(_) | Answer::WrongKey => Shim::Foreign,
+            Answer::Status(..) | Answer::WrongKey => Shim::Foreign,
             Answer::Silent => {
                 self.silences += 1;
                 Shim::Silent { times: self.silences }
@@ -264,7 +292,10 @@ impl Instance {
         let mark = Mark::of(spec);
         let install = match (&self.prepared, &self.record.failed) {
             (Some((of, _)), _) if *of == mark => Install::Done,
-            (_, Some(failed)) if failed.mark == mark => Install::Failed(failed.message.clone()),
+            (_, Some(failed)) if failed.mark == mark => Install::Failed {
+                message: failed.message.clone(),
+                again: failed.for_now.then(|| self.no_room.1.saturating_duration_since(Instant::now())),
+            },
             // What is part of the binary is always there.
             _ if self.record.installed.is_none() && !is_builtin(spec) => Install::Never,
             _ => Install::Unknown,
@@ -292,6 +323,11 @@ impl Instance {
             self.record.started =
                 Some(Mark { generation: status.generation, restarts_asked: spec.restarts_asked });
         }
+        if !self.shared.runtime.keeps(self.id) {
+            tracing::info!(instance = %self.id, "a living shim was found that runs where none is to run any more; it is replaced");
+            self.record.started = None;
+            return;
+        }
         tracing::info!(instance = %self.id, pid = status.pid, generation = status.generation, "a living shim was found and is kept");
     }
 
@@ -312,7 +348,13 @@ impl Instance {
     async fn install(&mut self, spec: &Arc<InstanceSpec>) {
         let mark = Mark::of(spec);
         let (face, shared) = (Arc::clone(&self.face), Arc::clone(&self.shared));
-        let on_progress = move |progress| publish_progress(&face, &shared.changes, progress);
+        // What did not fit before says nothing until it does.
+        let is_quiet = self.record.failed.as_ref().is_some_and(|failed| failed.mark == mark);
+        let on_progress = move |progress| {
+            if !is_quiet {
+                report::progress(&face, &shared.changes, progress);
+            }
+        };
         let shared = Arc::clone(&self.shared);
         let gate = Arc::clone(&self.shared);
         let _no_cleanup = gate.installing.read().await;
@@ -347,6 +389,7 @@ impl Instance {
                 self.say(Some(spec.generation), |report| report.digest.clone_from(&installed.digest));
                 self.record.take(installed);
                 self.record.failed = None;
+                self.no_room.0 = 0;
                 self.prepared = Some((mark, prepared));
             }
             Err(error) if error.is_passing() => {
@@ -356,9 +399,15 @@ impl Instance {
             }
             Err(error) => {
                 self.untroubled();
-                let message = chain(&error);
+                let mut message = chain(&error);
                 tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
-                self.record.failed = Some(FailedInstall { mark, message });
+                let for_now = matches!(error, RuntimeError::NoSpace { .. });
+                if for_now {
+                    message.push_str("; Berth tries again by itself");
+                    self.no_room.0 = self.no_room.0.saturating_add(1);
+                    self.no_room.1 = Instant::now() + trouble::NO_ROOM.wait(self.no_room.0);
+                }
+                self.record.failed = Some(FailedInstall { mark, message, for_now });
             }
         }
         self.save();
@@ -419,7 +468,7 @@ impl Instance {
             let trouble =
                 format!("something that is not its shim answers at {}: end that process", self.address);
             tracing::warn!(instance = %self.id, error = trouble, "there is nothing of ours to kill; trying again");
-            self.trouble = Some(trouble);
+            self.troubled(trouble, false);
             self.pause_refused().await;
         }
     }
@@ -467,20 +516,48 @@ impl Instance {
         }
     }
 
-    /// The host did what was asked.
-    fn untroubled(&mut self) {
-        self.trouble = None;
-        self.refusals = 0;
-    }
-
     /// A pause that grows with each refusal in a row.
     async fn pause_refused(&mut self) {
         self.refusals = self.refusals.saturating_add(1);
         self.pause(RETRY.wait(self.refusals)).await;
     }
 
+    /// Until the next look: a shim that can says by itself when there is something new, others are asked again after `time`.
+    async fn watch(&mut self, spec: &InstanceSpec, observed: &Observed, time: Duration) {
+        let tag = match &observed.shim {
+            // A shim that is about to end lets nobody wait.
+            Shim::Answers(status) if !matches!(status.server, ServerState::Stopping { .. }) => {
+                self.tag.clone()
+            }
+            _ => None,
+        };
+        let Some(tag) = tag else { return self.pause(time).await };
+        let begun = Instant::now();
+        let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
+        let asking = shim_client::news(&shared.pool, &address, &spec.key, tag.clone());
+        // A lease ends whether there is news or not.
+        let left = match observed.lease {
+            Lease::Runs { left, .. } => left,
+            Lease::None | Lease::Awaited | Lease::Over { .. } => Duration::MAX,
+        };
+        match self.until(tokio::time::timeout(left, asking)).await.and_then(Result::ok) {
+            // It does not let us wait after all.
+            Some(Answer::Status(_, again))
+                if again == Some(tag) && begun.elapsed() < shim_client::NEWS_WAIT =>
+            {
+                self.pause(time).await;
+            }
+            heard => self.heard = heard,
+        }
+    }
+
     /// Waits until the time is over, or something happens: another order, a nudge, the end of the shim.
     async fn pause(&mut self, time: Duration) {
+        self.until(tokio::time::sleep(time)).await;
+    }
+
+    /// Waits for the future; `None` when something happens before: another order, a nudge, the end of the shim.
+    async fn until<T>(&mut self, awaited: impl Future<Output = T>) -> Option<T> {
         let ended = async {
             match &mut self.life {
                 Some(life) => life.ended().await,
@@ -488,71 +565,11 @@ impl Instance {
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            _ = self.order.changed() => {}
-            () = self.face.nudge.notified() => {}
-            () = ended => {}
+            done = awaited => Some(done),
+            _ = self.order.changed() => None,
+            () = self.face.nudge.notified() => None,
+            () = ended => None,
         }
-    }
-
-    fn report(&self, spec: &InstanceSpec, observed: &Observed, step: Step) {
-        // What the host refuses explains the rest.
-        let (status, message) = match &self.trouble {
-            Some(trouble) => (InstanceStatus::ErrorRuntime, Some(trouble.clone())),
-            None => plan::status(spec, observed, step),
-        };
-        let server = match &observed.shim {
-            Shim::Answers(ShimStatus {
-                server: ServerState::Running { since, server_name, protocol_version },
-                ..
-            }) if status == InstanceStatus::Running => Some((*since, server_name, protocol_version)),
-            _ => None,
-        };
-        let present = self.status.as_ref().map_or(0, |status| status.restarts);
-        self.say(Some(spec.generation), |report| {
-            report.since = server.map_or_else(now, |(since, ..)| since);
-            report.generation = spec.generation;
-            if self.trouble.is_some()
-                || !(step == Step::Install && report.status == InstanceStatus::Installing)
-            {
-                report.status = status;
-                report.progress = None;
-            }
-            report.message = message;
-            report.restarts = self.record.restarts.saturating_add(present);
-            if let Some((_, name, revision)) = server {
-                // A container tool has neither.
-                let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-                report.server_name = said(name);
-                report.protocol_version = said(revision);
-            }
-            report.confinement = self.shared.runtime.confinement(spec);
-            if let Some(installed) = &self.record.installed {
-                report.version.clone_from(&installed.version);
-                report.digest.clone_from(&installed.digest);
-            }
-        });
-    }
-
-    fn unreadable(&self, reason: &str) {
-        self.face.publish(&self.shared.changes, |report| {
-            report.status = InstanceStatus::ErrorRuntime;
-            report.message = Some(format!("its spec on this host is unreadable, deploy it again: {reason}"));
-            report.since = now();
-        });
-    }
-
-    /// Publishes, unless another generation is wanted already: a report must not go back.
-    fn say(&self, generation: Option<u64>, change: impl FnOnce(&mut InstanceReport)) {
-        if self.face.order.borrow().generation() == generation {
-            self.face.publish(&self.shared.changes, change);
-        }
-    }
-
-    fn refused(&mut self, what: &str, error: &dyn std::error::Error) {
-        let trouble = format!("{what}: {}", chain(error));
-        tracing::warn!(instance = %self.id, error = trouble, "the host refused; trying again");
-        self.trouble = Some(trouble);
     }
 
     /// A record that cannot be written costs a repeated install or a replaced shim after the next start, no more.
@@ -569,15 +586,6 @@ fn shutdown_limit(spec: &InstanceSpec) -> Duration {
 
 fn is_builtin(spec: &InstanceSpec) -> bool {
     matches!(spec.package, Package::Builtin { .. })
-}
-
-fn publish_progress(face: &Face, changes: &Changes, progress: Progress) {
-    face.publish(changes, |report| {
-        report.status = InstanceStatus::Installing;
-        report.message = None;
-        report.progress = Some(progress);
-        report.since = now();
-    });
 }
 
 /// An error with its causes, in one line.

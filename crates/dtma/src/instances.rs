@@ -31,6 +31,9 @@ const MOST_LET_GO: usize = 10_000;
 /// How long the end of a DTMA may wait for its instances.
 pub(crate) const HALT_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long it may take after that to remove what they shared.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+
 /// The instances of this host. Cloning shares them.
 #[derive(Debug, Clone)]
 pub(crate) struct Instances {
@@ -227,7 +230,7 @@ impl Instances {
         self.remove(id, None).await
     }
 
-    /// Takes a spec. One of the same generation changes nothing.
+    /// Takes a spec. One of the same generation changes nothing but what opens its registry, for which nothing is restarted.
     pub(crate) async fn put(&self, spec: InstanceSpec) -> Result<InstanceReport, ChangeError> {
         let _changing = self.changing().await?;
         let id = spec.id;
@@ -247,7 +250,13 @@ impl Instances {
             Order::Keep(known) if spec.generation < known.generation => {
                 Err(ChangeError::Older { given: spec.generation, known: known.generation })
             }
-            Order::Keep(known) if spec.generation == known.generation => Ok(face.report.borrow().clone()),
+            Order::Keep(known) if spec.generation == known.generation => {
+                if spec.registry != known.registry {
+                    let spec = InstanceSpec { registry: spec.registry, ..InstanceSpec::clone(&known) };
+                    face.order.send_replace(Order::Keep(self.write(spec).await?));
+                }
+                Ok(face.report.borrow().clone())
+            }
             Order::Keep(_) | Order::Unreadable(_) => {
                 self.check_ports(&spec)?;
                 self.keep(&face, spec).await
@@ -334,7 +343,10 @@ impl Instances {
         };
         if tokio::time::timeout(HALT_LIMIT, all).await.is_err() {
             tracing::warn!("some instances had not stopped in time; they are found again at the next start");
+            return;
         }
+        // What is not done in time is done at the next start.
+        let _ = tokio::time::timeout(LEAVE_LIMIT, self.inner.shared.runtime.leave()).await;
     }
 
     /// Lets go of every instance and leaves all of them as they are.

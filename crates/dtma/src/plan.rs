@@ -77,6 +77,9 @@ pub(crate) struct FailedInstall {
     pub(crate) mark: Mark,
     /// Why, and what to do.
     pub(crate) message: String,
+    /// Whether it may pass by itself, so that it is tried again.
+    #[serde(default)]
+    pub(crate) for_now: bool,
 }
 
 /// What was seen of an instance.
@@ -160,7 +163,12 @@ pub(crate) enum Install {
     /// The package is there.
     Done,
     /// It failed.
-    Failed(String),
+    Failed {
+        /// Why, and what to do.
+        message: String,
+        /// How long until it is tried again; absent: never.
+        again: Option<Duration>,
+    },
 }
 
 /// The next thing to do.
@@ -225,8 +233,11 @@ fn towards_running(mark: Mark, observed: &Observed) -> Step {
         }
         Shim::Deaf { .. } | Shim::Silent { .. } | Shim::Foreign | Shim::Absent { clean: false } => Step::Kill,
         Shim::Absent { clean: true } => match observed.install {
-            Install::Unknown | Install::Never => Step::Install,
-            Install::Failed(_) => Step::Rest,
+            Install::Unknown | Install::Never | Install::Failed { again: Some(Duration::ZERO), .. } => {
+                Step::Install
+            }
+            Install::Failed { again: None, .. } => Step::Rest,
+            Install::Failed { again: Some(wait), .. } => Step::Watch(wait),
             Install::Done if observed.wait.is_zero() => Step::Start,
             Install::Done => Step::Watch(observed.wait),
         },
@@ -256,7 +267,10 @@ pub(crate) fn status(
         return (status, None);
     }
     match (&observed.install, step) {
-        (Install::Failed(message), Step::Rest) => {
+        (Install::Failed { message, .. }, Step::Rest)
+        | (Install::Failed { message, again: Some(_) }, Step::Watch(_) | Step::Install)
+            if matches!(observed.shim, Shim::Absent { .. }) =>
+        {
             return (InstanceStatus::ErrorInstall, Some(message.clone()));
         }
         (Install::Never, Step::Install) => return (InstanceStatus::Installing, None),

@@ -7,18 +7,26 @@ use domain::secret::Secret;
 use domain::shim::{KEY_HEADER, LEASE_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus};
 use hop::address::Address;
 use hop::pool::{HopError, Pool};
+use http::header::{ETAG, HeaderName, IF_NONE_MATCH};
 use http::{HeaderValue, Method, Request, StatusCode};
 
 /// A shim that has not said how it is by then is silent.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+/// So long a shim is asked to wait for another status than the known one. It bounds how late a shim that hangs is noticed.
+pub(crate) const NEWS_WAIT: Duration = Duration::from_secs(4);
+/// A shim that has still not answered so long after that is silent.
+const NEWS_GRACE: Duration = Duration::from_secs(2);
 /// A status is far smaller; what is larger is no status.
 const MAX_STATUS: usize = 64 << 10;
+
+/// How long its answer may take (RFC 7240, section 4.3).
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// What came of asking.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It said how it is.
-    Status(ShimStatus),
+    /// It said how it is, and by what name it knows that; a shim of an earlier version gives none.
+    Status(ShimStatus, Option<HeaderValue>),
     /// Nobody listens.
     Refused,
     /// It took the connection and did not answer in time, or not in our words.
@@ -34,10 +42,24 @@ pub(crate) fn address(socket_dir: &std::path::Path) -> Address {
 
 /// Asks a shim how it is, and tells it until when it may run, in milliseconds since the boot.
 pub(crate) async fn status(pool: &Pool<Body>, address: &Address, key: &Secret, until: Option<u64>) -> Answer {
-    match tokio::time::timeout(STATUS_TIMEOUT, ask(pool, address, key, until)).await {
-        Ok(answer) => answer,
-        Err(_elapsed) => Answer::Silent,
+    let mut request = request(Method::GET, STATUS_PATH, key);
+    if let (Some(request), Some(until)) = (&mut request, until) {
+        request.headers_mut().insert(LEASE_HEADER, HeaderValue::from(until));
     }
+    let asking = ask(pool, address, request);
+    tokio::time::timeout(STATUS_TIMEOUT, asking).await.unwrap_or(Answer::Silent)
+}
+
+/// Asks a shim how it is once that is something else than what it called `known`, or after [`NEWS_WAIT`].
+pub(crate) async fn news(pool: &Pool<Body>, address: &Address, key: &Secret, known: HeaderValue) -> Answer {
+    let mut request = request(Method::GET, STATUS_PATH, key);
+    if let Some(request) = &mut request {
+        request.headers_mut().insert(IF_NONE_MATCH, known);
+        let wait = HeaderValue::try_from(format!("wait={}", NEWS_WAIT.as_secs()));
+        request.headers_mut().extend(wait.ok().map(|wait| (PREFER, wait)));
+    }
+    let asking = ask(pool, address, request);
+    tokio::time::timeout(NEWS_WAIT + NEWS_GRACE, asking).await.unwrap_or(Answer::Silent)
 }
 
 /// Asks a shim to stop its server and end; done when it answered or went away, or at the deadline. Whatever is left is
@@ -53,11 +75,8 @@ pub(crate) async fn shut_down(pool: &Pool<Body>, address: &Address, key: &Secret
     }
 }
 
-async fn ask(pool: &Pool<Body>, address: &Address, key: &Secret, until: Option<u64>) -> Answer {
-    let Some(mut request) = request(Method::GET, STATUS_PATH, key) else { return Answer::WrongKey };
-    if let Some(until) = until {
-        request.headers_mut().insert(LEASE_HEADER, HeaderValue::from(until));
-    }
+async fn ask(pool: &Pool<Body>, address: &Address, request: Option<Request<Body>>) -> Answer {
+    let Some(request) = request else { return Answer::WrongKey };
     let response = match pool.send(address, request).await {
         Ok(response) => response,
         Err(HopError::Connect { .. } | HopError::Lost { .. }) => return Answer::Refused,
@@ -67,10 +86,11 @@ async fn ask(pool: &Pool<Body>, address: &Address, key: &Secret, until: Option<u
         StatusCode::UNAUTHORIZED => return Answer::WrongKey,
         _ => return Answer::Silent,
     }
+    let tag = response.headers().get(ETAG).cloned();
     let Ok(body) = axum::body::to_bytes(Body::new(response.into_body()), MAX_STATUS).await else {
         return Answer::Refused;
     };
-    serde_json::from_slice(&body).map_or(Answer::Silent, Answer::Status)
+    serde_json::from_slice(&body).map_or(Answer::Silent, |status| Answer::Status(status, tag))
 }
 
 /// `None` when the key cannot be a header, so no shim can have it.

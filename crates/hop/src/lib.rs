@@ -14,4 +14,5 @@ pub mod forward;
 mod multiplexed;
 pub mod pool;
 pub mod serve;
+mod streams;
 pub mod tls;

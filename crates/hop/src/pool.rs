@@ -4,7 +4,6 @@
 //! is closed when the body is dropped before: that is how a caller who leaves is noticed by the next party.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -20,6 +20,8 @@ use hyper_util::rt::TokioIo;
 
 use crate::address::{self, Address};
 use crate::multiplexed::Multiplexed;
+use crate::streams;
+pub use crate::streams::Lifetime;
 
 /// Idle connections kept for one address; those above are closed.
 const MAX_IDLE: usize = 256;
@@ -43,8 +45,22 @@ pub enum HopError {
         address: Address,
         /// What HTTP said.
         #[source]
-        source: hyper::Error,
+        source: Broken,
     },
+}
+
+/// How a connection, or one exchange on it, broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// On HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    /// On HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+    /// Nothing came, nor an answer to the question whether anybody is there.
+    #[error("the other side gives no sign of life")]
+    Silent,
 }
 
 /// Connections to any number of addresses. Cloning is cheap and shares them.
@@ -62,13 +78,17 @@ struct Place<B> {
     /// Those of HTTP/1.1 that nobody uses.
     idle: Mutex<Vec<SendRequest<B>>>,
     /// The one of HTTP/2.
-    multiplexed: Multiplexed<B>,
+    multiplexed: Multiplexed,
 }
 
 /// An answer's body. Read to its end it gives the connection back; dropped before, it closes it.
 pub struct PooledBody<B> {
-    incoming: Incoming,
-    lease: Option<Lease<B>>,
+    answer: Answer<B>,
+}
+
+enum Answer<B> {
+    Http1 { incoming: Incoming, lease: Option<Lease<B>> },
+    Http2(RecvStream),
 }
 
 struct Lease<B> {
@@ -78,8 +98,7 @@ struct Lease<B> {
 
 impl<B> Pool<B>
 where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// An empty pool.
@@ -103,7 +122,7 @@ where
         let place = self.shared.place(address);
         if let Address::Http2(_) | Address::Tunnel(_) = address {
             let response = place.multiplexed.send(address, request).await?;
-            return Ok(response.map(|incoming| PooledBody { incoming, lease: None }));
+            return Ok(response.map(|stream| PooledBody { answer: Answer::Http2(stream) }));
         }
         while let Some(mut sender) = place.take() {
             if sender.ready().await.is_err() {
@@ -114,7 +133,7 @@ where
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => {
-                        return Err(HopError::Lost { address: address.clone(), source: error.into_error() });
+                        return Err(lost(address, error.into_error()));
                     }
                 },
             }
@@ -123,15 +142,14 @@ where
             open(address).await.map_err(|source| HopError::Connect { address: address.clone(), source })?;
         match sender.send_request(request).await {
             Ok(response) => Ok(lend(response, sender, place)),
-            Err(source) => Err(HopError::Lost { address: address.clone(), source }),
+            Err(source) => Err(lost(address, source)),
         }
     }
 }
 
 impl<B> Pool<B>
 where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Takes a connection that a host has opened to us: from now on [`Address::Tunnel`] of this id is reached over it, and no
@@ -140,17 +158,16 @@ where
     ///
     /// # Errors
     /// When the connection ends before anything was said.
-    pub async fn attach<S>(
-        &self,
-        id: u128,
-        stream: S,
-        quiet: Duration,
-    ) -> io::Result<impl Future<Output = Result<(), hyper::Error>> + Send + use<B, S>>
+    pub async fn attach<S>(&self, id: u128, stream: S, quiet: Duration) -> io::Result<Lifetime>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
         self.shared.place(&Address::Tunnel(id)).multiplexed.attach(stream, quiet).await
     }
+}
+
+fn lost(address: &Address, error: hyper::Error) -> HopError {
+    HopError::Lost { address: address.clone(), source: Broken::Http1(error) }
 }
 
 fn lend<B>(
@@ -159,12 +176,18 @@ fn lend<B>(
     place: Arc<Place<B>>,
 ) -> Response<PooledBody<B>> {
     response.map(|incoming| {
-        let mut body = PooledBody { incoming, lease: Some(Lease { sender, place }) };
-        if body.incoming.is_end_stream() {
-            body.give_back();
+        let mut lease = Some(Lease { sender, place });
+        if incoming.is_end_stream() {
+            give_back(&mut lease);
         }
-        body
+        PooledBody { answer: Answer::Http1 { incoming, lease } }
     })
+}
+
+fn give_back<B>(lease: &mut Option<Lease<B>>) {
+    if let Some(Lease { sender, place }) = lease.take() {
+        place.give_back(sender);
+    }
 }
 
 impl<B> Shared<B> {
@@ -201,48 +224,49 @@ impl<B> Place<B> {
     }
 }
 
-impl<B> PooledBody<B> {
-    fn give_back(&mut self) {
-        if let Some(Lease { sender, place }) = self.lease.take() {
-            place.give_back(sender);
-        }
-    }
-}
-
 impl<B> Body for PooledBody<B>
 where
     B: Unpin,
 {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let (incoming, lease) = match &mut self.answer {
+            Answer::Http1 { incoming, lease } => (incoming, lease),
+            Answer::Http2(stream) => return streams::poll_frame(stream, cx).map_err(Broken::Http2),
+        };
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
         match &polled {
-            Poll::Ready(None) => self.give_back(),
-            Poll::Ready(Some(Ok(_))) if self.incoming.is_end_stream() => self.give_back(),
-            Poll::Ready(Some(Err(_))) => self.lease = None,
+            Poll::Ready(None) => give_back(lease),
+            Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => give_back(lease),
+            Poll::Ready(Some(Err(_))) => *lease = None,
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
-        polled
+        polled.map_err(Broken::Http1)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.answer {
+            Answer::Http1 { incoming, .. } => incoming.is_end_stream(),
+            Answer::Http2(stream) => stream.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.answer {
+            Answer::Http1 { incoming, .. } => incoming.size_hint(),
+            Answer::Http2(_) => SizeHint::default(),
+        }
     }
 }
 
 async fn open<B>(address: &Address) -> io::Result<SendRequest<B>>
 where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     match address {
@@ -257,8 +281,7 @@ where
 async fn start<B, S>(stream: S) -> io::Result<SendRequest<B>>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (sender, connection) = http1::Builder::new()
@@ -283,8 +306,7 @@ impl<B> Clone for Pool<B> {
 
 impl<B> Default for Pool<B>
 where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn default() -> Self {

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use crate::multiplexed::{ALL_WINDOWS, WINDOW};
+use crate::streams::{ALL_WINDOWS, WINDOW};
 use crate::tls::ServerConfig;
 
 /// A client that has not sent a whole head by then is cut off.

@@ -27,6 +27,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use domain::cleanup::Thing;
@@ -35,7 +36,7 @@ use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::spec::InstanceSpec;
 use domain::status::{Confinement, Protection};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, RwLock};
 
 use crate::error::RuntimeError;
 use crate::layout::Layout;
@@ -52,6 +53,8 @@ pub enum Scope {
     Everything,
     /// What comes as an image; everything else is a process.
     Images,
+    /// None. What ran in containers before is taken out of them.
+    Nothing,
 }
 
 /// Runs instances in containers.
@@ -75,6 +78,10 @@ pub struct DockerRuntime {
     filter: Arc<Filter>,
     /// One network is made, not two of one name.
     network: Mutex<()>,
+    /// Shared by those that start a container, so that the network which they have looked at stays.
+    starting: RwLock<()>,
+    /// Whether the network is known not to be there.
+    has_no_network: AtomicBool,
 }
 
 impl DockerRuntime {
@@ -107,7 +114,14 @@ impl DockerRuntime {
             remaps: OnceLock::new(),
             filter,
             network: Mutex::default(),
+            starting: RwLock::default(),
+            has_no_network: AtomicBool::new(false),
         })
+    }
+
+    /// Whether there may be containers of a data directory's instances.
+    pub fn was_used(layout: &Layout) -> bool {
+        layout.binaries().exists()
     }
 
     /// As [`ProcessRuntime::in_scopes`], for what needs no container.
@@ -117,10 +131,10 @@ impl DockerRuntime {
     }
 
     fn is_contained(&self, package: &Package) -> bool {
-        match package {
-            Package::Oci { .. } => true,
-            Package::Remote { .. } => false,
-            _ => self.scope == Scope::Everything,
+        match (self.scope, package) {
+            (Scope::Nothing, _) | (_, Package::Remote { .. }) => false,
+            (_, Package::Oci { .. }) => true,
+            (scope, _) => scope == Scope::Everything,
         }
     }
 
@@ -160,8 +174,22 @@ impl DockerRuntime {
                 tracing::warn!(error, "the rules of what containers may reach cannot be kept; trying again");
             }
             told = trouble;
+            if let Err(error) = self.clear_away().await {
+                tracing::debug!(%error, "what no instance needs any more could not be removed yet");
+            }
             tokio::time::sleep(egress::PERIOD).await;
         }
+    }
+
+    /// Removes what no instance needs any more and no end of one has removed.
+    async fn clear_away(&self) -> Result<(), RuntimeError> {
+        if !Self::was_used(&self.layout) {
+            return Ok(());
+        }
+        if self.scope == Scope::Nothing {
+            self.clear_ended().await?;
+        }
+        self.drop_network().await
     }
 
     /// Asks the engine how it is set up, until it has said so. One that is away is told where it is needed.
@@ -169,10 +197,7 @@ impl DockerRuntime {
         if self.remaps.get().is_some() {
             return;
         }
-        let asking = self
-            .engine
-            .ask("say how it is set up", engine::LOOK, |docker| async move { docker.info().await });
-        match asking.await {
+        match self.engine.info().await {
             Ok(info) => {
                 let options = info.security_options.unwrap_or_default();
                 let remaps = options
@@ -186,7 +211,15 @@ impl DockerRuntime {
 
     async fn kill(&self, instance: InstanceId) -> Result<(), RuntimeError> {
         self.process.kill_leftovers(instance).await?;
-        self.remove_container(instance).await
+        match self.remove_container(instance).await {
+            // Nothing runs in it any more, and what comes next needs no engine. It is removed when the engine is back.
+            Err(error) if self.scope == Scope::Nothing => {
+                let container = mark::name(instance);
+                tracing::warn!(%instance, container, %error, "the container that the instance had cannot be removed yet");
+                Ok(())
+            }
+            removed => removed,
+        }
     }
 }
 
@@ -246,6 +279,9 @@ impl Runtime for DockerRuntime {
 
     fn protections(&self) -> Vec<Protection> {
         let mut all = self.process.protections();
+        if self.scope == Scope::Nothing {
+            return all;
+        }
         all.push(self.filter.protection());
         all.extend(self.remaps.get().map(|&granted| remapping(granted)));
         all
@@ -253,6 +289,19 @@ impl Runtime for DockerRuntime {
 
     fn keep(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.keep_rules())
+    }
+
+    fn keeps(&self, instance: InstanceId) -> bool {
+        // A record that cannot be read is told when it is needed.
+        self.scope != Scope::Nothing || matches!(mark::recorded(&self.layout, instance), Ok(None))
+    }
+
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if let Err(error) = self.clear_away().await {
+                tracing::info!(%error, "the network of containers stays until the next start");
+            }
+        })
     }
 
     fn blocked(&self) -> BTreeMap<InstanceId, Vec<Blocked>> {

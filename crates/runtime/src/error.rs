@@ -251,9 +251,15 @@ pub enum RuntimeError {
     },
     /// A limit of what is reached, for what is no container.
     #[error(
-        "only containers can be limited in what they reach: use `egress` `open`, or a host whose DTMA runs with `--runtime docker`"
+        "only containers can be limited to a list of what they reach: use `egress` `open` or `none`, or a host whose DTMA runs with `--runtime docker`"
     )]
     NoEgress,
+    /// A process that cannot be without a network.
+    #[error("it cannot be without a network: {why}; or use `egress` `open`")]
+    NeedsNetwork {
+        /// Why, in words for its owner.
+        why: &'static str,
+    },
     /// A list of hosts is asked for, and it cannot be enforced here.
     #[error("what an instance reaches cannot be limited to a list on this host: {reason}")]
     NoEgressRules {

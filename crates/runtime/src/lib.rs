@@ -91,6 +91,16 @@ pub trait Runtime: Debug + Send + Sync {
         Box::pin(std::future::pending())
     }
 
+    /// Whether a shim of the instance that an earlier DTMA started runs where this runtime would start it, so that it is kept.
+    fn keeps(&self, _instance: InstanceId) -> bool {
+        true
+    }
+
+    /// The DTMA ends, and has stopped every instance before: nothing needs what they shared.
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// What instances wanted lately to reach and could not.
     fn blocked(&self) -> BTreeMap<InstanceId, Vec<Blocked>> {
         BTreeMap::new()

@@ -241,6 +241,7 @@ impl ProcessRuntime {
                 open_files: Some(spec.limits.open_files.unwrap_or(OPEN_FILES)),
                 data_bytes: spec.limits.memory_mib.map(|mib| mib.saturating_mul(1 << 20)),
             },
+            no_network: spec.launch.egress == Some(Egress::None),
         };
         let mut command = sandboxed(&self.berth, &policy)?;
         command.extend(prepared.command.iter().cloned());
@@ -250,6 +251,26 @@ impl ProcessRuntime {
         config::add_settings(&mut env, spec, &text(&work));
         let server = Server { link: config::link(spec, None), command, cwd: PathBuf::from("/"), env };
         Ok(config::shim_config(spec, self.places(spec, prepared.digest.as_deref()), server))
+    }
+
+    /// A process has the host's network or none; what cannot be kept is not promised.
+    fn check_egress(&self, spec: &InstanceSpec) -> Result<(), RuntimeError> {
+        match spec.launch.egress {
+            Some(Egress::AllowList { .. }) => Err(RuntimeError::NoEgress),
+            Some(Egress::None) => {
+                let why = if matches!(spec.package, Package::Remote { .. }) {
+                    "it runs elsewhere"
+                } else if spec.launch.transport != Transport::Stdio {
+                    "it serves HTTP, which reaches no process without a network: use the transport `stdio`"
+                } else if !self.probe.network_namespace {
+                    "this host grants no network namespaces"
+                } else {
+                    return Ok(());
+                };
+                Err(RuntimeError::NeedsNetwork { why })
+            }
+            Some(Egress::Open) | None => Ok(()),
+        }
     }
 
     /// The program that becomes the shim. `systemd-run --scope` is replaced by it once the scope is made.
@@ -309,14 +330,6 @@ impl ProcessRuntime {
     }
 }
 
-/// A process has the host's network; what cannot be kept is not promised.
-pub(crate) fn check_egress(spec: &InstanceSpec) -> Result<(), RuntimeError> {
-    match spec.launch.egress {
-        Some(Egress::None | Egress::AllowList { .. }) => Err(RuntimeError::NoEgress),
-        Some(Egress::Open) | None => Ok(()),
-    }
-}
-
 impl Runtime for ProcessRuntime {
     fn prepare<'a>(
         &'a self,
@@ -324,7 +337,7 @@ impl Runtime for ProcessRuntime {
         progress: OnProgress<'a>,
     ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
-            check_egress(spec)?;
+            self.check_egress(spec)?;
             self.prepare_package(spec, progress).await
         })
     }
@@ -360,7 +373,8 @@ impl Runtime for ProcessRuntime {
             return None;
         }
         Some(Confinement {
-            egress: None,
+            // Nothing keeps the others from what the host reaches.
+            egress: spec.launch.egress.clone().filter(|egress| *egress == Egress::None),
             runtime: "process".to_owned(),
             profile: None,
             memory_mib: spec.limits.memory_mib,

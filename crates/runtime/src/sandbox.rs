@@ -162,6 +162,7 @@ fn make_namespaces(policy: &Policy) -> Result<(), Failure> {
     flags.set(UnshareFlags::NEWIPC, enforce.mount_namespace);
     flags.set(UnshareFlags::NEWUTS, enforce.mount_namespace);
     flags.set(UnshareFlags::NEWPID, enforce.pid_namespace);
+    flags.set(UnshareFlags::NEWNET, policy.no_network);
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     if !flags.is_empty() {
         sys::unshare(flags).map_err(Failure::of("make namespaces"))?;
@@ -175,6 +176,9 @@ fn make_namespaces(policy: &Policy) -> Result<(), Failure> {
         write("setgroups", "deny".to_owned())?;
         write("uid_map", format!("{uid} {uid} 1"))?;
         write("gid_map", format!("{gid} {gid} 1"))?;
+    }
+    if policy.no_network {
+        sys::raise_loopback().map_err(Failure::of("take its loopback interface up"))?;
     }
     Ok(())
 }

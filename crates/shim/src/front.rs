@@ -6,6 +6,7 @@
 mod batch;
 mod listen;
 mod old;
+mod status;
 mod turn;
 mod who;
 
@@ -109,7 +110,7 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
         (SSE_PATH, _) => not_allowed("GET, POST"),
         (STATUS_PATH, &Method::GET) => {
             shared.lease.take(request.headers());
-            status(shared)
+            status::answer(shared, request.headers()).await
         }
         (STATUS_PATH, _) => not_allowed("GET"),
         (SHUTDOWN_PATH, &Method::POST) => {
@@ -343,16 +344,6 @@ fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<Sess
     };
     let session = shared.sessions().find(text, principal).filter(|session| !session.is_sse);
     session.ok_or_else(session_over)
-}
-
-fn status(shared: &Shared) -> Response<Body> {
-    match serde_json::to_vec(&shared.status()) {
-        Ok(body) => respond(StatusCode::OK, Some(JSON), Body::whole(body)),
-        Err(error) => {
-            let refusal = Refusal::new(500, errors::INTERNAL_ERROR, format!("no status: {error}"));
-            refused(None, &refusal)
-        }
-    }
 }
 
 fn has_key(shared: &Shared, headers: &HeaderMap) -> bool {

@@ -16,6 +16,7 @@ use mcp::mux::Caller;
 use mcp::opening::Opened;
 use mcp::rule::Rule;
 use mcp::session::SessionId;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) journal: Arc<Journal>,
     pub(crate) facts: facts::Known,
     pub(crate) workers: Workers,
+    /// Told when the status may be another.
+    pub(crate) news: Arc<Notify>,
     /// The code of a server that is code.
     pub(crate) code: Option<Arc<dyn Virtual>>,
     /// The process of a server that serves HTTP on this host.
@@ -95,15 +98,17 @@ impl Shared {
         // Without randomness an id of an older shim could be taken for one of this one: a resumed stream that ends early,
         // an answer to a question that was asked before.
         let random = getrandom::u32().unwrap_or_default();
+        let news = Arc::new(Notify::new());
         Self {
             key: config.key.clone(),
             max_in_flight: config.max_in_flight,
             journal,
             facts: facts::Known::open(&config.facts),
             workers: Workers::default(),
+            news: Arc::clone(&news),
             code,
             child: matches!(config.link, Link::Port { .. }).then(Child::new),
-            tool: matches!(config.link, Link::Tool { .. }).then(Tool::new),
+            tool: matches!(config.link, Link::Tool { .. }).then(|| Tool::new(news)),
             headers: Mutex::default(),
             lease: Lease::new(),
             stopping,

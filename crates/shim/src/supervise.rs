@@ -67,7 +67,7 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
                 failures = 0;
                 shared.journal.note("nobody has called for long: stopped, until somebody does");
                 end_calls(worker, "the server was stopped because nobody called");
-                worker.phase.send_replace(Phase::Asleep { since: now() });
+                worker.enter(Phase::Asleep { since: now() });
                 continue;
             }
             End::Failed(summary) => summary,
@@ -80,17 +80,18 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
         end_calls(worker, &failure.summary);
         let next_start = Instant::now() + wait;
         let crash_loop = Backoff::SERVER.is_crash_loop(failures);
-        worker.phase.send_replace(Phase::Failed { since: now(), failures, crash_loop, failure, next_start });
+        worker.enter(Phase::Failed { since: now(), failures, crash_loop, failure, next_start });
         tokio::select! {
             () = tokio::time::sleep_until(next_start) => {}
             () = worker.stopping.cancelled() => break,
         }
         worker.traffic().restarts += 1;
+        shared.news.notify_waiters();
         if worker.keep == Keep::WhileUsed {
-            worker.phase.send_replace(Phase::Asleep { since: now() });
+            worker.enter(Phase::Asleep { since: now() });
         }
     }
-    worker.phase.send_replace(Phase::Stopping { since: now() });
+    worker.enter(Phase::Stopping { since: now() });
     end_calls(worker, "the server was stopped");
     let streams = worker.traffic().mux.end_streams();
     for (mailbox, last) in streams {
@@ -101,6 +102,7 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
         drop(resumable);
     }
     shared.workers.remove(worker);
+    shared.news.notify_waiters();
 }
 
 /// Waits until somebody needs the process; false when it is to end for good.
@@ -119,7 +121,7 @@ async fn awaited(shared: &Shared, worker: &Arc<Worker>) -> bool {
 }
 
 async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
-    worker.phase.send_replace(Phase::Starting { since: now() });
+    worker.enter(Phase::Starting { since: now() });
     shared.journal.begin_life();
     let config = &shared.config;
     let plan = Plan {
@@ -223,11 +225,11 @@ impl Why {
     pub(crate) fn announce(&self, worker: &Worker) {
         match self {
             Self::Asked => {
-                worker.phase.send_replace(Phase::Stopping { since: now() });
+                worker.enter(Phase::Stopping { since: now() });
             }
             // Whoever calls from now on waits for the next one.
             Self::Idle => {
-                worker.phase.send_replace(Phase::Asleep { since: now() });
+                worker.enter(Phase::Asleep { since: now() });
             }
             Self::Proven | Self::Exit(_) | Self::Words(_) | Self::Closed(_) => {}
         }
@@ -257,7 +259,7 @@ fn running(shared: &Shared, worker: &Worker, opened: Opened) {
     worker.to_write.notify_one();
     let opened = Arc::new(opened);
     shared.set_proven(&opened);
-    worker.phase.send_replace(Phase::Running { since: now(), opened, life: shared.next_life() });
+    worker.enter(Phase::Running { since: now(), opened, life: shared.next_life() });
 }
 
 fn never_answered(shared: &Shared, worker: &Worker, startup: Duration) -> String {

@@ -11,6 +11,7 @@ use domain::shim::{Link, ServerState};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::process::{self, Process, Spawned};
@@ -36,6 +37,8 @@ const STATUS_LINE: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Tool {
     facts: Mutex<Facts>,
+    /// Told when they are others.
+    news: Arc<Notify>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,9 +49,9 @@ pub(crate) struct Facts {
 }
 
 impl Tool {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(news: Arc<Notify>) -> Self {
         let state = ServerState::Starting { since: now() };
-        Self { facts: Mutex::new(Facts { state, restarts: 0, lives: false }) }
+        Self { facts: Mutex::new(Facts { state, restarts: 0, lives: false }), news }
     }
 
     pub(crate) fn facts(&self) -> Facts {
@@ -61,6 +64,7 @@ impl Tool {
 
     fn say(&self, state: ServerState) {
         self.locked().state = state;
+        self.news.notify_waiters();
     }
 
     /// Keeps it alive until the shim ends.

@@ -67,6 +67,8 @@ pub(crate) struct Worker {
     /// The process is to make room for another.
     pub(crate) rest: Notify,
     pub(crate) stopping: CancellationToken,
+    /// Told with each new phase.
+    news: Arc<Notify>,
     /// Whether the server has asked a client anything; and whether that is written down.
     asks: AtomicBool,
     asks_noted: AtomicBool,
@@ -178,6 +180,7 @@ impl Worker {
             due: Notify::new(),
             rest: Notify::new(),
             stopping: shared.stopping.child_token(),
+            news: Arc::clone(&shared.news),
             asks: AtomicBool::new(asks),
             asks_noted: AtomicBool::new(asks),
             started: Instant::now(),
@@ -195,6 +198,12 @@ impl Worker {
 
     pub(crate) fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes over to another phase, and says so to all who wait for one.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+        self.news.notify_waiters();
     }
 
     /// Time for the multiplexer.

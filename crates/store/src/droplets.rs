@@ -229,6 +229,8 @@ pub struct Facts<'a> {
     pub name: &'a str,
     /// Its size now.
     pub size: &'a str,
+    /// What that costs in a month, in US cents; `None`: as before.
+    pub price_cents: Option<u64>,
     /// Its public address, once it has one.
     pub address: Option<&'a str>,
     /// What it is doing.
@@ -249,7 +251,8 @@ pub async fn note_facts(
         "UPDATE account_tool_environments SET do_droplet_id = $2, do_droplet_name = $3, size_slug = $4,
             public_ip_address = $5, updated_at = $6
         WHERE id = $1";
-    const STATUS: &str = "UPDATE droplets SET provider_status = $2 WHERE environment_id = $1";
+    const STATUS: &str = "UPDATE droplets SET provider_status = $2, price_cents = COALESCE($3, price_cents) WHERE environment_id = $1";
+    let price = facts.price_cents.map(|price| to_bigint("price_cents", price)).transpose()?;
     let number = to_bigint("do_droplet_id", facts.id)?;
     let address = optional_text("public_ip_address", facts.address)?;
     on_pool!(tx.connection(), db => sqlx::query(MACHINE)
@@ -264,6 +267,7 @@ pub async fn note_facts(
     on_pool!(tx.connection(), db => sqlx::query(STATUS)
         .bind(id.to_string())
         .bind(shown(facts.status))
+        .bind(price)
         .execute(db).await.map(drop))
     .map_err(StoreError::from_driver)
 }

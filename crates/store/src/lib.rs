@@ -15,6 +15,7 @@ mod migrate;
 mod open;
 
 pub mod accounts;
+pub mod alerts;
 pub mod audit;
 pub mod catalog;
 pub mod departures;

@@ -24,7 +24,9 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (3, "enrolments", include_str!("../migrations/0003_enrolments.sql")),
     (4, "droplets", include_str!("../migrations/0004_droplets.sql")),
     (5, "policies", include_str!("../migrations/0005_policies.sql")),
-    (6, "departures", include_str!("../migrations/0006_departures.sql")),
+    (6, "alerts", include_str!("../migrations/0006_alerts.sql")),
+    (7, "registry handovers", include_str!("../migrations/0007_registry_handovers.sql")),
+    (9, "departures", include_str!("../migrations/0009_departures.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.

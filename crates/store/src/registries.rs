@@ -1,6 +1,8 @@
 //! What opens registries of container images. Every function takes the account and finds nothing of another's.
 
-use domain::ids::{AccountId, RegistryLoginId};
+use std::collections::HashMap;
+
+use domain::ids::{AccountId, InstanceId, RegistryLoginId};
 use domain::registry::RegistryHost;
 use domain::time::Timestamp;
 use sqlx::FromRow;
@@ -11,6 +13,7 @@ use crate::open::on_pool;
 use crate::{Store, StoreError, Tx};
 
 const TABLE: &str = "registry_logins";
+const HANDOVERS: &str = "registry_handovers";
 
 macro_rules! columns {
     () => {
@@ -79,6 +82,48 @@ pub async fn list(store: &Store, account: AccountId) -> Result<Vec<RegistryRow>,
     let mut rows = found.into_iter().map(TryInto::try_into).collect::<Result<Vec<RegistryRow>, _>>()?;
     rows.sort_by(|a, b| a.host.cmp(&b.host));
     Ok(rows)
+}
+
+/// Every account's logins: for the control plane's own work.
+pub async fn list_all(store: &Store) -> Result<Vec<RegistryRow>, StoreError> {
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM registry_logins");
+    let found: Vec<RegistryRaw> = on_pool!(store.read(), db => sqlx::query_as(SQL).fetch_all(db).await)
+        .map_err(StoreError::from_driver)?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Which login the host of each instance was last told; those that were told of none are not in it.
+pub async fn handed_over(store: &Store) -> Result<HashMap<InstanceId, RegistryLoginId>, StoreError> {
+    const SQL: &str = "SELECT instance_id, login_id FROM registry_handovers";
+    let found: Vec<(String, String)> = on_pool!(store.read(), db => sqlx::query_as(SQL).fetch_all(db).await)
+        .map_err(StoreError::from_driver)?;
+    let row = |(instance, login): &(String, String)| {
+        Ok((parsed(HANDOVERS, "instance_id", instance)?, parsed(HANDOVERS, "login_id", login)?))
+    };
+    found.iter().map(row).collect()
+}
+
+/// Notes which login the host of an instance was told, or that it was told of none. Of an instance that is gone nothing is
+/// noted.
+pub async fn hand_over(
+    tx: &mut Tx,
+    instance: InstanceId,
+    login: Option<RegistryLoginId>,
+) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO registry_handovers (instance_id, login_id)
+        SELECT id, $2 FROM account_tool_instances WHERE id = $1
+        ON CONFLICT (instance_id) DO UPDATE SET login_id = excluded.login_id";
+    const NONE: &str = "DELETE FROM registry_handovers WHERE instance_id = $1";
+    let done = match login {
+        Some(login) => on_pool!(tx.connection(), db => sqlx::query(SQL)
+            .bind(instance.to_string())
+            .bind(login.to_string())
+            .execute(db).await.map(drop)),
+        None => on_pool!(tx.connection(), db => sqlx::query(NONE)
+            .bind(instance.to_string())
+            .execute(db).await.map(drop)),
+    };
+    done.map_err(StoreError::from_driver)
 }
 
 /// An account's login for one registry.

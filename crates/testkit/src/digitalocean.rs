@@ -193,6 +193,11 @@ impl Fake {
         was
     }
 
+    /// Gives a droplet another public address, as a move past the API does; whether it is there.
+    pub fn readdress(&self, id: u64, address: std::net::Ipv4Addr) -> bool {
+        self.world().droplets.get_mut(&id).map(|droplet| droplet.machine.public_v4 = address).is_some()
+    }
+
     /// What was asked and answered so far, but for what was refused or answered by an ordered fault.
     pub fn exchanges(&self) -> Vec<Exchange> {
         self.world().exchanges.clone()

@@ -34,6 +34,10 @@ group=${home##*/}
 ip link set lo up
 mkdir -p /run/containerd
 mount -t tmpfs tmpfs /run/containerd
+if [ -n "$2" ]; then
+    mkdir -p "$home/data"
+    mount -t tmpfs -o "size=$2" tmpfs "$home/data"
+fi
 (
     while [ ! -e "$home/stop" ]; do
         dockerd --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/docker.pid" \
@@ -103,6 +107,18 @@ impl Docker {
     /// # Errors
     /// When Docker is not installed or does not start; the message has its last words.
     pub fn start() -> Result<Self> {
+        Self::start_on("")
+    }
+
+    /// As [`Docker::start`], with a disk of its own of so many MiB for images and containers.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_small(mebibytes: u32) -> Result<Self> {
+        Self::start_on(&format!("{mebibytes}m"))
+    }
+
+    fn start_on(size: &str) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "a private Docker engine needs root: run the tests as root"
@@ -116,6 +132,7 @@ impl Docker {
         let keeper = Command::new("unshare")
             .args(["--net", "--mount", "/bin/sh", "-c", KEEPER, "sh"])
             .arg(&home)
+            .arg(size)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)
@@ -144,6 +161,16 @@ impl Docker {
     /// The engine whose socket is, or will be, in this directory, and which somebody else keeps.
     pub(crate) fn at(home: PathBuf) -> Self {
         Self { home, keeper: None }
+    }
+
+    /// Where it keeps images and containers, as this process sees it.
+    pub fn data(&self) -> PathBuf {
+        let path = self.home.join("data");
+        // In its own tree of mounts.
+        Path::new("/proc")
+            .join(self.pid().to_string())
+            .join("root")
+            .join(path.strip_prefix("/").unwrap_or(&path))
     }
 
     /// Whether it answers.

@@ -20,6 +20,7 @@ pub mod platform;
 pub mod postgres;
 pub mod processes;
 pub mod registry;
+pub mod smtp;
 pub mod systemd;
 pub mod tools;
 pub mod wait;

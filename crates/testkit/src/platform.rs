@@ -127,6 +127,15 @@ impl Platform {
         self.wait_for("welcome", "running");
     }
 
+    /// As [`Platform::up`], with other further arguments than before.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn up_with(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.up();
+    }
+
     fn program(&self) -> Command {
         let Some(pid) = self.within else { return Command::new(&self.berth) };
         let mut command = Command::new("nsenter");

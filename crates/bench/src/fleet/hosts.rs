@@ -37,12 +37,21 @@ pub(crate) async fn run(url: &str, pin: &str, file: &str) -> anyhow::Result<()> 
             .no_proxy()
             .tcp_nodelay(true)
             .connect_timeout(PATIENCE)
+            // As a DTMA does, so that a heartbeat leaves no connection behind.
+            .pool_max_idle_per_host(0)
             .tls_backend_preconfigured(hop::tls::client_config(Some(&pin))?)
             .build()?;
         let (tunnels, reports) = (client.clone(), client);
         let (url, open) = (url.to_owned(), Arc::clone(&open));
         let random = Random(AtomicU32::new(u32::try_from(number)? + 1));
-        tokio::spawn(report(reports, format!("{url}/api/v1/dtma/heartbeat"), token.clone(), environment));
+        let first = HEARTBEAT.mul_f64(random.share());
+        tokio::spawn(report(
+            reports,
+            format!("{url}/api/v1/dtma/heartbeat"),
+            token.clone(),
+            environment,
+            first,
+        ));
         tokio::spawn(keep(tunnels, format!("{url}/api/v1/dtma/tunnel"), token, random, open));
     }
     loop {
@@ -55,16 +64,22 @@ pub(crate) async fn run(url: &str, pin: &str, file: &str) -> anyhow::Result<()> 
 struct Random(AtomicU32);
 
 impl Random {
-    /// Between half of a time and all of it.
-    fn jittered(&self, time: Duration) -> Duration {
+    /// Between nothing and all.
+    fn share(&self) -> f64 {
         let next = self.0.load(Ordering::Relaxed).wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         self.0.store(next, Ordering::Relaxed);
-        time.mul_f64(0.5 + f64::from(next) / f64::from(u32::MAX) / 2.0)
+        f64::from(next) / f64::from(u32::MAX)
+    }
+
+    /// Between half of a time and all of it.
+    fn jittered(&self, time: Duration) -> Duration {
+        time.mul_f64(f64::midpoint(self.share(), 1.0))
     }
 }
 
-/// Heartbeats of a host without instances.
-async fn report(client: reqwest::Client, url: String, token: String, environment: Value) {
+/// Heartbeats of a host without instances. Hosts that were started at different times send theirs at different times.
+async fn report(client: reqwest::Client, url: String, token: String, environment: Value, first: Duration) {
+    tokio::time::sleep(first).await;
     for sequence in 1_u64.. {
         let body = json!({
             "environment": environment, "dtma_version": env!("CARGO_PKG_VERSION"), "sequence": sequence,

@@ -128,6 +128,8 @@ fn runtime(
     let scope = match choice {
         RuntimeChoice::Auto => Scope::Images,
         RuntimeChoice::Docker => Scope::Everything,
+        // What it had in containers before is taken out of them.
+        RuntimeChoice::Process if DockerRuntime::was_used(&layout) => Scope::Nothing,
         RuntimeChoice::Process => {
             let runtime = ProcessRuntime::new(layout, &berth)
                 .map_err(|e| CliError::because("the runtime `process` cannot start", e))?;

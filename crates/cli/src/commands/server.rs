@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, StartError};
+use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, Receivers, StartError};
 use domain::secret::Secret;
 use hop::serve::Listener;
 
@@ -36,6 +36,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, front.public, local)?;
     config.own_urls.push(format!("http://{}", child::reachable(address)));
     config.heartbeat = args.heartbeat.period();
+    config.receivers = args.alerts.receivers()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
     }
@@ -83,6 +84,7 @@ pub(crate) fn config(
         },
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: digitalocean()?,
+        receivers: Receivers::default(),
     })
 }
 

@@ -24,7 +24,7 @@ use crate::client::{Client, http_client};
 use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::output::Output;
-use crate::settings::{ClientFile, DATABASE_VARIABLE, DROPLET_VARIABLES, Settings};
+use crate::settings::{ClientFile, DATABASE_VARIABLE, DROPLET_VARIABLES, Settings, WEBHOOKS_VARIABLE};
 use crate::supervisor::{self, Supervisor, Worker};
 
 const SERVER: &str = "server";
@@ -42,6 +42,8 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     // Signals are watched from the start, so that none is missed between two steps.
     let mut signals = signals()?;
     super::dtma::check_listen(args.dtma_listen, args.insecure_http, "--dtma-listen")?;
+    // What cannot be used is said now, and not by a server that ends again and again.
+    args.alerts.receivers()?;
     let data = DataDir::or_default(connection.data.as_deref());
     let bound = bind(&args);
     if bound.is_err() && !data.path().exists() {
@@ -198,6 +200,7 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     for origin in &args.origins {
         server.extend(["--allow-origin", origin].map(OsString::from));
     }
+    server.extend(args.alerts.arguments());
     if let Some(reach) = args.reach {
         let word = match reach {
             ReachChoice::Socket => "socket",
@@ -223,6 +226,7 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
         args.database.iter().map(|database| (DATABASE_VARIABLE, database.clone())).collect();
     let told = DROPLET_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
     secret_environment.extend(told.map(|(name, value)| (name, Secret::new(value))));
+    secret_environment.extend(args.alerts.webhooks().map(|all| (WEBHOOKS_VARIABLE, all)));
     vec![
         Worker {
             name: DTMA,

@@ -69,7 +69,8 @@ fn an_engine_is_cleared_of_what_is_ours_alone() {
     docker.delete("/images/mine:1?force=1");
     // Not pulled by Berth, whatever runs of it.
     image("loaded:1");
-    let platform = Platform::start_in(BERTH, &["--runtime", "docker"], &[("DOCKER_HOST", &docker.host())]);
+    let mut platform =
+        Platform::start_in(BERTH, &["--runtime", "docker"], &[("DOCKER_HOST", &docker.host())]);
     platform.ok(&["deploy", &format!("oci:{pulled}"), "--name", "pulled", "--wait"]);
     platform.ok(&["deploy", "oci:loaded:1", "--name", "loaded", "--wait"]);
     assert_eq!(planned(&platform), []);
@@ -106,12 +107,22 @@ fn an_engine_is_cleared_of_what_is_ours_alone() {
     assert_eq!(planned(&platform), []);
     assert!(docker.get(&format!("/images/{pulled}/json")).is_some());
 
-    // The last instance that may reach others takes the network along.
+    // The network goes with the last instance that may reach others, and comes with the next one.
+    let networks = || -> Vec<String> {
+        let list = docker.get("/networks").expect("a list");
+        let names = list.as_array().expect("an array").iter().filter_map(|network| network["Name"].as_str());
+        names.filter(|name| name.starts_with("berth-")).map(str::to_owned).collect()
+    };
+    let before = networks();
+    assert_eq!(before.len(), 1, "{before:?}");
     remove(&platform, "welcome");
-    let found = planned(&platform);
-    assert_eq!((found.len(), &*found[0].0), (1, "network"), "{found:?}");
-    platform.ok(&["env", "cleanup", "local", "--yes"]);
-    assert!(docker.get(&format!("/networks/{}", found[0].1)).is_none());
+    wait::until("the end of the network", || networks().is_empty().then_some(()));
+    assert_eq!(planned(&platform), []);
+    platform.ok(&["deploy", "oci:loaded:1", "--name", "again", "--wait"]);
+    assert_eq!(networks(), before);
+    // Who ends all leaves nothing.
+    platform.end();
+    assert_eq!(networks(), Vec::<String>::new());
     assert!(docker.get("/networks/forged").is_some());
 }
 

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
 mod activation;
+mod alerts;
 mod bad_input;
 mod cleanup;
 mod clients;
 mod command_line;
 mod conformance;
+mod disk;
 mod docker;
 mod egress;
 mod empty_root;
@@ -18,10 +20,12 @@ mod interrupted;
 mod kinds;
 mod lifecycle;
 mod matrix;
+mod no_network;
 mod older;
 mod public;
 mod real_tools;
 mod remote;
+mod runtimes;
 mod schedules;
 mod seccomp;
 mod soak;

@@ -10,7 +10,7 @@ use crate::BERTH;
 use crate::conformance::fixture;
 
 /// The DTMA's address, as `berth up` notes it.
-fn dtma(platform: &Platform) -> String {
+pub(crate) fn dtma(platform: &Platform) -> String {
     let lock = std::fs::read_to_string(platform.data().join("up.lock")).expect("the lock");
     let address = lock.lines().find_map(|line| line.strip_prefix("dtma: ")).expect("an address");
     format!("http://{address}")

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test has nobody to hand an error to")]
 
+mod containers;
 mod droplets;
 mod join;
 

@@ -1,6 +1,7 @@
 //! What the control plane does: one file per resource, one function per act. It knows no HTTP.
 
 pub(crate) mod adoption;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
@@ -63,6 +64,10 @@ pub(crate) struct App {
     pub(crate) provider: Option<crate::provider::Provider>,
     /// Wakes the reconciler of droplets.
     pub(crate) droplets: Notify,
+    /// Who is told of what is broken.
+    pub(crate) receivers: crate::receivers::Receivers,
+    /// Wakes those who tell them.
+    pub(crate) alerts: Notify,
     /// What the reconcilers last did.
     pub(crate) statuses: crate::tasks::Statuses,
     /// Done when the process ends: streams that have no end of their own end with it.

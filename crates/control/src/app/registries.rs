@@ -1,12 +1,15 @@
 //! What opens registries of container images: given and forgotten by admins, never shown, handed to the host that pulls an
 //! image of the registry, with the spec that names it.
 
+use std::collections::HashMap;
+
 use api::registries::{Registry, RegistryLoginRequest};
 use api::users::Role;
-use domain::ids::{AccountId, RegistryLoginId};
+use domain::ids::{AccountId, InstanceId, RegistryLoginId};
 use domain::package::Package;
 use domain::registry::{RegistryHost, RegistryLogin, registry_of};
 use serde_json::json;
+use store::instances::InstanceRow;
 use store::registries::RegistryRow;
 
 use crate::app::audit::{self, Act};
@@ -29,7 +32,7 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Registry>> {
     Ok(rows.into_iter().map(render).collect())
 }
 
-/// Keeps a login, in the place of an older one for the same registry. It is tried when the next image is pulled.
+/// Keeps a login, in the place of an older one for the same registry. Hosts that need it are told; what runs there goes on.
 ///
 /// # Errors
 /// 403 below an admin, 422 with field.
@@ -80,10 +83,11 @@ pub(crate) async fn login(
     };
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
+    app.deploy.notify_one();
     Ok(render(row))
 }
 
-/// Forgets a login. Hosts that had it with a spec lose it with the next change of the instance.
+/// Forgets a login. Hosts that were told it are told to forget it; what runs there goes on.
 ///
 /// # Errors
 /// 403 below an admin, 404.
@@ -107,10 +111,18 @@ pub(crate) async fn logout(app: &App, caller: &Caller, host: &str) -> Outcome<()
     };
     audit::note(&mut tx, caller.account, caller.actor(), now(), act).await?;
     tx.commit().await?;
+    app.deploy.notify_one();
     Ok(())
 }
 
-/// The login that a host needs for a package; `None` for what is no image, and when the account has none.
+/// The registry of a package that is an image.
+fn host_of(package: &Package) -> Option<RegistryHost> {
+    let Package::Oci { image } = package else { return None };
+    // What is no host of a registry has no login.
+    registry_of(image).parse().ok()
+}
+
+/// The login that a host needs for a package, and its id; `None` for what is no image, and when the account has none.
 ///
 /// # Errors
 /// What the store and the master key say.
@@ -118,13 +130,36 @@ pub(crate) async fn login_for(
     app: &App,
     account: AccountId,
     package: &Package,
-) -> Outcome<Option<RegistryLogin>> {
-    let Package::Oci { image } = package else { return Ok(None) };
-    // What is no host of a registry has no login.
-    let Ok(host) = registry_of(image).parse::<RegistryHost>() else { return Ok(None) };
+) -> Outcome<Option<(RegistryLoginId, RegistryLogin)>> {
+    let Some(host) = host_of(package) else { return Ok(None) };
     let Some(row) = store::registries::by_host(&app.store, account, &host).await? else { return Ok(None) };
     let password = app.keys.unseal(row.id.0, &row.password_sealed)?;
-    Ok(Some(RegistryLogin { host: row.host, username: row.username, password }))
+    Ok(Some((row.id, RegistryLogin { host: row.host, username: row.username, password })))
+}
+
+/// Which logins hosts should know, and which they were told.
+#[derive(Debug)]
+pub(crate) struct Handovers {
+    wanted: HashMap<(AccountId, RegistryHost), RegistryLoginId>,
+    told: HashMap<InstanceId, RegistryLoginId>,
+}
+
+impl Handovers {
+    /// As the store has them.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn read(app: &App) -> Outcome<Self> {
+        let logins = store::registries::list_all(&app.store).await?;
+        let wanted = logins.into_iter().map(|row| ((row.account, row.host), row.id)).collect();
+        Ok(Self { wanted, told: store::registries::handed_over(&app.store).await? })
+    }
+
+    /// Whether the host of an instance knows another login for its image than it should.
+    pub(crate) fn is_due(&self, row: &InstanceRow) -> bool {
+        let wanted = host_of(&row.spec.package).and_then(|host| self.wanted.get(&(row.account, host)));
+        self.told.get(&row.id) != wanted
+    }
 }
 
 fn render(row: RegistryRow) -> Registry {

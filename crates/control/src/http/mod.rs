@@ -1,5 +1,6 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
+mod alerts;
 mod catalog;
 mod droplets;
 mod dtma;
@@ -108,6 +109,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(droplets::options))
         .routes(routes!(droplets::list_strays))
         .routes(routes!(droplets::destroy_stray))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::test))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use api::dtma::InstanceSpec;
 use domain::backoff::Backoff;
-use domain::ids::{EnvironmentId, InstanceId};
+use domain::ids::{EnvironmentId, InstanceId, RegistryLoginId};
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use serde::Serialize;
 use store::departures::Departure;
@@ -20,6 +20,7 @@ use store::instances::{InstanceRow, ReportedBy};
 use tokio::task::JoinSet;
 
 use crate::app::problem::Chain;
+use crate::app::registries::Handovers;
 use crate::app::{App, Outcome, Problem, instances, registries};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -122,6 +123,8 @@ impl Deployer {
         let environments = store::environments::list_all(&app.store).await?;
         let mut due: HashMap<EnvironmentId, Due> = HashMap::new();
         let mut pending = HashMap::new();
+        let logins = Handovers::read(app).await?;
+        let is_due = |row: &InstanceRow| is_due(row) || logins.is_due(row);
         // In this order, so that what departs in between is seen to have done so.
         let rows = store::instances::list_all(&app.store).await?;
         let departures = store::departures::list_all(&app.store).await?;
@@ -305,6 +308,11 @@ async fn serve(app: &App, environment: &EnvironmentRow, due: Due) -> Outcome<Vec
                 let hint = detail.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
                 let message = format!("its host refused it: {}{hint}", detail.message);
                 tracing::warn!(instance = %row.name, %message, "a spec was refused");
+                if !is_due(row) {
+                    // What it was asked to take is only a login; the instance is as it was.
+                    done.push(Done::Refused(row.id, row.generation));
+                    continue;
+                }
                 let status =
                     if row.deleting { InstanceStatus::Deleting } else { InstanceStatus::ErrorInstall };
                 say(app, row, status, &message).await?;
@@ -340,8 +348,8 @@ fn what_is_known(environment: &EnvironmentRow) -> String {
 }
 
 async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Done, DtmaError>> {
-    let spec = match spec_of(app, row).await {
-        Ok(spec) => spec,
+    let (spec, login) = match spec_of(app, row).await {
+        Ok(made) => made,
         // One row that cannot be read must not stop the others.
         Err(problem) => {
             let message = format!("its secrets cannot be read ({})", Chain(&problem));
@@ -353,14 +361,17 @@ async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<
         Ok(report) => report,
         Err(error) => return Ok(Err(error)),
     };
-    if let Some(report) = report {
-        let mut tx = app.store.begin().await?;
-        let after =
-            store::instances::record_report(&mut tx, row.environment, &report, ReportedBy::Answer, now())
-                .await?;
-        tx.commit().await?;
-        show(app, after).await?;
-    }
+    let mut tx = app.store.begin().await?;
+    store::registries::hand_over(&mut tx, row.id, login).await?;
+    let after = match report {
+        Some(report) => {
+            let by = ReportedBy::Answer;
+            store::instances::record_report(&mut tx, row.environment, &report, by, now()).await?
+        }
+        None => None,
+    };
+    tx.commit().await?;
+    show(app, after).await?;
     Ok(Ok(Done::Put(row.id)))
 }
 
@@ -380,13 +391,16 @@ async fn remove(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Don
     Ok(Ok(Done::Deleted(row.id)))
 }
 
-async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<InstanceSpec> {
+/// What the host is told, and the id of the login that is in it.
+async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<(InstanceSpec, Option<RegistryLoginId>)> {
     let picture = app.directory.picture();
     let account = picture.account(row.account).ok_or_else(|| {
         // Its account goes only together with its instances, so this row is about to go.
         Problem::refused(api::errors::ErrorCode::NotFound, "its account is gone")
     })?;
-    Ok(InstanceSpec {
+    let login = registries::login_for(app, row.account, &row.spec.package).await?;
+    let (login, registry) = login.unzip();
+    let spec = InstanceSpec {
         id: row.id,
         account: account.clone(),
         name: row.name.clone(),
@@ -397,15 +411,17 @@ async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<InstanceSpec> {
         launch: row.spec.launch.clone(),
         env: row.spec.env.clone(),
         secrets: app.keys.unseal_all(row.id.0, row.secrets_sealed.as_deref())?,
-        registry: registries::login_for(app, row.account, &row.spec.package).await?,
+        registry,
         limits: row.spec.limits.clone(),
         lease_seconds: row.spec.moving.failover.map(|failover| failover.lease_seconds),
         key: app.keys.instance_key(row.id),
-    })
+    };
+    Ok((spec, login))
 }
 
 async fn say_all(app: &App, rows: &[InstanceRow], message: &str) -> Outcome<()> {
-    for row in rows {
+    // One whose host is only to be told a login is as it was.
+    for row in rows.iter().filter(|row| is_due(row)) {
         say(app, row, row.status, message).await?;
     }
     Ok(())

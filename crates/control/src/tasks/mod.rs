@@ -1,6 +1,7 @@
 //! Reconcilers: idempotent functions without input, run on a period and on a nudge. Each leaves a status that can be
 //! read.
 
+pub(crate) mod alerts;
 pub(crate) mod deploy;
 pub(crate) mod dialled;
 pub(crate) mod droplets;
@@ -20,6 +21,7 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 /// What each reconciler last did.
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
+    alerts: Mutex<alerts::Status>,
     deploy: Mutex<deploy::Status>,
     dialled: Mutex<dialled::Status>,
     droplets: Mutex<droplets::Status>,
@@ -30,6 +32,8 @@ pub(crate) struct Statuses {
 /// The statuses as they are written.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct StatusView {
+    /// Of [`alerts`].
+    pub(crate) alerts: alerts::Status,
     /// Of [`deploy`].
     pub(crate) deploy: deploy::Status,
     /// Of [`dialled`].
@@ -46,12 +50,17 @@ impl Statuses {
     /// All of them.
     pub(crate) fn view(&self) -> StatusView {
         StatusView {
+            alerts: self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             deploy: self.deploy.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             dialled: self.dialled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             droplets: self.droplets.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             failover: self.failover.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             liveness: self.liveness.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    fn set_alerts(&self, status: alerts::Status) {
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     fn set_deploy(&self, status: deploy::Status) {
@@ -110,5 +119,5 @@ pub(crate) async fn run(app: Arc<App>) {
         }
     };
     let droplets = droplets::Reconciler::new(Arc::new(crate::directory::now)).run(&app);
-    tokio::join!(deploy, liveness, dialled, droplets, failover);
+    tokio::join!(deploy, liveness, dialled, droplets, failover, alerts::run(&app));
 }

@@ -77,6 +77,7 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
         local_way: LocalWay::Socket,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: None,
+        receivers: control::Receivers::default(),
     }
 }
 
@@ -123,6 +124,22 @@ impl Platform {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("control")
+    }
+
+    /// Stops it and starts it again on the same data.
+    pub(crate) async fn again(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.stop.cancel();
+        self.served.await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut config = config(self.dir.path(), &format!("http://{address}"), nobody());
+        change(&mut config);
+        let stop = CancellationToken::new();
+        let until = stop.clone();
+        let served = tokio::spawn(async move {
+            control::run(config, vec![Listener::Tcp(listener)], until).await.unwrap();
+        });
+        Self { address, stop, served, pool: Pool::new(), ..self }
     }
 
     /// Stops it and waits until it has.

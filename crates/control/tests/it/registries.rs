@@ -75,14 +75,28 @@ async fn a_login_goes_with_the_specs_that_need_it_and_with_no_other() {
             assert_eq!(shown, ("ghcr.io", "me", PASSWORD));
         }
     }
-    // What was forgotten goes with the next change.
-    platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/registries/ghcr.io", None).await;
-    platform.post("/api/v1/instances/ours/restart", json!({})).await;
-    let deadline = std::time::Instant::now() + crate::platform::PATIENCE;
-    while dtma.spec("ours").is_some_and(|spec| spec.registry.is_some()) {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    // Another password, and that there is none any more, reach the host by themselves, and are no change of the instance.
+    let told = async |expected: Option<&str>| {
+        let deadline = std::time::Instant::now() + crate::platform::PATIENCE;
+        loop {
+            let spec = dtma.spec("ours").unwrap();
+            let password = spec.registry.as_ref().map(|login| login.password.expose());
+            if password == expected {
+                assert_eq!((spec.generation, spec.restarts_asked), (1, 0));
+                break;
+            }
+            assert!(std::time::Instant::now() < deadline, "{expected:?} is not told");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    login(&platform, &stranger, "ghcr.io", json!({"username": "me", "password": "of-another-account"})).await;
+    for password in ["new", "newer"] {
+        login(&platform, &platform.owner, "ghcr.io", json!({"username": "me", "password": password})).await;
+        told(Some(password)).await;
     }
+    platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/registries/ghcr.io", None).await;
+    told(None).await;
+    assert!(dtma.spec("alike").unwrap().registry.is_none());
     platform.stop().await;
 }
 

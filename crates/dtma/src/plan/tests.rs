@@ -55,7 +55,7 @@ fn failed(crash_loop: bool) -> Shim {
 }
 
 fn install_failed() -> Install {
-    Install::Failed("no such version".to_owned())
+    Install::Failed { message: "no such version".to_owned(), again: None }
 }
 
 fn deaf(ms: u64) -> Shim {
@@ -104,6 +104,11 @@ fn towards_running() {
     row(clean.clone(), None, Unknown, (Get, Starting, None));
     row(clean.clone(), None, Done, (Start, Starting, None));
     row(clean.clone(), Some(MARK), Done, (Start, Starting, None));
+    let full =
+        |again| Install::Failed { message: "no room".to_owned(), again: Some(Duration::from_secs(again)) };
+    row(clean.clone(), Some(MARK), full(9), (watch(9000), ErrorInstall, Some("no room")));
+    row(clean.clone(), Some(MARK), full(0), (Get, ErrorInstall, Some("no room")));
+    row(running(3), Some(MARK), full(9), (watch(1000), Running, None));
     row(clean, Some(MARK), install_failed(), (Rest, ErrorInstall, Some("no such version")));
     // What is left of a dead shim goes first, whatever the install says.
     row(unclean.clone(), Some(MARK), Done, (Kill, Starting, None));

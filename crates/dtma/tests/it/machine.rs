@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,13 +14,15 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use domain::cleanup::{Found, Thing};
 use domain::ids::InstanceId;
+use domain::registry::RegistryLogin;
 use domain::secret::Secrets;
 use domain::shim::{KEY_HEADER, MCP_PATH, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
 use domain::status::{Confinement, Progress, Protection};
 use domain::time::Timestamp;
 use futures_util::StreamExt as _;
-use http::StatusCode;
+use http::header::{ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, StatusCode};
 use runtime::error::RuntimeError;
 use runtime::layout::Layout;
 use runtime::{BoxFuture, Inventory, OnProgress, Prepared, Runtime, Shim, Traffic, Usage};
@@ -42,10 +45,16 @@ pub(crate) struct Machine {
     pub(crate) start_error: Mutex<Option<fn() -> RuntimeError>>,
     /// The server state that new shims say.
     pub(crate) server: Mutex<ServerState>,
+    /// Whether new shims let wait who knows their status already; those of earlier versions do not.
+    pub(crate) let_wait: AtomicBool,
+    /// How often a shim was asked how it is.
+    pub(crate) questions: Arc<AtomicUsize>,
     /// What is found on the host.
     pub(crate) found: Mutex<Vec<Found>>,
     /// The secrets of the last start.
     pub(crate) secrets: Mutex<Secrets>,
+    /// What opens the registry, of the last install.
+    pub(crate) registry: Mutex<Option<RegistryLogin>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +63,7 @@ struct Running {
     stop: CancellationToken,
     over: watch::Receiver<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
-    server: Arc<Mutex<ServerState>>,
+    server: watch::Sender<ServerState>,
 }
 
 pub(crate) fn running() -> ServerState {
@@ -75,8 +84,11 @@ impl Machine {
             install_error: Mutex::default(),
             start_error: Mutex::default(),
             server: Mutex::new(running()),
+            let_wait: AtomicBool::new(true),
+            questions: Arc::default(),
             found: Mutex::default(),
             secrets: Mutex::default(),
+            registry: Mutex::default(),
         }
     }
 
@@ -87,7 +99,7 @@ impl Machine {
 
     /// What a living shim says of its server from now on.
     pub(crate) fn say(&self, id: InstanceId, server: ServerState) {
-        *self.shims.lock().unwrap()[&id].server.lock().unwrap() = server;
+        self.shims.lock().unwrap()[&id].server.send_replace(server);
     }
 
     /// `kill -9` of a shim; done when it is dead.
@@ -103,7 +115,7 @@ impl Machine {
 
     /// Starts a shim that no DTMA asked for: left from before.
     pub(crate) fn plant(&self, spec: &InstanceSpec) -> oneshot::Receiver<String> {
-        let server = Arc::new(Mutex::new(self.server.lock().unwrap().clone()));
+        let server = watch::Sender::new(self.server.lock().unwrap().clone());
         let (said, ended) = oneshot::channel();
         let stop = CancellationToken::new();
         let (over_is, over) = watch::channel(false);
@@ -111,7 +123,9 @@ impl Machine {
         let dir = self.layout.socket_dir(spec.id);
         let app = App {
             spec: Arc::new(spec.clone()),
-            server: Arc::clone(&server),
+            server: server.clone(),
+            lets_wait: self.let_wait.load(Ordering::Relaxed),
+            questions: Arc::clone(&self.questions),
             stop: stop.clone(),
             pid: 0,
             release: Arc::new(Notify::new()),
@@ -175,6 +189,7 @@ impl Runtime for Machine {
             }
         }
         Box::pin(async move {
+            *self.registry.lock().unwrap() = spec.registry.clone();
             self.ask(format!("install {}", spec.generation));
             let mut cancelled = Cancelled(self, true);
             progress(Progress { step: "downloading".to_owned(), percent: Some(50) });
@@ -251,7 +266,9 @@ impl Runtime for Machine {
 #[derive(Clone)]
 struct App {
     spec: Arc<InstanceSpec>,
-    server: Arc<Mutex<ServerState>>,
+    server: watch::Sender<ServerState>,
+    lets_wait: bool,
+    questions: Arc<AtomicUsize>,
     stop: CancellationToken,
     pid: u32,
     release: Arc<Notify>,
@@ -277,17 +294,26 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn status(State(app): State<App>) -> Response {
+async fn status(State(app): State<App>, headers: HeaderMap) -> Response {
+    app.questions.fetch_add(1, Ordering::Relaxed);
+    let mut server = app.server.subscribe();
+    let tag = |server: &ServerState| format!("{:?}", format!("{server:?}"));
+    if let Some(known) = headers.get(IF_NONE_MATCH).filter(|_| app.lets_wait) {
+        let wait = headers["prefer"].to_str().unwrap().strip_prefix("wait=").unwrap().parse().unwrap();
+        let news = server.wait_for(|server| known.as_bytes() != tag(server).as_bytes());
+        let _over = tokio::time::timeout(Duration::from_secs(wait), news).await;
+    }
     let status = ShimStatus {
         instance: app.spec.id,
         generation: app.spec.generation,
         pid: app.pid,
-        server: app.server.lock().unwrap().clone(),
+        server: server.borrow().clone(),
         restarts: 0,
         in_flight: 0,
         processes: 1,
     };
-    serde_json::to_vec(&status).unwrap().into_response()
+    let body = serde_json::to_vec(&status).unwrap();
+    if app.lets_wait { ([(ETAG, tag(&status.server))], body).into_response() } else { body.into_response() }
 }
 
 /// By the body: `die` ends the shim, `stream` sends one piece and the next when `release` is posted; else it tells

@@ -1,7 +1,11 @@
 //! What is wanted becomes what is: deploy, change, stop, start, restart, remove, and the failures in between.
 
+use std::sync::atomic::Ordering;
+
+use domain::registry::RegistryLogin;
+use domain::secret::Secret;
 use domain::shim::ServerState;
-use domain::spec::DesiredState;
+use domain::spec::{DesiredState, InstanceSpec};
 use domain::status::InstanceStatus::{
     ErrorInstall, ErrorRuntime, Installing, Running, Starting, Stopped, Stopping,
 };
@@ -238,4 +242,72 @@ async fn a_full_disk_changes_nothing() {
     assert_eq!((report.generation, report.status), (1, Running));
     assert_eq!(host.put(&next(&spec, DesiredState::Stopped)).await.status(), 200, "there is room again");
     host.status(spec.id, 2, Stopped).await;
+}
+
+/// As an earlier version's shim, that is asked on the clock, and as today's, that says by itself what is new.
+#[tokio::test]
+async fn what_a_shim_says_is_heard() {
+    let host = Host::start().await;
+    for lets_wait in [false, true] {
+        host.machine.let_wait.store(lets_wait, Ordering::Relaxed);
+        let spec = host.deploy().await;
+        let before = host.machine.questions.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            let now = Timestamp(2_000_000);
+            let message = "it broke".to_owned();
+            let failed = ServerState::Failed { since: now, failures: 1, crash_loop: false, message };
+            host.machine.say(spec.id, failed);
+            host.status(spec.id, 1, ErrorRuntime).await;
+            host.machine.say(spec.id, running());
+            host.status(spec.id, 1, Running).await;
+        }
+        // Six pieces of news, the first question, and one that may be under way.
+        let questions = host.machine.questions.load(Ordering::Relaxed) - before;
+        assert!(!lets_wait || questions <= 8, "{questions} questions where it says itself what is new");
+        host.request("DELETE", &format!("/v1/instances/{}", spec.id)).send().await.unwrap();
+        wait_until("the removal", || host.machine.pid(spec.id).is_none()).await;
+    }
+}
+
+/// What opens its registry comes without a change of the instance: nothing is restarted, and a pull that failed is tried again.
+#[tokio::test]
+async fn another_login_is_taken_without_a_restart() {
+    let mut host = Host::start().await;
+    let with = |password: &str| {
+        let mut spec = spec();
+        spec.registry = Some(RegistryLogin {
+            host: "ghcr.io".parse().unwrap(),
+            username: "me".to_owned(),
+            password: Secret::new(password),
+        });
+        spec
+    };
+    let first = with("first-password");
+    host.put(&first).await;
+    host.status(first.id, 1, Running).await;
+    let (pid, asked) = (host.machine.pid(first.id), host.machine.asked());
+    let second = InstanceSpec { registry: with("second-password").registry, ..first.clone() };
+    assert_eq!(host.put(&second).await.status(), 200);
+    host.status(first.id, 1, Running).await;
+    host.down().await;
+    host.up().await;
+    host.status(first.id, 1, Running).await;
+    assert_eq!((host.machine.pid(first.id), host.machine.asked()), (pid, asked), "nothing was restarted");
+    // The next start takes it.
+    host.wish(first.id, "restart").await;
+    wait_until("another shim", || host.machine.pid(first.id).is_some_and(|now| Some(now) != pid)).await;
+    let shown = host.machine.registry.lock().unwrap().clone();
+    assert_eq!(shown, second.registry);
+
+    let refused = with("wrong");
+    *host.machine.install_error.lock().unwrap() = Some(|| RuntimeError::CredentialsRefused {
+        registry: "ghcr.io".to_owned(),
+        given: "refused the credentials",
+        image: "ghcr.io/x:1".to_owned(),
+    });
+    host.put(&refused).await;
+    host.status(refused.id, 1, ErrorInstall).await;
+    *host.machine.install_error.lock().unwrap() = None;
+    host.put(&InstanceSpec { registry: with("right").registry, ..refused.clone() }).await;
+    host.status(refused.id, 1, Running).await;
 }

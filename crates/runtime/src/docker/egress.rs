@@ -194,6 +194,20 @@ impl Filter {
         Ok(member::all(&self.layout)?.unknown)
     }
 
+    /// Whether a container may be on the network, or one of which that is not known.
+    pub(super) fn has_members(&self) -> Result<bool, RuntimeError> {
+        let found = member::all(&self.layout)?;
+        let is_on_it = |(_, member): &(InstanceId, Member)| member.egress != Egress::None;
+        Ok(!found.unknown.is_empty() || found.members.iter().any(is_on_it))
+    }
+
+    /// The instances that have a container, or may have one.
+    pub(super) fn instances(&self) -> Result<Vec<InstanceId>, RuntimeError> {
+        let found = member::all(&self.layout)?;
+        let unknown = found.unknown.into_iter().map(|(id, _)| id);
+        Ok(found.members.into_iter().map(|(id, _)| id).chain(unknown).collect())
+    }
+
     /// What instances wanted lately and could not reach.
     pub(super) fn blocked(&self) -> BTreeMap<InstanceId, Vec<Blocked>> {
         let mut all = self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone();

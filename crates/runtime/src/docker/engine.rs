@@ -2,10 +2,12 @@
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
+use bollard::models::SystemInfo;
 use tokio::sync::OnceCell;
 
 use crate::error::RuntimeError;
@@ -23,6 +25,8 @@ pub(super) struct Engine {
     /// Or what names none that will do.
     socket: Result<PathBuf, String>,
     client: OnceCell<Docker>,
+    /// Where it keeps images and containers, once it has said so.
+    data_root: OnceLock<PathBuf>,
 }
 
 impl Engine {
@@ -35,7 +39,7 @@ impl Engine {
             },
             _ => Ok(PathBuf::from(SOCKET)),
         };
-        Self { socket, client: OnceCell::new() }
+        Self { socket, client: OnceCell::new(), data_root: OnceLock::new() }
     }
 
     /// Asks the engine, and waits at most `limit`. `action` completes "the engine could not …".
@@ -85,9 +89,7 @@ impl Engine {
     /// What an error of the client means.
     pub(super) fn error(&self, action: &'static str, limit: Duration, error: Error) -> RuntimeError {
         match error {
-            Error::DockerResponseServerError { message, .. } if is_full(&message) => {
-                RuntimeError::NoSpace { path: "Docker's data directory (`docker info` names it)".into() }
-            }
+            Error::DockerResponseServerError { message, .. } if is_full(&message) => self.full(),
             Error::DockerResponseServerError { message, .. } if is_restarting(&message) => {
                 RuntimeError::EngineRestarts { action, detail: message.trim().to_owned() }
             }
@@ -105,6 +107,22 @@ impl Engine {
                 RuntimeError::EngineAway { socket: self.shown(), detail }
             }
         }
+    }
+
+    /// Asks how the engine is set up and what its host has.
+    pub(super) async fn info(&self) -> Result<SystemInfo, RuntimeError> {
+        let info =
+            self.ask("say how it is set up", LOOK, |docker| async move { docker.info().await }).await?;
+        if let Some(root) = info.docker_root_dir.as_ref().filter(|root| !root.is_empty()) {
+            self.data_root.get_or_init(|| root.into());
+        }
+        Ok(info)
+    }
+
+    /// Its disk is full.
+    pub(super) fn full(&self) -> RuntimeError {
+        let words = || "Docker's data directory (`docker info` names it)".into();
+        RuntimeError::NoSpace { path: self.data_root.get().cloned().unwrap_or_else(words) }
     }
 
     pub(super) fn hangs(&self, action: &'static str, limit: Duration) -> RuntimeError {

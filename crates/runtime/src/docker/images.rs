@@ -126,6 +126,9 @@ impl DockerRuntime {
                 }
                 Some(Err(error)) => {
                     let error = match error {
+                        bollard::errors::Error::DockerStreamError { error } if is_full(&error) => {
+                            self.engine.full()
+                        }
                         bollard::errors::Error::DockerStreamError { error } => {
                             refusal(image, has_login, &error)
                         }
@@ -251,9 +254,6 @@ fn refusal(image: &str, has_login: bool, words: &str) -> RuntimeError {
     let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
     let (image, detail) = (image.to_owned(), words.trim().to_owned());
     let registry = registry_of(&image).to_owned();
-    if is_full(words) {
-        return RuntimeError::NoSpace { path: "Docker's data directory (`docker info` names it)".into() };
-    }
     if is_restarting(words) {
         return RuntimeError::EngineRestarts { action: PULL, detail };
     }
@@ -366,7 +366,6 @@ mod tests {
             "no matching manifest for linux/arm64/v8 in the manifest list entries",
             "not made for this host",
         );
-        check("write /var/lib/docker/tmp/x: no space left on device", "no space");
         check(
             "error creating temporary lease: connection error: desc = \"transport: Error while dialing dial unix \
              /run/containerd/containerd.sock: connect: connection refused\": unavailable",

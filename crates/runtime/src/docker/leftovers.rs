@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{InspectContainerOptions, RemoveContainerOptions};
 use domain::ids::InstanceId;
 use tokio::time::Instant;
@@ -40,6 +41,21 @@ impl DockerRuntime {
         }
         self.filter.release(instance).await?;
         mark::forget(&self.layout, instance)
+    }
+
+    /// Removes the containers of instances of this host that have ended, where nothing runs in containers any more.
+    pub(super) async fn clear_ended(&self) -> Result<(), RuntimeError> {
+        for instance in self.filter.instances()? {
+            let Some(record) = mark::recorded(&self.layout, instance)? else { continue };
+            let has_ended = match self.inspect_own(instance, &record).await? {
+                Some(found) => found.state.is_none_or(|state| state.running != Some(true)),
+                None => record.answered,
+            };
+            if has_ended {
+                self.remove_container(instance).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the container that has the instance's name when it is ours; whether it was. What is noted stays.
@@ -81,6 +97,15 @@ impl DockerRuntime {
         instance: InstanceId,
         record: &ContainerRecord,
     ) -> Result<Option<String>, RuntimeError> {
+        Ok(self.inspect_own(instance, record).await?.and_then(|found| found.id))
+    }
+
+    /// The instance's container, when it is there and ours.
+    async fn inspect_own(
+        &self,
+        instance: InstanceId,
+        record: &ContainerRecord,
+    ) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
         let name = mark::name(instance);
         let found = self
             .engine
@@ -89,10 +114,10 @@ impl DockerRuntime {
             })
             .await?;
         let Some(found) = found else { return Ok(None) };
-        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
-        let name = found.name.unwrap_or_default();
-        if mark::is_ours(instance, &self.identity, record, &name, &labels) {
-            return Ok(found.id);
+        let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+        let name = found.name.as_deref().unwrap_or_default();
+        if mark::is_ours(instance, &self.identity, record, name, &labels) {
+            return Ok(Some(found));
         }
         tracing::warn!(%instance, name, "a container has the instance's name and is not ours; it is left alone");
         Ok(None)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::sync::atomic::Ordering;
 
 use bollard::models::{ContainerInspectResponse, NetworkCreateRequest, NetworkInspect};
 use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
@@ -48,6 +49,7 @@ impl DockerRuntime {
     async fn bridge(&self) -> Result<Bridge, RuntimeError> {
         let name = self.network_name();
         let _one_at_a_time = self.network.lock().await;
+        self.has_no_network.store(false, Ordering::Relaxed);
         if let Some(found) = self.find_network().await? {
             return bridge_of(&found);
         }
@@ -76,6 +78,34 @@ impl DockerRuntime {
         }
         let found = self.find_network().await?;
         bridge_of(&found.ok_or_else(|| unfit("it is gone again"))?)
+    }
+
+    /// Removes the network when no container of ours needs it. It is made again with the next that does.
+    pub(super) async fn drop_network(&self) -> Result<(), RuntimeError> {
+        if self.has_no_network.load(Ordering::Relaxed) || self.filter.has_members()? {
+            return Ok(());
+        }
+        // A container that is being started may have looked at it already.
+        let Ok(_alone) = self.starting.try_write() else { return Ok(()) };
+        if let Some(found) = self.find_network().await? {
+            let labels = found.labels.unwrap_or_default();
+            let is_ours = mark::shared_labels(&self.identity)
+                .iter()
+                .all(|(label, value)| labels.get(label) == Some(value));
+            let is_busy = found.containers.is_some_and(|containers| !containers.is_empty());
+            if is_ours && is_busy {
+                return Ok(());
+            }
+            if is_ours {
+                let name = self.network_name();
+                let removing = self.engine.find("remove the network", WORK, |docker| async move {
+                    docker.remove_network(&name).await
+                });
+                removing.await?;
+            }
+        }
+        self.has_no_network.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn find_network(&self) -> Result<Option<NetworkInspect>, RuntimeError> {

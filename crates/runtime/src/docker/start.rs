@@ -63,6 +63,7 @@ impl DockerRuntime {
             [self.layout.socket_dir(spec.id), self.layout.state_dir(spec.id), self.layout.work_dir(spec.id)];
         let user = self.directories(spec, is_image, [&sockets, &state, &work]).await?;
         let binary = self.binary().await?;
+        let _network_stays = self.starting.read().await;
         let network = self.network_of(spec).await?;
         let cores = self.cores().await?;
         let volumes = self.volumes_of(spec).await?;
@@ -193,6 +194,12 @@ impl DockerRuntime {
             return Ok(None);
         }
         let uid = self.process.user_of(spec.id).await?;
+        // A shim that was a process of this host may have written there before.
+        for directory in &directories[..2] {
+            for entry in fs::read_dir(directory).map_err(RuntimeError::io("read", *directory))? {
+                give(&entry.map_err(RuntimeError::io("read", *directory))?.path(), uid)?;
+            }
+        }
         for directory in directories {
             give(directory, uid)?;
         }
@@ -202,9 +209,9 @@ impl DockerRuntime {
     /// Cores of the engine's host, asked once.
     async fn cores(&self) -> Result<u16, RuntimeError> {
         let asked = async || {
-            let info =
-                self.engine.ask("say what it has", engine::LOOK, |docker| async move { docker.info().await });
-            Ok(info
+            Ok(self
+                .engine
+                .info()
                 .await?
                 .ncpu
                 .and_then(|cores| u16::try_from(cores).ok())

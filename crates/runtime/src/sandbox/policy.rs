@@ -22,6 +22,9 @@ pub struct Policy {
     pub cwd: PathBuf,
     /// Resource limits.
     pub limits: ResourceLimits,
+    /// Whether it has a network of its own, with nothing in it but its loopback address.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_network: bool,
 }
 
 /// The protections of one host, as the probe found them.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,11 +19,17 @@ use super::{Failure, confine, filter, make_namespaces, root, wait};
 /// Makes the helper probe and answer on standard output.
 pub(super) const FLAG: &str = "--probe";
 
+/// What a network namespace is used for.
+const NO_NETWORK: &str =
+    "processes with `egress` `none` reach nothing but themselves; others have the host's network";
+
 /// What the host grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
     /// For policies.
     pub enforce: Enforce,
+    /// Whether a program can be given a network of its own.
+    pub network_namespace: bool,
     /// For people.
     pub protections: Vec<Protection>,
 }
@@ -136,6 +143,9 @@ fn find() -> Probe {
     enforce.system_call_filter =
         say("system call filter", filtered.is_ok(), describe(&filtered, "on the server and all it starts"));
 
+    let network = attempt(|| own_network(base));
+    let network_namespace = say("network namespace", network.is_ok(), describe(&network, NO_NETWORK));
+
     let privileges = attempt(|| {
         rustix::thread::set_no_new_privs(true).map_err(Failure::of("set no_new_privs"))?;
         confine::drop_capabilities(rustix::thread::CapabilitySet::empty())
@@ -155,13 +165,32 @@ fn find() -> Probe {
         describe(&limits, "open files, core dumps, memory when asked for"),
     );
 
-    Probe { enforce, protections }
+    Probe { enforce, network_namespace, protections }
 }
 
 fn with(change: impl FnOnce(&mut Enforce)) -> Policy {
     let mut policy = Policy { read: system_paths(), cwd: PathBuf::from("/"), ..Policy::default() };
     change(&mut policy.enforce);
     policy
+}
+
+impl Policy {
+    fn without_network(self) -> Self {
+        Self { no_network: true, ..self }
+    }
+}
+
+/// A network with nothing in it but its loopback address.
+fn own_network(base: Enforce) -> Result<(), Failure> {
+    make_namespaces(&with(|e| *e = base).without_network())?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let reached = listener.and_then(|listener| TcpStream::connect(listener.local_addr()?));
+    reached.map_err(Failure::of("reach its own loopback address"))?;
+    let interfaces = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    match interfaces.lines().skip(2).count() {
+        1 => Ok(()),
+        _ => Err(Failure::new("leave the host's network", io::ErrorKind::Other.into())),
+    }
 }
 
 /// Namespaces, a first process inside, and a root when asked for.

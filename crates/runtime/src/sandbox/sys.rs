@@ -2,10 +2,11 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
@@ -36,6 +37,31 @@ pub(super) fn fork() -> io::Result<Fork> {
 pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: no caller passes `UnshareFlags::FILES`, and the helper has one thread.
     unsafe { rustix::thread::unshare_unsafe(flags & !UnshareFlags::FILES) }.map_err(io::Error::from)
+}
+
+/// `IFF_UP` (linux/if.h), as the kernel's field has it.
+const UP: libc::c_short = 1;
+
+/// Takes the loopback interface of this process's network up.
+#[expect(unsafe_code, reason = "the flags of an interface have no safe wrapper")]
+pub(super) fn raise_loopback() -> io::Result<()> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    // SAFETY: an all-zero `ifreq` is valid, its name stays NUL-terminated, and both calls read and write only the flags of
+    // a request that outlives them; the first has written the flags that are read.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+            *to = libc::c_char::from_ne_bytes([from]);
+        }
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        request.ifr_ifru.ifru_flags |= UP;
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Sets attributes (`MOUNT_ATTR_…`) of a mount, and of all mounts below it when `recursive`.

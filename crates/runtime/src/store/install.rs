@@ -70,6 +70,7 @@ impl Installer<'_> {
             copy: config.copy,
             cwd: self.staging.join("tree"),
             limits: ResourceLimits { processes: Some(1024), open_files: Some(65_536), data_bytes: None },
+            no_network: false,
         };
         let mut command = sandboxed(self.berth, &policy)?;
         command.extend(run.program);

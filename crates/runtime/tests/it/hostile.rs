@@ -135,6 +135,7 @@ impl Victim {
             copy: Vec::new(),
             cwd: self.work(),
             limits: ResourceLimits { processes: Some(64), open_files: Some(256), data_bytes: None },
+            no_network: false,
         }
     }
 

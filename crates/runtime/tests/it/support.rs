@@ -79,6 +79,7 @@ pub(crate) fn policy(work: &Path, prepared: &Prepared) -> Policy {
         copy: Vec::new(),
         cwd: work.to_owned(),
         limits: ResourceLimits { processes: Some(512), open_files: Some(1024), data_bytes: None },
+        no_network: false,
     }
 }
 

@@ -299,3 +299,34 @@ async fn a_session_outlives_its_shim_and_one_that_was_ended_does_not() {
     assert_eq!(shim.ask(Method::POST, "/mcp", &headers, echo).await.status, 404, "another instance's");
     shim.stop().await;
 }
+
+/// The one who asks names the status that it knows; another one is heard at once, the same one when the time is over.
+#[tokio::test]
+async fn whoever_knows_the_status_waits_for_the_next() {
+    let (shim, session) = Shim::with_session("normal").await;
+    shim.until("running", |status| matches!(status.server, ServerState::Running { .. })).await;
+    let ask = async |tag: &str, wait: &str| {
+        let headers = [(KEY_HEADER, KEY), ("if-none-match", tag), ("prefer", wait)];
+        shim.ask(Method::GET, "/status", &headers, "").await
+    };
+    let known = ask("", "wait=60").await;
+    let tag = known.header("etag").to_owned();
+    assert!(!tag.is_empty(), "{known:?}");
+    for wait in ["wait=0", "wait=x", "respond-async", ""] {
+        assert_eq!(ask(&tag, wait).await.header("etag"), tag, "{wait}: answered at once");
+    }
+    let begun = Instant::now();
+    assert_eq!(ask(&tag, "wait=1").await.header("etag"), tag, "nothing happened");
+    assert!(Duration::from_secs(1) <= begun.elapsed(), "and it waited for that");
+
+    let crash = script(&json!({"exit": 3}));
+    let (next, _) = tokio::join!(ask(&tag, "wait=60"), shim.post(&session, crash));
+    assert_ne!(next.header("etag"), tag, "{next:?}");
+
+    // Its end waits for nobody.
+    let tag = ask("", "").await.header("etag").to_owned();
+    let (last, _) = tokio::join!(ask(&tag, "wait=60"), async {
+        shim.ask(Method::POST, "/shutdown", &[(KEY_HEADER, KEY)], "").await
+    });
+    assert_ne!(last.header("etag"), tag, "{last:?}");
+}

@@ -59,9 +59,17 @@ fn what_is_remembered() {
         assert_eq!(get().await, row);
 
         change(&store, async |tx| droplets::set_firewall(tx, id, Firewall::Made).await).await.unwrap();
-        let facts = Facts { id: 7, name: "n", size: "s-2", address: Some("203.0.113.9"), status: "active" };
+        let facts = Facts {
+            id: 7,
+            name: "n",
+            size: "s-2",
+            price_cents: Some(1200),
+            address: Some("203.0.113.9"),
+            status: "active",
+        };
         change(&store, async |tx| droplets::note_facts(tx, id, &facts, after(2)).await).await.unwrap();
         (row.firewall, row.provider_status) = (Firewall::Made, Some("active".to_owned()));
+        row.price_cents = 1200;
         assert_eq!(get().await, row);
         let environment = environments::by_id(&store, id).await.unwrap().unwrap();
         assert_eq!(

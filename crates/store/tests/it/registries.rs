@@ -4,6 +4,7 @@ use domain::ids::{AccountId, RegistryLoginId};
 use store::StoreError;
 use store::registries::{self, RegistryRow};
 
+use crate::instances::instance;
 use crate::{NOW, after, change, on_both_stores, tenant};
 
 fn login(account: AccountId, host: &str, username: &str) -> RegistryRow {
@@ -48,5 +49,29 @@ fn each_account_has_one_login_for_each_registry_and_finds_no_other() {
         let odd = login(acme, "ghcr.io", "a\0b");
         let refused = change(&store, async |tx| registries::put(tx, &odd).await).await;
         assert!(matches!(refused, Err(StoreError::Invalid { field: "username", .. })), "{refused:?}");
+    });
+}
+
+#[test]
+fn what_a_host_was_told_is_kept_with_its_instance() {
+    on_both_stores(async |store| {
+        let acme = tenant(&store, "acme").await;
+        let row = instance(&acme, "x");
+        change(&store, async |tx| store::instances::insert(tx, &row).await).await.unwrap();
+        let told = async |instance, login| {
+            change(&store, async |tx| registries::hand_over(tx, instance, login).await).await.unwrap();
+            registries::handed_over(&store).await.unwrap().get(&instance).copied()
+        };
+        let (first, second) = (RegistryLoginId::generate(), RegistryLoginId::generate());
+        for login in [Some(first), Some(second), None, None, Some(first)] {
+            assert_eq!(told(row.id, login).await, login);
+        }
+        assert_eq!(told(domain::ids::InstanceId::generate(), Some(first)).await, None, "it is gone");
+        let (account, name) = (acme.account.id, &row.name);
+        change(&store, async |tx| store::instances::mark_deleting(tx, account, name, NOW).await)
+            .await
+            .unwrap();
+        change(&store, async |tx| store::instances::delete(tx, row.id).await).await.unwrap();
+        assert!(registries::handed_over(&store).await.unwrap().is_empty(), "it went with its instance");
     });
 }

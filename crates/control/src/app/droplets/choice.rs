@@ -78,18 +78,12 @@ pub(super) fn choose(market: &Market, request: &AddEnvironmentRequest) -> Outcom
         return Err(Problem::invalid("size", message).hint(hint));
     }
     let image = check_image(market, region, size)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a price in dollars, which is neither negative nor beyond 10^17"
-    )]
-    let price_cents = (size.price_monthly * 100.0).round().max(0.0) as u64;
     Ok(Chosen {
         region: region.slug.clone(),
         size: size.slug.clone(),
         image,
         ssh_keys: pick_keys(market, request)?,
-        price_cents,
+        price_cents: size.price_cents(),
     })
 }
 

@@ -60,6 +60,7 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
         local_way: LocalWay::Socket,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: None,
+        receivers: crate::receivers::Receivers::default(),
     };
     crate::setup(&config).await.unwrap();
     let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();

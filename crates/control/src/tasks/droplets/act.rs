@@ -164,11 +164,13 @@ impl Work<'_> {
             && known.name.as_deref() == Some(&its.name)
             && known.size_slug.as_deref() == Some(&its.size_slug)
             && self.environment.public_ip_address.as_deref() == address
-            && self.droplet.provider_status.as_deref() == Some(status);
+            && self.droplet.provider_status.as_deref() == Some(status)
+            && its.price_cents().is_none_or(|price| price == self.droplet.price_cents);
         if same {
             return Ok(false);
         }
-        let facts = Facts { id: its.id, name: &its.name, size: &its.size_slug, address, status };
+        let price_cents = its.price_cents();
+        let facts = Facts { id: its.id, name: &its.name, size: &its.size_slug, price_cents, address, status };
         let mut tx = self.app.store.begin().await?;
         store::droplets::note_facts(&mut tx, self.environment.id, &facts, self.at()).await?;
         tx.commit().await?;

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use digitalocean::DropletAction;
 use domain::ids::EnvironmentId;
 use domain::provisioning::{Fault as Why, Firewall, Limits};
 use domain::status::{MemoryMetrics, SystemMetrics};
@@ -116,6 +117,7 @@ impl World {
             local_way: LocalWay::Socket,
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
             digitalocean: Some(DigitalOcean { limits: limits(), ..DigitalOcean::new(settings) }),
+            receivers: crate::receivers::Receivers::default(),
         };
         crate::setup(&config).await.unwrap();
         let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
@@ -326,6 +328,83 @@ impl World {
         let provider = self.app.provider.as_ref().unwrap();
         let firewalls = provider.client.firewalls().await.unwrap();
         if firewalls.is_empty() { Ok(()) } else { Err(format!("these are left: {firewalls:#?}")) }
+    }
+}
+
+/// What is done at the provider's own pages is told for what it is, and told apart from a host agent that is silent.
+#[tokio::test]
+async fn what_is_done_past_berth_is_recognised() {
+    use EnvironmentStatus::{Active, Deprovisioned, Unresponsive};
+    struct Case {
+        what: &'static str,
+        done: Vec<DropletAction>,
+        moves: bool,
+        destroys: bool,
+        reports: bool,
+        status: EnvironmentStatus,
+        says: &'static str,
+    }
+    let case = |what, status, says| {
+        let (done, reports) = (Vec::new(), status == Active);
+        Case { what, done, moves: false, destroys: false, reports, status, says }
+    };
+    let resize = DropletAction::Resize { size: "s-2vcpu-2gb".to_owned(), disk: false };
+    let off = || DropletAction::PowerOff;
+    let cases = [
+        case("its agent is silent", Unresponsive, "is on at DigitalOcean"),
+        Case { done: vec![off()], ..case("switched off", Unresponsive, "is off at DigitalOcean") },
+        Case { done: vec![off(), DropletAction::PowerOn], ..case("switched off and on", Active, "") },
+        Case {
+            done: vec![DropletAction::Rebuild { image: "debian-12-x64".into() }],
+            ..case("rebuilt", Unresponsive, "one that was rebuilt is enrolled again")
+        },
+        Case { done: vec![off(), resize, DropletAction::PowerOn], ..case("resized", Active, "") },
+        Case { moves: true, ..case("moved to another address", Active, "") },
+        Case { destroys: true, ..case("destroyed", Deprovisioned, "was destroyed outside Berth") },
+    ];
+    for Case { what, done, moves, destroys, reports, status, says } in cases {
+        let mut world = World::new().await;
+        let id = world.add().await;
+        let mut reconciler = world.reconciler();
+        for _ in 0..6 {
+            world.look(&mut reconciler).await;
+            world.pass(15);
+            world.beat(id).await;
+        }
+        let (row, _) = world.state(id).await.unwrap();
+        assert_eq!(row.status, Active, "{what}: before");
+        let (number, before) = (row.droplet.id.unwrap(), row.public_ip_address.clone());
+
+        let is_resized = done.iter().any(|action| matches!(action, DropletAction::Resize { .. }));
+        for action in &done {
+            world.app.provider.as_ref().unwrap().client.begin_action(number, action).await.unwrap();
+            world.pass(60);
+        }
+        if moves {
+            assert!(world.fake.readdress(number, std::net::Ipv4Addr::new(203, 0, 113, 77)));
+        }
+        if destroys {
+            assert!(world.fake.destroy(number));
+        }
+        world.pass(60);
+        world.look(&mut reconciler).await;
+        if reports {
+            world.beat(id).await;
+        } else {
+            let mut tx = world.app.store.begin().await.unwrap();
+            store::environments::mark_unresponsive(&mut tx, world.now(), world.now()).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        world.look(&mut reconciler).await;
+
+        let (row, droplet) = world.state(id).await.unwrap();
+        assert_eq!(row.status, status, "{what}");
+        let message = crate::app::droplets::message_of(&world.app, &row, &droplet).unwrap_or_default();
+        assert!(message.contains(says), "{what}: {message}");
+        let shown = crate::app::droplets::render(&row, &droplet);
+        let size = if is_resized { ("s-2vcpu-2gb", 18.0) } else { ("s-1vcpu-1gb", 6.0) };
+        assert_eq!((shown.size.as_str(), shown.price_monthly), size, "{what}");
+        assert_eq!(shown.address == before, !moves, "{what}: {:?}", shown.address);
     }
 }
 

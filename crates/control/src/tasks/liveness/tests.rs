@@ -53,6 +53,7 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
         local_way: LocalWay::Dtma,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: None,
+        receivers: crate::receivers::Receivers::default(),
     };
     crate::setup(&config).await.unwrap();
     let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
