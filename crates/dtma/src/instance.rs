@@ -28,7 +28,7 @@ use crate::leases::Leases;
 use crate::life::Life;
 use crate::metrics::{InstallLabels, Metrics, Truth};
 use crate::note::Removed;
-use crate::plan::{self, FailedInstall, Install, Installed, Lease, Mark, Observed, Record, Shim, Step};
+use crate::plan::{self, FailedInstall, Install, Installed, Mark, Observed, Record, Shim, Step};
 use crate::shim_client::{self, Answer};
 use crate::specs::Specs;
 
@@ -231,10 +231,7 @@ impl Instance {
 
     /// Asks the shim how it is, and the kernel whether it lives.
     async fn observe(&mut self, spec: &InstanceSpec) -> Observed {
-        let until = match self.shared.leases.of(self.id, spec.lease_seconds) {
-            Lease::Runs { until, .. } => Some(until),
-            Lease::None | Lease::Awaited | Lease::Over { .. } => None,
-        };
+        let until = self.shared.leases.of(self.id, spec.lease_seconds).until();
         let mut answer = match self.heard.take() {
             Some(answer) => answer,
             None => shim_client::status(&self.shared.pool, &self.address, &spec.key, until).await,
@@ -536,11 +533,7 @@ impl Instance {
         let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
         let asking = shim_client::news(&shared.pool, &address, &spec.key, tag.clone());
         // A lease ends whether there is news or not.
-        let left = match observed.lease {
-            Lease::Runs { left, .. } => left,
-            Lease::None | Lease::Awaited | Lease::Over { .. } => Duration::MAX,
-        };
-        match self.until(tokio::time::timeout(left, asking)).await.and_then(Result::ok) {
+        match self.until(tokio::time::timeout(observed.lease.left(), asking)).await.and_then(Result::ok) {
             // It does not let us wait after all.
             Some(Answer::Status(_, again))
                 if again == Some(tag) && begun.elapsed() < shim_client::NEWS_WAIT =>

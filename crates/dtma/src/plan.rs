@@ -123,6 +123,22 @@ pub(crate) enum Lease {
 }
 
 impl Lease {
+    /// How long it may run; for ever when nothing is known to end it.
+    pub(crate) fn left(self) -> Duration {
+        match self {
+            Self::Runs { left, .. } => left,
+            Self::None | Self::Awaited | Self::Over { .. } => Duration::MAX,
+        }
+    }
+
+    /// Until when it may run, in milliseconds since the boot, when something ends it.
+    pub(crate) fn until(self) -> Option<u64> {
+        match self {
+            Self::Runs { until, .. } => Some(until),
+            Self::None | Self::Awaited | Self::Over { .. } => None,
+        }
+    }
+
     /// Whether it may run now.
     pub(crate) fn runs(self) -> bool {
         matches!(self, Self::None | Self::Runs { .. })

@@ -8,7 +8,6 @@ use api::errors::ErrorCode;
 use api::instances::Instance;
 use api::moves::{Drain, Drained, FailoverRequest, MoveRequest};
 use api::users::Role;
-use domain::ids::EnvironmentId;
 use domain::lease::Failover;
 use domain::package::Package;
 use domain::spec::Launch;
@@ -228,7 +227,7 @@ pub(crate) async fn transfer(
     let at = now();
     let mut tx = app.store.begin().await?;
     // In the order of their ids, so that two moves the opposite way do not wait for each other.
-    let mut held: Vec<EnvironmentId> = vec![before.environment, target.id];
+    let mut held = [before.environment, target.id];
     held.sort();
     for id in held {
         let Some(row) = store::environments::hold(&mut tx, id).await? else {
