@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use domain::cleanup::{CleanupReport, Thing, ThingKind};
-use domain::ids::EnvironmentId;
+use domain::ids::{EnvironmentId, InstanceId};
 pub use domain::spec::InstanceSpec;
 pub use domain::status::{Adoption, Heartbeat, InstanceMetrics, InstanceReport, Protection, SystemMetrics};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,24 @@ pub const TUNNEL_PROTOCOL: &str = "berth-tunnel";
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(15);
 /// The default port of a DTMA.
 pub const DEFAULT_PORT: u16 = 30000;
+
+/// What a heartbeat is answered with, when there is something to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HeartbeatAnswer {
+    /// Instances with a lease that this host may go on running: their leases count from when the heartbeat was sent.
+    #[serde(default)]
+    pub leases: Vec<InstanceId>,
+}
+
+/// `DELETE /v1/instances/{id}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveQuery {
+    /// Specs up to this generation are refused from then on, and one that is greater is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+}
 
 /// `GET /v1/info`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -6,6 +6,7 @@ use domain::catalog::Transport;
 use domain::container::{Container, Profile};
 use domain::egress::{Blocked, Egress};
 use domain::ids::{CatalogEntryId, InstanceId};
+use domain::lease::Failover;
 use domain::names::{EnvironmentName, InstanceName};
 use domain::secret::{self, Secrets};
 use domain::spec::{DesiredState, Limits};
@@ -75,6 +76,9 @@ pub struct DeployRequest {
     /// What the server may use.
     #[serde(default)]
     pub limits: Limits,
+    /// When it is moved away from a host that is not heard; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
 }
 
 /// One instance as its account sees it.
@@ -139,6 +143,15 @@ pub struct Instance {
     /// What it wanted to reach lately and could not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked: Vec<Blocked>,
+    /// When it is moved away from a host that is not heard; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+    /// Why it cannot be moved to another environment; absent when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
+    /// Environments that it has left and whose hosts have not confirmed that they let go of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<EnvironmentName>,
 }
 
 /// `GET …/logs?tail=&follow=`: lines as `text/plain`, oldest first. Both the control plane and the DTMA take it.

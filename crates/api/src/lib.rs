@@ -11,6 +11,7 @@ pub mod environments;
 pub mod errors;
 pub mod events;
 pub mod instances;
+pub mod moves;
 pub mod registries;
 pub mod server;
 pub mod tokens;

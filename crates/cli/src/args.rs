@@ -6,6 +6,7 @@ mod child;
 mod choices;
 mod dtma;
 mod machines;
+mod moves;
 mod public;
 mod registry;
 mod service;
@@ -28,6 +29,7 @@ pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
 };
+pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use registry::RegistryCommand;
@@ -109,6 +111,10 @@ pub(crate) enum AskCommand {
     /// Remove an instance and all it stored
     #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
+    /// Move an instance to another machine; its address stays
+    Move(MoveArgs),
+    /// Start an instance on another machine when its own is lost
+    Failover(FailoverArgs),
     /// List the tools of an instance
     Tools(NameArgs),
     /// Call one tool of an instance
@@ -299,6 +305,9 @@ pub(crate) struct DeployArgs {
     /// Seconds until the server must have answered; default 60
     #[arg(long, value_name = "SECONDS")]
     pub(crate) startup_seconds: Option<u64>,
+    /// What happens when its host is lost.
+    #[command(flatten)]
+    pub(crate) failover: DeployFailoverArgs,
     /// Wait until it runs, showing each step
     #[arg(long)]
     pub(crate) wait: bool,

@@ -11,6 +11,7 @@ mod env;
 mod instances;
 mod logs;
 mod manager;
+mod moves;
 mod public;
 mod registry;
 pub(crate) mod sandbox;
@@ -56,6 +57,8 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Stop(args) => instances::stop(&args.name, &client, output).await,
         AskCommand::Restart(args) => instances::restart(&args.name, &client, output).await,
         AskCommand::Remove(args) => instances::remove(&args, &client, output).await,
+        AskCommand::Move(args) => moves::move_to(args, &client, output).await,
+        AskCommand::Failover(args) => moves::failover(&args, &client, output).await,
         AskCommand::Tools(args) => tools::run(&args.name, &client, output).await,
         AskCommand::Call(args) => call::run(&args, &client, output).await,
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use domain::ids::{AccountId, EnvironmentId};
+use domain::ids::{AccountId, EnvironmentId, InstanceId};
 use domain::names::{AccountName, EnvironmentName};
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
@@ -51,6 +51,7 @@ pub(crate) struct Picture {
     targets: HashMap<String, HashMap<String, Result<Arc<Target>, NotServed>>>,
     accounts: HashMap<AccountId, AccountName>,
     environments: HashMap<EnvironmentId, KnownEnvironment>,
+    leaving: HashMap<InstanceId, Vec<EnvironmentName>>,
     counts: Vec<(&'static str, i64)>,
 }
 
@@ -74,6 +75,11 @@ impl Picture {
     /// An environment.
     pub(crate) fn environment(&self, id: EnvironmentId) -> Option<&KnownEnvironment> {
         self.environments.get(&id)
+    }
+
+    /// Environments that an instance has left and whose hosts have not confirmed it, in the order in which it left them.
+    pub(crate) fn leaving(&self, id: InstanceId) -> Vec<EnvironmentName> {
+        self.leaving.get(&id).cloned().unwrap_or_default()
     }
 
     /// How many instances are in each state.
@@ -109,6 +115,7 @@ impl LiveDirectory {
         let accounts = store::accounts::list_accounts(&self.store).await?;
         let environments = store::environments::list_all(&self.store).await?;
         let instances = store::instances::list_all(&self.store).await?;
+        let departures = store::departures::list_all(&self.store).await?;
 
         let mut picture = Picture::default();
         let mut hosts: HashMap<EnvironmentId, (EnvironmentRow, Result<Host, ReachError>)> = HashMap::new();
@@ -132,6 +139,11 @@ impl LiveDirectory {
             let target = self.target(row, environment, host);
             let of_account = picture.targets.entry(account.as_str().to_owned()).or_default();
             of_account.insert(row.name.as_str().to_owned(), target);
+        }
+        for (id, departures) in departures {
+            let known = |from| picture.environments.get(from).map(|environment| environment.name.clone());
+            let names = departures.iter().filter_map(|departure| known(&departure.environment)).collect();
+            picture.leaving.insert(id, names);
         }
         picture.counts = counts.into_iter().collect();
         self.picture.store(Arc::new(picture));

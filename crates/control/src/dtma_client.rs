@@ -63,16 +63,22 @@ impl DtmaClient {
     ) -> Result<Option<InstanceReport>, DtmaError> {
         // A spec has nothing that cannot be written as JSON; should it ever, the DTMA refuses the empty body.
         let body = serde_json::to_vec(spec).unwrap_or_default();
-        let answer = self.exchange(host, Method::PUT, spec.id, body).await?;
+        let answer = self.exchange(host, Method::PUT, &format!("/v1/instances/{}", spec.id), body).await?;
         Ok(serde_json::from_slice(&answer).ok())
     }
 
-    /// Removes an instance. One that is not there is removed.
+    /// Removes an instance, and has specs up to this generation refused from then on. One that is not there is removed.
     ///
     /// # Errors
     /// Any [`DtmaError`].
-    pub(crate) async fn delete(&self, host: &Host, instance: InstanceId) -> Result<(), DtmaError> {
-        match self.exchange(host, Method::DELETE, instance, Vec::new()).await {
+    pub(crate) async fn delete(
+        &self,
+        host: &Host,
+        instance: InstanceId,
+        generation: u64,
+    ) -> Result<(), DtmaError> {
+        let path = format!("/v1/instances/{instance}?generation={generation}");
+        match self.exchange(host, Method::DELETE, &path, Vec::new()).await {
             Ok(_) => Ok(()),
             Err(DtmaError::Refused(detail)) if detail.code == api::errors::ErrorCode::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -134,11 +140,11 @@ impl DtmaClient {
         &self,
         host: &Host,
         method: Method,
-        instance: InstanceId,
+        path: &str,
         body: Vec<u8>,
     ) -> Result<Bytes, DtmaError> {
         let whole = async {
-            let response = self.send(host, method, &format!("/v1/instances/{instance}"), body).await?;
+            let response = self.send(host, method, path, body).await?;
             read(response).await
         };
         tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))

@@ -10,7 +10,7 @@ use domain::names::AccountName;
 use domain::secret::Secret;
 use domain::status::EnvironmentStatus;
 use store::accounts::{AccountRow, UserRow};
-use store::environments::{Droplet, EnvironmentRow};
+use store::environments::EnvironmentRow;
 use store::{Database, Store, StoreError};
 
 use crate::app::instances::LOCAL;
@@ -224,23 +224,12 @@ fn new_local(
         Some(token) => token.clone(),
         None => token::generate()?,
     };
+    let (name, status) = (fixed_name(LOCAL)?, EnvironmentStatus::AwaitingHeartbeat);
     let row = EnvironmentRow {
-        id,
-        account,
         user: Some(user),
-        name: fixed_name(LOCAL)?,
         description: Some("This machine".to_owned()),
-        status: EnvironmentStatus::AwaitingHeartbeat,
-        droplet: Droplet::default(),
-        public_ip_address: None,
-        reach: way(local)?,
         dtma_token_sealed: Some(keys.seal(id.0, dtma_token.expose())?),
-        dtma_version: None,
-        health: None,
-        last_heartbeat_at: None,
-        provisioning_error_message: None,
-        created_at: at,
-        updated_at: at,
+        ..EnvironmentRow::new(id, account, name, status, way(local)?, at)
     };
     Ok((row, dtma_token))
 }

@@ -18,6 +18,9 @@ pub const KEY_HEADER: &str = "berth-key";
 pub const PRINCIPAL_HEADER: &str = "berth-principal";
 /// The header that carries the compiled rule of a call's principal, as Base64 of JSON; absent: everything is allowed.
 pub const RULE_HEADER: &str = "berth-rule";
+/// The header of a question for the status that says until when the shim may run, in milliseconds since the boot of its host; absent:
+/// what was said before counts.
+pub const LEASE_HEADER: &str = "berth-lease";
 /// Everything that begins with this is Berth's own and is stripped from what comes from outside.
 pub const HEADER_PREFIX: &str = "berth-";
 /// The socket's file name in the instance's own socket directory.

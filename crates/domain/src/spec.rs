@@ -58,6 +58,10 @@ pub struct InstanceSpec {
     /// What the server may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Seconds that it may run after the last heartbeat that the control plane answered for it was sent; absent: for as long as nobody
+    /// says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_seconds: Option<u64>,
     /// The key under which the gateway and the DTMA speak to this instance's shim.
     #[serde(serialize_with = "secret::expose")]
     #[schema(value_type = String, write_only)]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use api::dtma::HEARTBEAT_PATH;
+use api::dtma::{HEARTBEAT_PATH, HeartbeatAnswer};
 use domain::backoff::Backoff;
 use domain::ids::EnvironmentId;
 use domain::secret::Secret;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::instance::{chain, now};
 use crate::instances::Instances;
+use crate::leases::Moment;
 use crate::metrics::{HeartbeatLabels, Truth};
 use crate::proxy::Proxy;
 use crate::system::Meter;
@@ -156,6 +157,8 @@ async fn send(
     started_at: Timestamp,
     sequence: u64,
 ) -> Result<(), String> {
+    // Before anything is looked at: what is granted counts from here.
+    let sent = Moment::now();
     let mut reports = instances.reports();
     reporter.gauge.fill(&mut reports).await;
     let heartbeat = Heartbeat {
@@ -180,6 +183,10 @@ async fn send(
         return Err(format!("it answered {}", response.status()));
     }
     instances.shared().removed.forget(&heartbeat.removed);
+    // An empty answer, or one of a control plane that knows no leases, grants none.
+    let answer = response.bytes().await.map_err(|error| chain(&error.without_url()))?;
+    let answer: HeartbeatAnswer = serde_json::from_slice(&answer).unwrap_or_default();
+    instances.granted(sent, &answer.leases);
     Ok(())
 }
 

@@ -24,6 +24,7 @@ use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::face::{Changes, Face, Order};
+use crate::leases::Leases;
 use crate::life::Life;
 use crate::metrics::{InstallLabels, Metrics, Truth};
 use crate::note::Removed;
@@ -40,6 +41,8 @@ use trouble::Trouble;
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(8);
 /// As above, for a container tool: its image's own way of ending may take longer.
 const TOOL_SHUTDOWN_LIMIT: Duration = Duration::from_secs(12);
+/// As above, for an instance whose lease has ended: with the kill afterwards it is within [`domain::lease::STOP`].
+const LEASE_SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 /// The pause before something that the host refused (a kill, a removal) is tried again: short at first, because an engine
 /// that is started again is there in a moment.
 const RETRY: Backoff = Backoff {
@@ -66,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) changes: Changes,
     /// What older callers removed and the control plane must be told of.
     pub(crate) removed: Removed,
+    /// Until when instances with a lease may run.
+    pub(crate) leases: Leases,
     /// The port that this DTMA listens on, which no instance can have.
     pub(crate) own_port: Option<u16>,
     /// Installs at a time: they are heavy, and a host that starts with twenty instances has few cores.
@@ -226,9 +231,10 @@ impl Instance {
 
     /// Asks the shim how it is, and the kernel whether it lives.
     async fn observe(&mut self, spec: &InstanceSpec) -> Observed {
+        let until = self.shared.leases.of(self.id, spec.lease_seconds).until();
         let mut answer = match self.heard.take() {
             Some(answer) => answer,
-            None => shim_client::status(&self.shared.pool, &self.address, &spec.key).await,
+            None => shim_client::status(&self.shared.pool, &self.address, &spec.key, until).await,
         };
         self.tag = None;
         if let (Answer::Status(status, _), Some(life)) = (&answer, &mut self.life)
@@ -303,6 +309,7 @@ impl Instance {
                 Duration::ZERO
             },
             now: now(),
+            lease: self.shared.leases.of(self.id, spec.lease_seconds),
         }
     }
 
@@ -411,6 +418,9 @@ impl Instance {
         }
         self.record.started = Some(mark);
         self.save();
+        if !self.shared.leases.of(self.id, spec.lease_seconds).runs() {
+            return;
+        }
         let Some((_, prepared)) = &self.prepared else { return };
         match self.shared.runtime.spawn_shim(spec, prepared).await {
             Ok(shim) => {
@@ -433,7 +443,9 @@ impl Instance {
     }
 
     async fn shut_down(&mut self, spec: &InstanceSpec) {
-        shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, shutdown_limit(spec)).await;
+        let may_run = self.shared.leases.of(self.id, spec.lease_seconds).runs();
+        let limit = if may_run { shutdown_limit(spec) } else { LEASE_SHUTDOWN_LIMIT };
+        shim_client::shut_down(&self.shared.pool, &self.address, &spec.key, limit).await;
         if let Some(life) = &mut self.life {
             // It answered that its server is stopped; ending itself is a matter of milliseconds.
             let _ended_or_killed_below = tokio::time::timeout(Duration::from_secs(1), life.ended()).await;
@@ -520,7 +532,8 @@ impl Instance {
         let begun = Instant::now();
         let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
         let asking = shim_client::news(&shared.pool, &address, &spec.key, tag.clone());
-        match self.until(asking).await {
+        // A lease ends whether there is news or not.
+        match self.until(tokio::time::timeout(observed.lease.left(), asking)).await.and_then(Result::ok) {
             // It does not let us wait after all.
             Some(Answer::Status(_, again))
                 if again == Some(tag) && begun.elapsed() < shim_client::NEWS_WAIT =>

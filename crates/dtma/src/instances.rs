@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::face::{Face, Order};
 use crate::instance::{self, End, Shared};
+use crate::leases::Moment;
 use crate::note::Note;
 use crate::plan::Record;
 use crate::ports::{self, PortError};
@@ -25,6 +26,8 @@ use crate::specs::{Found, Stored, WriteError};
 const REMOVE_LIMIT: Duration = Duration::from_secs(8);
 /// The pause after a fault of our own, so that one that repeats itself does not fill the log.
 const AFTER_FAULT: Duration = Duration::from_secs(5);
+/// Instances that were let go of and are kept in mind.
+const MOST_LET_GO: usize = 10_000;
 /// How long the end of a DTMA may wait for its instances.
 pub(crate) const HALT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -44,6 +47,9 @@ struct Inner {
     /// One change at a time, so that what is on disk and what is told are in the same order.
     changing: tokio::sync::Mutex<()>,
     halting: AtomicBool,
+    /// The generation up to which specs of an instance that this host let go of are refused: a request that was on its way all the
+    /// while must not bring it back. In memory, since no request outlives the process that takes it.
+    let_go: Mutex<BTreeMap<InstanceId, u64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +70,14 @@ pub(crate) enum ChangeError {
         /// What was given.
         given: u64,
         /// What is here.
+        known: u64,
+    },
+    /// It was let go of.
+    #[error("this host let go of the instance at generation {known}, and {given} is not newer")]
+    LetGo {
+        /// What was given.
+        given: u64,
+        /// When it was let go of.
         known: u64,
     },
     /// The instance is being removed.
@@ -120,6 +134,7 @@ impl Instances {
             map: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
             halting: AtomicBool::new(false),
+            let_go: Mutex::default(),
         };
         let instances = Self { inner: Arc::new(inner) };
         for Found { id, spec, record, note } in found {
@@ -212,7 +227,7 @@ impl Instances {
         self.face(id)?;
         let shared = Arc::clone(&self.inner.shared);
         blocking(move || shared.removed.add(id)).await?;
-        self.remove(id).await
+        self.remove(id, None).await
     }
 
     /// Takes a spec. One of the same generation changes nothing but what opens its registry, for which nothing is restarted.
@@ -221,6 +236,9 @@ impl Instances {
         let id = spec.id;
         if self.inner.shared.removed.contains(id) {
             return Err(ChangeError::RemovedHere);
+        }
+        if let Some(known) = self.let_go().get(&id).copied().filter(|known| spec.generation <= *known) {
+            return Err(ChangeError::LetGo { given: spec.generation, known });
         }
         let Ok(face) = self.face(id) else {
             self.check_ports(&spec)?;
@@ -274,10 +292,25 @@ impl Instances {
         self.keep(&face, spec).await
     }
 
-    /// Stops an instance and forgets it, its files included; done when it is gone.
-    pub(crate) async fn remove(&self, id: InstanceId) -> Result<(), ChangeError> {
+    /// Stops an instance and forgets it, its files included; done when it is gone. With a generation, specs up to that one are
+    /// refused from then on, and a newer one is left alone.
+    pub(crate) async fn remove(&self, id: InstanceId, generation: Option<u64>) -> Result<(), ChangeError> {
         let face = {
             let _changing = self.changing().await?;
+            let known = self.face(id).ok().and_then(|face| face.order.borrow().generation());
+            if let (Some(given), Some(known)) = (generation, known)
+                && given < known
+            {
+                return Err(ChangeError::Older { given, known });
+            }
+            if let Some(generation) = generation {
+                let mut let_go = self.let_go();
+                if MOST_LET_GO <= let_go.len() {
+                    let_go.pop_first();
+                }
+                let known = let_go.entry(id).or_default();
+                *known = generation.max(*known);
+            }
             let face = self.face(id)?;
             let shared = Arc::clone(&self.inner.shared);
             blocking(move || shared.specs.mark_removing(id)).await?;
@@ -320,6 +353,17 @@ impl Instances {
     pub(crate) fn abandon(&self) {
         for handle in std::mem::take(&mut *self.map()).into_values() {
             handle.task.abort();
+        }
+    }
+
+    /// Takes what the answer to a heartbeat that was sent at `sent` lets run, and has it looked at: it may wait for that, and its shim is
+    /// told.
+    pub(crate) fn granted(&self, sent: Moment, leases: &[InstanceId]) {
+        self.inner.shared.leases.acknowledge(sent, leases);
+        for id in leases {
+            if let Ok(face) = self.face(*id) {
+                face.nudge.notify_one();
+            }
         }
     }
 
@@ -396,6 +440,10 @@ impl Instances {
         drop(map);
         self.inner.shared.changes.urgent.notify_one();
         face
+    }
+
+    fn let_go(&self) -> std::sync::MutexGuard<'_, BTreeMap<InstanceId, u64>> {
+        self.inner.let_go.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn map(&self) -> std::sync::MutexGuard<'_, BTreeMap<InstanceId, Handle>> {

@@ -11,6 +11,7 @@ mod heartbeat;
 mod http;
 mod instance;
 mod instances;
+mod leases;
 mod life;
 mod lock;
 mod logs;
@@ -136,6 +137,7 @@ pub async fn run(
         metrics: Metrics::default(),
         changes: face::Changes::default(),
         removed,
+        leases: leases::Leases::open(layout.data.join("leases.json")),
         own_port: listener.port(),
         installs: Semaphore::new(INSTALLS),
         installing: RwLock::default(),

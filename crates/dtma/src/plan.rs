@@ -97,6 +97,52 @@ pub(crate) struct Observed {
     pub(crate) wait: Duration,
     /// When it was seen.
     pub(crate) now: Timestamp,
+    /// Until when it may run.
+    pub(crate) lease: Lease,
+}
+
+/// Until when an instance may run without the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lease {
+    /// For ever: it has none.
+    None,
+    /// It has one, and was granted nothing yet.
+    Awaited,
+    /// For a while.
+    Runs {
+        /// So long.
+        left: Duration,
+        /// Until then, in milliseconds since the boot.
+        until: u64,
+    },
+    /// No more.
+    Over {
+        /// When the last heartbeat was sent that was answered, as far as this DTMA knows.
+        contact: Option<Timestamp>,
+    },
+}
+
+impl Lease {
+    /// How long it may run; for ever when nothing is known to end it.
+    pub(crate) fn left(self) -> Duration {
+        match self {
+            Self::Runs { left, .. } => left,
+            Self::None | Self::Awaited | Self::Over { .. } => Duration::MAX,
+        }
+    }
+
+    /// Until when it may run, in milliseconds since the boot, when something ends it.
+    pub(crate) fn until(self) -> Option<u64> {
+        match self {
+            Self::Runs { until, .. } => Some(until),
+            Self::None | Self::Awaited | Self::Over { .. } => None,
+        }
+    }
+
+    /// Whether it may run now.
+    pub(crate) fn runs(self) -> bool {
+        matches!(self, Self::None | Self::Runs { .. })
+    }
 }
 
 /// What was seen of a shim.
@@ -161,7 +207,17 @@ pub(crate) enum Step {
 /// The next step towards a spec.
 pub(crate) fn next(spec: &InstanceSpec, observed: &Observed) -> Step {
     match spec.desired {
-        DesiredState::Running => towards_running(Mark::of(spec), observed),
+        DesiredState::Running if observed.lease.runs() => {
+            match (towards_running(Mark::of(spec), observed), observed.lease) {
+                (Step::Watch(time), Lease::Runs { left, .. }) => Step::Watch(time.min(left)),
+                (step, _) => step,
+            }
+        }
+        // What is installed meanwhile need not be waited for afterwards.
+        DesiredState::Running => match (towards_stopped(observed), &observed.install) {
+            (Step::Rest, Install::Unknown | Install::Never) => Step::Install,
+            (step, _) => step,
+        },
         DesiredState::Stopped => towards_stopped(observed),
     }
 }
@@ -235,6 +291,21 @@ pub(crate) fn status(
         }
         (Install::Never, Step::Install) => return (InstanceStatus::Installing, None),
         _ => {}
+    }
+    match observed.lease {
+        Lease::None | Lease::Runs { .. } => {}
+        Lease::Awaited => {
+            let why = "it has a lease, and starts once the control plane grants it to this host";
+            return (InstanceStatus::Starting, Some(why.to_owned()));
+        }
+        Lease::Over { contact } => {
+            let since = contact.map(|at| format!(" since {at}")).unwrap_or_default();
+            let status = if step == Step::Rest { InstanceStatus::Stopped } else { InstanceStatus::Stopping };
+            let why = format!(
+                "its lease ended: no contact with the control plane{since}; it starts again once the control plane grants it to this host"
+            );
+            return (status, Some(why));
+        }
     }
     match (&observed.shim, step) {
         (Shim::Answers(status), Step::Watch(_)) => of_server(&status.server),

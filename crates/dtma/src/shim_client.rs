@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use domain::secret::Secret;
-use domain::shim::{KEY_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus};
+use domain::shim::{KEY_HEADER, LEASE_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus};
 use hop::address::Address;
 use hop::pool::{HopError, Pool};
 use http::header::{ETAG, HeaderName, IF_NONE_MATCH};
@@ -40,9 +40,13 @@ pub(crate) fn address(socket_dir: &std::path::Path) -> Address {
     Address::Unix { dir: socket_dir.to_owned(), file: SOCKET.to_owned() }
 }
 
-/// Asks a shim how it is.
-pub(crate) async fn status(pool: &Pool<Body>, address: &Address, key: &Secret) -> Answer {
-    let asking = ask(pool, address, request(Method::GET, STATUS_PATH, key));
+/// Asks a shim how it is, and tells it until when it may run, in milliseconds since the boot.
+pub(crate) async fn status(pool: &Pool<Body>, address: &Address, key: &Secret, until: Option<u64>) -> Answer {
+    let mut request = request(Method::GET, STATUS_PATH, key);
+    if let (Some(request), Some(until)) = (&mut request, until) {
+        request.headers_mut().insert(LEASE_HEADER, HeaderValue::from(until));
+    }
+    let asking = ask(pool, address, request);
     tokio::time::timeout(STATUS_TIMEOUT, asking).await.unwrap_or(Answer::Silent)
 }
 

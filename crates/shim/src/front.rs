@@ -108,7 +108,10 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
             Err((id, refusal)) => refused(id.as_deref(), &refusal),
         },
         (SSE_PATH, _) => not_allowed("GET, POST"),
-        (STATUS_PATH, &Method::GET) => status::answer(shared, request.headers()).await,
+        (STATUS_PATH, &Method::GET) => {
+            shared.lease.take(request.headers());
+            status::answer(shared, request.headers()).await
+        }
         (STATUS_PATH, _) => not_allowed("GET"),
         (SHUTDOWN_PATH, &Method::POST) => {
             shared.stopping.cancel();

@@ -9,6 +9,7 @@ mod child;
 mod facts;
 mod front;
 mod journal;
+mod lease;
 mod mailbox;
 mod process;
 mod reaper;
@@ -189,6 +190,10 @@ async fn serve(
     let asked = async {
         tokio::select! {
             () = stop => stopping.cancel(),
+            () = shared.lease.over() => {
+                shared.journal.note("its lease ended, and nobody extended it");
+                stopping.cancel();
+            }
             () = stopping.cancelled() => {}
         }
     };

@@ -24,6 +24,7 @@ use crate::Virtual;
 use crate::child::Child;
 use crate::facts;
 use crate::journal::Journal;
+use crate::lease::Lease;
 use crate::mailbox::{Letter, Mailbox};
 use crate::replay::Replays;
 use crate::sessions::Sessions;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) tool: Option<Tool>,
     /// The tools whose arguments clients repeat in headers.
     headers: Mutex<Known>,
+    /// Until when it may run.
+    pub(crate) lease: Lease,
     /// Ask for the end.
     pub(crate) stopping: CancellationToken,
     /// The server has ended for good.
@@ -107,6 +110,7 @@ impl Shared {
             child: matches!(config.link, Link::Port { .. }).then(Child::new),
             tool: matches!(config.link, Link::Tool { .. }).then(|| Tool::new(news)),
             headers: Mutex::default(),
+            lease: Lease::new(),
             stopping,
             stopped,
             tasks: TaskTracker::new(),

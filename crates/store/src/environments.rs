@@ -58,6 +58,37 @@ pub struct EnvironmentRow {
     pub updated_at: Timestamp,
 }
 
+impl EnvironmentRow {
+    /// A machine that nobody has heard of yet.
+    pub fn new(
+        id: EnvironmentId,
+        account: AccountId,
+        name: EnvironmentName,
+        status: EnvironmentStatus,
+        reach: serde_json::Value,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            account,
+            user: None,
+            name,
+            description: None,
+            status,
+            droplet: Droplet::default(),
+            public_ip_address: None,
+            reach,
+            dtma_token_sealed: None,
+            dtma_version: None,
+            health: None,
+            last_heartbeat_at: None,
+            provisioning_error_message: None,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+}
+
 /// What DigitalOcean calls a machine. All of it is absent for machines of other origin.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Droplet {
@@ -404,6 +435,16 @@ pub async fn remove(tx: &mut Tx, id: EnvironmentId) -> Result<Vec<InstanceName>,
         on_pool!(tx.connection(), db => sqlx::query_scalar(SQL).bind(id.to_string()).fetch_optional(db).await)
             .map_err(StoreError::from_driver)?;
     gone.map(|_| Vec::new()).ok_or(StoreError::NotFound { what: "environment" })
+}
+
+/// The environment as it is until the transaction ends; `None` when there is none.
+pub async fn hold(tx: &mut Tx, id: EnvironmentId) -> Result<Option<EnvironmentRow>, StoreError> {
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM account_tool_environments WHERE id = $1");
+    lock(tx, id).await?;
+    let found: Option<EnvironmentRaw> =
+        on_pool!(tx.connection(), db => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)
+            .map_err(StoreError::from_driver)?;
+    found.map(TryInto::try_into).transpose()
 }
 
 /// Waits for everybody who is making an instance in the environment, and makes others wait: an instance made between the

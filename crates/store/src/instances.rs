@@ -4,18 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::{AccountId, CatalogEntryId, EnvironmentId, InstanceId};
+use domain::lease::Failover;
 use domain::names::{InstanceName, MAX_NAME};
-use domain::package::Package;
-use domain::spec::{DesiredState, Launch, Limits};
+use domain::spec::DesiredState;
 use domain::status::{InstanceReport, InstanceStatus};
 use domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use crate::columns::{count, json, optional_text, parsed, shown, text, to_bigint, to_json, word};
 use crate::errors::breaks_reference;
 use crate::open::on_pool;
 use crate::{Store, StoreError, Tx, catalog};
+pub use spec::{Moving, SpecColumn};
+
+mod spec;
 
 const TABLE: &str = "account_tool_instances";
 
@@ -77,19 +79,6 @@ pub struct InstanceRow {
     pub created_at: Timestamp,
     /// When its owner last changed it.
     pub updated_at: Timestamp,
-}
-
-/// What runs, without secrets (`spec_json`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpecColumn {
-    /// The package.
-    pub package: Package,
-    /// How it is installed and started.
-    pub launch: Launch,
-    /// Plain environment variables.
-    pub env: BTreeMap<String, String>,
-    /// What it may use.
-    pub limits: Limits,
 }
 
 /// How a report came, which says what it may overtake.
@@ -304,6 +293,36 @@ pub async fn ask_restart(
         .fetch_optional(db).await)
     .map_err(StoreError::from_driver)?;
     found.ok_or(StoreError::NotFound { what: "instance" })?.try_into()
+}
+
+/// Sets when an instance, which is to be as `before` still, is moved away from a host that is not heard; `None` when it was changed
+/// meanwhile. Its generation grows.
+pub async fn set_failover(
+    tx: &mut Tx,
+    before: &InstanceRow,
+    failover: Option<Failover>,
+    at: Timestamp,
+) -> Result<Option<InstanceRow>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE account_tool_instances SET generation = $3, spec_json = $4, updated_at = $5
+        WHERE id = $1 AND generation = $2 AND NOT deleting RETURNING ",
+        columns!()
+    );
+    let mut spec = before.spec.clone();
+    spec.moving.failover = failover;
+    spec.moving.told_from = before.generation + 1;
+    let spec = to_json("spec", &spec)?;
+    let (from, to) =
+        (to_bigint("generation", before.generation)?, to_bigint("generation", before.generation + 1)?);
+    let found: Option<InstanceRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
+        .bind(before.id.to_string())
+        .bind(from)
+        .bind(to)
+        .bind(spec)
+        .bind(at.0)
+        .fetch_optional(db).await)
+    .map_err(StoreError::from_driver)?;
+    found.map(TryInto::try_into).transpose()
 }
 
 /// Wants an instance gone. Asking again changes nothing.

@@ -18,6 +18,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod audit;
 pub mod catalog;
+pub mod departures;
 pub mod droplets;
 pub mod enrolments;
 pub mod environments;

@@ -47,6 +47,22 @@ pub async fn set(tx: &mut Tx, environment: EnvironmentId, policy: &Policy) -> Re
     kept.map(drop).ok_or(StoreError::NotFound { what: "environment" })
 }
 
+/// What is wanted of an environment, as it is until the transaction ends.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such environment.
+pub async fn hold(tx: &mut Tx, environment: EnvironmentId) -> Result<Policy, StoreError> {
+    const SQL: &str =
+        "SELECT environment_id, cordoned, labels_json FROM environment_policies WHERE environment_id = $1";
+    // Whoever changes it holds the environment first.
+    crate::environments::hold(tx, environment).await?.ok_or(StoreError::NotFound { what: "environment" })?;
+    let found: Option<PolicyRaw> = on_pool!(tx.connection(), db => sqlx::query_as(SQL)
+        .bind(environment.to_string())
+        .fetch_optional(db).await)
+    .map_err(StoreError::from_driver)?;
+    Ok(found.map(PolicyRaw::split).transpose()?.map(|(_, policy)| policy).unwrap_or_default())
+}
+
 /// What is wanted of an account's environments; those that are not in it are as by default.
 pub async fn of_account(
     store: &Store,

@@ -72,6 +72,14 @@ pub(crate) enum EnvCommand {
         /// Name of the environment
         name: String,
     },
+    /// Cordon a machine and move its instances to others; says which stay, and why
+    Drain {
+        /// Name of the environment
+        name: String,
+        /// Wait until those that left run elsewhere
+        #[arg(long)]
+        wait: bool,
+    },
     /// Label a machine, for `berth deploy --env auto --env-label KEY=VALUE`
     #[command(after_help = "Examples:
   berth env label workshop gpu=yes

@@ -7,7 +7,7 @@ use api::events::Event;
 use api::instances::{DeployRequest, Instance};
 use domain::container::Container;
 use domain::secret::{Secret, Secrets};
-use domain::spec::Limits;
+use domain::spec::{DesiredState, Limits};
 use domain::status::InstanceStatus;
 
 use crate::args::{DeployArgs, TransportChoice};
@@ -25,7 +25,6 @@ const LAST_WORDS: u32 = 10;
 pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Result<(), CliError> {
     let wait = args.wait;
     let request = request(args)?;
-    let mut interrupts = super::interrupts()?;
     // The stream is opened first, so that no step between the request and the first look is lost.
     let events = if wait { Some(Events::new(client.stream("/events").await?)) } else { None };
     let instance: Instance = client.post("/instances", &request).await?;
@@ -37,6 +36,17 @@ pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Re
         output.hint(&format!("`berth status {}` shows how it goes", instance.name));
         return Ok(());
     };
+    watch(instance, events, client, output).await
+}
+
+/// Says how it goes until it runs where it is to run, or cannot.
+pub(super) async fn watch(
+    instance: Instance,
+    events: Events,
+    client: &Client,
+    output: Output,
+) -> Result<(), CliError> {
+    let mut interrupts = super::interrupts()?;
     let name = instance.name.to_string();
     let mut steps = output.steps();
     let ended = tokio::select! {
@@ -55,6 +65,7 @@ pub(crate) async fn run(args: DeployArgs, client: &Client, output: Output) -> Re
     }
     match instance.status {
         InstanceStatus::Running if output.json() => Ok(()),
+        InstanceStatus::Stopped if instance.desired == DesiredState::Stopped => Ok(()),
         InstanceStatus::Running => {
             output.data(&format!("{name}  {}", place(&instance)))?;
             output.hint(&if instance.container.is_some() {
@@ -111,6 +122,7 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
             open_files: args.open_files,
             startup_seconds: args.startup_seconds,
         },
+        failover: args.failover.failover(),
     })
 }
 
@@ -238,7 +250,9 @@ fn show(instance: &Instance, steps: &mut Steps) {
         (Some(progress), InstanceStatus::Installing) => {
             steps.detail(&format!("{name}: installing: {}", progress.step), progress.percent);
         }
-        (_, InstanceStatus::PendingDeploy) => steps.show(&format!("{name}: waiting for its host"), None),
+        (_, InstanceStatus::PendingDeploy) if instance.message.is_none() => {
+            steps.show(&format!("{name}: waiting for its host"), None);
+        }
         (_, status) => match &instance.message {
             // It is tried again, and whoever waits should know why it takes so long.
             Some(message) if !is_settled(instance) => {

@@ -4,6 +4,7 @@ mod add;
 mod answers;
 mod change;
 mod cleanup;
+mod drain;
 mod droplets;
 mod enrol;
 mod remove;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Rename { name, new } => change::rename(&name, new, client, output).await,
         EnvCommand::Cordon { name } => change::cordon(&name, true, client, output).await,
         EnvCommand::Uncordon { name } => change::cordon(&name, false, client, output).await,
+        EnvCommand::Drain { name, wait } => drain::run(&name, wait, client, output).await,
         EnvCommand::Label { name, labels } => change::label(&name, labels, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
         EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,

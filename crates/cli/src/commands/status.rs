@@ -41,6 +41,19 @@ fn facts(instance: &Instance) -> String {
     };
     lines.push(("wanted", desired.to_owned()));
     lines.push(("environment", instance.environment.to_string()));
+    lines.extend(
+        instance
+            .leaving
+            .iter()
+            .map(|name| ("leaving", format!("{name}, whose host has not let go of it yet"))),
+    );
+    if let Some(failover) = instance.failover {
+        let (lease, lost_after) = (failover.lease_seconds, failover.lost_after_seconds);
+        lines.push(("failover", format!("after {lost_after} s of silence, its lease is {lease} s")));
+    }
+    if let Some(why) = &instance.stays {
+        lines.push(("stays", why.clone()));
+    }
     match &instance.container {
         None => lines.push(("url", instance.url.clone())),
         Some(container) => {

@@ -14,7 +14,7 @@ use domain::status::{Adoption, InstanceStatus};
 use serde_json::json;
 use store::StoreError;
 use store::environments::EnvironmentRow;
-use store::instances::{InstanceRow, SpecColumn};
+use store::instances::{InstanceRow, Moving, SpecColumn};
 
 use crate::app::audit::{self, Act};
 use crate::app::{App, Outcome, Problem, instances};
@@ -101,6 +101,7 @@ async fn adopt(app: &App, environment: &EnvironmentRow, adoption: &Adoption) -> 
                 launch: spec.launch.clone(),
                 env: spec.env.clone(),
                 limits: spec.limits.clone(),
+                moving: Moving { adopted: true, ..Moving::default() },
             },
             settings: BTreeMap::new(),
             secret_names: spec.secrets.keys().cloned().collect(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use api::catalog::{CatalogEntry, Input, InputFormat, InputTarget, Transport};
 use api::instances::DeployRequest;
 use domain::ids::CatalogEntryId;
+use domain::lease::Failover;
 use domain::names::{InstanceName, NameError, slug};
 use domain::package::{Package, PackageError};
 use domain::secret::Secrets;
@@ -73,6 +74,8 @@ pub(crate) struct Deployment {
     pub(crate) secret_names: Vec<String>,
     /// What it may use.
     pub(crate) limits: Limits,
+    /// When it is moved away from a host that is not heard.
+    pub(crate) failover: Option<Failover>,
     /// The name that was asked for.
     pub(crate) name: Option<InstanceName>,
     /// The name to begin with when none was asked for.
@@ -114,6 +117,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
         settings: request.settings.clone(),
         secret_names: request.secrets.keys().cloned().collect(),
         limits: request.limits.clone(),
+        failover: request.failover,
         name,
     })
 }

@@ -124,11 +124,7 @@ pub(crate) async fn add(
     let order =
         Order { name: format!("berth-{name}"), ssh_keys: chosen.ssh_keys, allow_ssh: request.allow_ssh };
     let row = EnvironmentRow {
-        id,
-        account: caller.account,
         user: Some(caller.user),
-        description: None,
-        status: EnvironmentStatus::Creating,
         droplet: Droplet {
             id: None,
             name: Some(order.name.clone()),
@@ -136,16 +132,8 @@ pub(crate) async fn add(
             size_slug: Some(chosen.size),
             image_slug: Some(chosen.image),
         },
-        name,
-        public_ip_address: None,
-        reach,
         dtma_token_sealed: Some(app.keys.seal(id.0, token.expose())?),
-        dtma_version: None,
-        health: None,
-        last_heartbeat_at: None,
-        provisioning_error_message: None,
-        created_at: at,
-        updated_at: at,
+        ..EnvironmentRow::new(id, caller.account, name, EnvironmentStatus::Creating, reach, at)
     };
     let droplet = DropletRow {
         environment: id,

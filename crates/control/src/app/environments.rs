@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::dtma::{CleanupReport, CleanupRequest, Heartbeat};
+use api::dtma::{CleanupReport, CleanupRequest, Heartbeat, HeartbeatAnswer};
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind, EnvironmentToken};
 use api::errors::ErrorCode;
 use api::events::Event;
@@ -18,14 +18,14 @@ use domain::time::Timestamp;
 use hop::tls::Pin;
 use hyper::upgrade::OnUpgrade;
 use store::droplets::DropletRow;
-use store::environments::{Droplet, EnvironmentRow, Health, HeartbeatRow, Recorded};
+use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 use store::policies::Policy;
 use store::{StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption, droplets, fleet};
+use crate::app::{App, Outcome, Problem, adoption, droplets, fleet, leases};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -112,22 +112,9 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     };
     let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
-        id,
-        account: caller.account,
         user: Some(caller.user),
-        name,
-        description: None,
-        status: EnvironmentStatus::AwaitingHeartbeat,
-        droplet: Droplet::default(),
-        public_ip_address: None,
-        reach,
         dtma_token_sealed: Some(app.keys.seal(id.0, token.expose())?),
-        dtma_version: None,
-        health: None,
-        last_heartbeat_at: None,
-        provisioning_error_message: None,
-        created_at: at,
-        updated_at: at,
+        ..EnvironmentRow::new(id, caller.account, name, EnvironmentStatus::AwaitingHeartbeat, reach, at)
     };
     let act = Act {
         action: "environment.add",
@@ -205,6 +192,8 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<Re
     tx.commit().await?;
     app.tunnels.close(environment.id);
     app.directory.refresh().await?;
+    // What waited for its host to let go of it waits no more.
+    app.deploy.notify_one();
     app.publish(caller.account, Event::EnvironmentRemoved { name: environment.name.as_str().to_owned() });
     Ok(Removal::Done)
 }
@@ -296,7 +285,11 @@ pub(crate) async fn of_token(app: &App, bearer: &str) -> Outcome<EnvironmentRow>
 ///
 /// # Errors
 /// 403 when it speaks for another environment, 422.
-pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat: &Heartbeat) -> Outcome<()> {
+pub(crate) async fn heartbeat(
+    app: &App,
+    environment: &EnvironmentRow,
+    heartbeat: &Heartbeat,
+) -> Outcome<HeartbeatAnswer> {
     if heartbeat.environment != environment.id {
         return Err(Problem::refused(ErrorCode::Forbidden, "the token belongs to another environment")
             .field("environment")
@@ -324,7 +317,7 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
     let recorded =
         store::environments::record_heartbeat(&mut tx, environment.id, &row_of(heartbeat, at, app.silence()))
             .await?;
-    let Recorded::Taken { was, row } = recorded else { return Ok(()) };
+    let Recorded::Taken { was, row } = recorded else { return Ok(HeartbeatAnswer::default()) };
     let mut changed = Vec::new();
     for report in &heartbeat.instances {
         let after =
@@ -342,13 +335,18 @@ pub(crate) async fn heartbeat(app: &App, environment: &EnvironmentRow, heartbeat
             store::instances::set_status(&mut tx, lost, InstanceStatus::PendingDeploy, Some(why)).await?;
         changed.extend(after);
     }
+    for report in heartbeat.instances.iter().filter(|report| !before.contains_key(&report.id)) {
+        store::departures::note_found(&mut tx, report.id, environment.id, at).await?;
+    }
     tx.commit().await?;
+    let answer = leases::answer(app, environment, heartbeat).await?;
 
     if !changed.is_empty() || was != EnvironmentStatus::Active {
         tracing::debug!(environment = %row.name, changed = changed.len(), %was, "a heartbeat brought news");
         app.changed(&changed).await?;
     }
-    tell(app, *row).await
+    tell(app, *row).await?;
+    Ok(answer)
 }
 
 /// Tells the account's listeners of an environment's state.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use api::environments::{ChangeEnvironmentRequest, Environment};
 use api::errors::ErrorCode;
 use api::users::Role;
-use domain::ids::EnvironmentId;
+use domain::ids::{AccountId, EnvironmentId};
 use domain::placement::{Candidate, LabelError, Labels, TYPICAL_MEMORY_MIB, Wanted, place};
 use domain::spec::{DesiredState, Limits};
 use domain::status::EnvironmentStatus;
 use serde_json::json;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
+use store::policies::Policy;
 
 use crate::app::audit::{self, Act};
 use crate::app::environments::{check_name, find, rendered, taken, tell};
@@ -44,21 +45,11 @@ pub(crate) async fn change(
             .field("name")
             .hint("it keeps its name: it is where instances go when nobody says where"));
     }
-    let mut policies = store::policies::of_account(&app.store, caller.account).await?;
-    let before = policies.remove(&row.id).unwrap_or_default();
-    let mut policy = before.clone();
-    policy.cordoned = request.cordoned.unwrap_or(policy.cordoned);
-    let mut labels = BTreeMap::from(policy.labels);
-    for (key, value) in &request.labels {
-        match value {
-            Some(value) => labels.insert(key.clone(), value.clone()),
-            None => labels.remove(key),
-        };
-    }
-    policy.labels = Labels::set(labels).map_err(|error| about_label("labels", &error))?;
-
     let at = now();
     let mut tx = app.store.begin().await?;
+    // Held from here on, so that of two changes at once neither takes back the other.
+    let before = store::policies::hold(&mut tx, row.id).await?;
+    let policy = changed(&before, request)?;
     let detail = json!({ "name": new, "cordoned": request.cordoned, "labels": request.labels });
     let act = Act {
         action: "environment.change",
@@ -81,6 +72,19 @@ pub(crate) async fn change(
     rendered(app, row).await
 }
 
+/// What is wanted of an environment after a request.
+fn changed(before: &Policy, request: &ChangeEnvironmentRequest) -> Outcome<Policy> {
+    let mut labels = BTreeMap::from(before.labels.clone());
+    for (key, value) in &request.labels {
+        match value {
+            Some(value) => labels.insert(key.clone(), value.clone()),
+            None => labels.remove(key),
+        };
+    }
+    let labels = Labels::set(labels).map_err(|error| about_label("labels", &error))?;
+    Ok(Policy { cordoned: request.cordoned.unwrap_or(before.cordoned), labels })
+}
+
 fn about_label(field: &'static str, error: &LabelError) -> Problem {
     Problem::invalid(field, error).hint("a label is written KEY=VALUE, such as `gpu=yes`")
 }
@@ -101,23 +105,25 @@ pub(crate) async fn open(app: &App, caller: &Caller, environment: EnvironmentRow
     )))
 }
 
-/// The account's environment that has most room for an instance.
+/// The account's environment that has most room for an instance, `except` not among them.
 ///
 /// # Errors
 /// 409 with the reason of each environment when none takes it, 422 for a label that cannot be.
 pub(crate) async fn choose(
     app: &App,
-    caller: &Caller,
+    account: AccountId,
     limits: &Limits,
     labels: &BTreeMap<String, String>,
+    except: Option<EnvironmentId>,
 ) -> Outcome<EnvironmentRow> {
     let labels =
         Labels::try_from(labels.clone()).map_err(|error| about_label("environment_labels", &error))?;
     let wanted = Wanted { memory_mib: limits.memory_mib.unwrap_or(TYPICAL_MEMORY_MIB), labels };
-    let mut rows = store::environments::list(&app.store, caller.account).await?;
-    let mut policies = store::policies::of_account(&app.store, caller.account).await?;
+    let mut rows = store::environments::list(&app.store, account).await?;
+    rows.retain(|row| Some(row.id) != except);
+    let mut policies = store::policies::of_account(&app.store, account).await?;
     let mut loads: HashMap<EnvironmentId, (u64, u64)> = HashMap::new();
-    for instance in store::instances::list(&app.store, caller.account).await? {
+    for instance in store::instances::list(&app.store, account).await? {
         let (count, promised) = loads.entry(instance.environment).or_default();
         *count += 1;
         *promised += unmeasured(&instance);

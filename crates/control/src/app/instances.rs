@@ -16,12 +16,12 @@ use hop::pool::PooledBody;
 use http_body_util::Full;
 use serde_json::json;
 use store::environments::EnvironmentRow;
-use store::instances::{InstanceRow, SpecColumn};
+use store::instances::{InstanceRow, Moving, SpecColumn};
 use store::{Store, StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::{self, Deployment, nearest};
-use crate::app::{App, Outcome, Problem, fleet};
+use crate::app::{App, Outcome, Problem, fleet, moves};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::dtma_client::DtmaError;
@@ -45,7 +45,8 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
     let deployment = deployment::plan(request, &catalog)?;
     let environment = match request.environment.as_deref() {
         Some(fleet::AUTO) => {
-            fleet::choose(app, caller, &deployment.limits, &request.environment_labels).await?
+            let labels = &request.environment_labels;
+            fleet::choose(app, caller.account, &deployment.limits, labels, None).await?
         }
         _ if !request.environment_labels.is_empty() => {
             return Err(Problem::invalid("environment_labels", "labels choose among environments")
@@ -58,6 +59,9 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
         // Whoever names an address has the host speak to it, and hosts reach what nobody outside does.
         Package::Remote { .. } => caller.require(Role::Admin)?,
         _ => {}
+    }
+    if let Some(failover) = deployment.failover {
+        moves::check_failover(app, failover, moves::stays_of(&deployment).as_deref())?;
     }
 
     for _ in 0..NAME_TRIES {
@@ -119,6 +123,7 @@ pub(crate) fn new_row(
             launch: deployment.launch.clone(),
             env: deployment.env.clone(),
             limits: deployment.limits.clone(),
+            moving: Moving { failover: deployment.failover, told_from: 1, arrived: 1, adopted: false },
         },
         settings: deployment.settings.clone(),
         secret_names: deployment.secret_names.clone(),
@@ -324,6 +329,9 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
         since: report.map(|report| report.since),
         metrics: report.and_then(|report| report.metrics.clone()),
         blocked: report.map(|report| report.blocked.clone()).unwrap_or_default(),
+        failover: row.spec.moving.failover,
+        stays: moves::stays(&row.spec),
+        leaving: picture.leaving(row.id),
     })
 }
 
@@ -337,12 +345,20 @@ fn check_file(caller: &Caller, environment: &EnvironmentRow) -> Outcome<()> {
     Err(Problem::invalid("server", message).hint(format!("deploy it with `--env {LOCAL}`")))
 }
 
-fn rendered(app: &App, row: &InstanceRow) -> Outcome<Instance> {
+/// A row as its account sees it.
+///
+/// # Errors
+/// 404 when its account or environment went meanwhile.
+pub(crate) fn rendered(app: &App, row: &InstanceRow) -> Outcome<Instance> {
     render(row, &app.directory.picture(), &app.public().url)
         .ok_or_else(|| Problem::not_found("instance", row.name.as_str()))
 }
 
-async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<InstanceRow> {
+/// The account's instance of a name.
+///
+/// # Errors
+/// 404 with the nearest name.
+pub(crate) async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<InstanceRow> {
     if let Ok(name) = name.parse::<InstanceName>()
         && let Some(row) = store::instances::by_name(&app.store, caller.account, &name).await?
     {
@@ -356,7 +372,15 @@ async fn find(app: &App, caller: &Caller, name: &str) -> Outcome<InstanceRow> {
     })
 }
 
-async fn environment_of(store: &Store, caller: &Caller, name: Option<&str>) -> Outcome<EnvironmentRow> {
+/// The environment that somebody means.
+///
+/// # Errors
+/// 422 with the nearest name.
+pub(crate) async fn environment_of(
+    store: &Store,
+    caller: &Caller,
+    name: Option<&str>,
+) -> Outcome<EnvironmentRow> {
     let mut rows = store::environments::list(store, caller.account).await?;
     let wanted = name.unwrap_or(LOCAL);
     let valid = wanted.parse::<EnvironmentName>().ok();

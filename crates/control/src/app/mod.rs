@@ -10,6 +10,8 @@ pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
 pub(crate) mod instances;
+pub(crate) mod leases;
+pub(crate) mod moves;
 pub(crate) mod older;
 pub(crate) mod problem;
 pub(crate) mod registries;

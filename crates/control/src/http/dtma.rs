@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use api::dtma::{Heartbeat, TUNNEL_PROTOCOL};
+use api::dtma::{Heartbeat, HeartbeatAnswer, TUNNEL_PROTOCOL};
 use api::errors::{ErrorBody, ErrorCode};
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderValue, StatusCode};
@@ -18,7 +19,8 @@ use crate::tunnels::Within;
 #[utoipa::path(
     post, path = "/api/v1/dtma/heartbeat", tag = "dtma", security(("dtma" = [])), request_body = Heartbeat,
     responses(
-        (status = 204), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 200, description = "Taken, and some may run on", body = HeartbeatAnswer),
+        (status = 204, description = "Taken"), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)
     )
 )]
@@ -26,9 +28,12 @@ pub(crate) async fn heartbeat(
     State(app): State<Arc<App>>,
     ByDtma(environment): ByDtma,
     Body(body): Body<Heartbeat>,
-) -> Result<StatusCode, Refused> {
-    environments::heartbeat(&app, &environment, &body).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Refused> {
+    let answer = environments::heartbeat(&app, &environment, &body).await?;
+    if answer == HeartbeatAnswer::default() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(Json(answer).into_response())
 }
 
 /// Opens the tunnel of a DTMA that cannot be dialled: after the 101 it serves its own API on this connection, over HTTP/2;

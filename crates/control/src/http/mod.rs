@@ -9,6 +9,7 @@ mod environments;
 mod events;
 mod extract;
 mod instances;
+mod moves;
 mod older;
 mod plain;
 mod refused;
@@ -98,10 +99,13 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
+        .routes(routes!(moves::move_to))
+        .routes(routes!(moves::set_failover))
         .routes(routes!(environments::list, environments::add))
         .routes(routes!(environments::show, environments::change, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
+        .routes(routes!(moves::drain))
         .routes(routes!(enrolments::create))
         .routes(routes!(enrolments::revoke))
         .routes(routes!(droplets::options))

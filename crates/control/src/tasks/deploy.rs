@@ -14,6 +14,7 @@ use domain::backoff::Backoff;
 use domain::ids::{EnvironmentId, InstanceId, RegistryLoginId};
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use serde::Serialize;
+use store::departures::Departure;
 use store::environments::EnvironmentRow;
 use store::instances::{InstanceRow, ReportedBy};
 use tokio::task::JoinSet;
@@ -41,6 +42,8 @@ pub(crate) struct Status {
     pub(crate) put: u64,
     /// Instances removed.
     pub(crate) deleted: u64,
+    /// Hosts that let go of an instance that had left.
+    pub(crate) left: u64,
     /// Instances that wait for their host, or that it refused, at the last look.
     pub(crate) waiting: usize,
     /// What went wrong with the last look itself.
@@ -52,6 +55,7 @@ pub(crate) struct Status {
 pub(crate) struct Deployer {
     hosts: HashMap<EnvironmentId, Pause>,
     instances: HashMap<InstanceId, (u64, Pause)>,
+    departures: HashMap<(InstanceId, EnvironmentId), Pause>,
     working: JoinSet<Worked>,
     /// By the task that works on it.
     busy: HashMap<tokio::task::Id, EnvironmentRow>,
@@ -71,10 +75,22 @@ struct Pause {
     heartbeat: Option<domain::time::Timestamp>,
 }
 
+/// What there is to do in one environment.
+#[derive(Debug, Default)]
+struct Due {
+    /// Instances to hand over or to remove.
+    rows: Vec<InstanceRow>,
+    /// What has left it.
+    departures: Vec<Departure>,
+}
+
 #[derive(Debug)]
 enum Done {
     Put(InstanceId),
     Deleted(InstanceId),
+    Left(InstanceId),
+    /// A host did not let go of it.
+    Kept(InstanceId),
     Refused(InstanceId, u64),
     Outage,
 }
@@ -105,32 +121,58 @@ impl Deployer {
     /// Starts work on every environment that has something due and is not at work.
     async fn look(&mut self, app: &Arc<App>) -> Outcome<()> {
         let environments = store::environments::list_all(&app.store).await?;
-        let mut due: HashMap<EnvironmentId, Vec<InstanceRow>> = HashMap::new();
+        let mut due: HashMap<EnvironmentId, Due> = HashMap::new();
         let mut pending = HashMap::new();
         let logins = Handovers::read(app).await?;
         let is_due = |row: &InstanceRow| is_due(row) || logins.is_due(row);
-        for row in store::instances::list_all(&app.store).await?.into_iter().filter(is_due) {
+        // In this order, so that what departs in between is seen to have done so.
+        let rows = store::instances::list_all(&app.store).await?;
+        let departures = store::departures::list_all(&app.store).await?;
+        for row in rows.into_iter().filter(is_due) {
             pending.insert(row.id, row.generation);
-            due.entry(row.environment).or_default().push(row);
+            if !row.deleting
+                && let Some(departure) = departures::held_by(&departures, &row, now())
+            {
+                say(app, &row, row.status, &departures::waits(&environments, departure)).await?;
+                continue;
+            }
+            // It has left since it was read: to hand it over now would start it where it is about to be removed.
+            let leaves = |left: &Departure| left.environment == row.environment;
+            if departures.get(&row.id).is_none_or(|of_it| !of_it.iter().any(leaves)) {
+                due.entry(row.environment).or_default().rows.push(row);
+            }
+        }
+        for departure in departures.into_values().flatten() {
+            due.entry(departure.environment).or_default().departures.push(departure);
         }
         self.instances.retain(|id, (generation, _)| pending.get(id) == Some(generation));
+        self.departures.retain(|(id, from), _| {
+            due.get(from).is_some_and(|due| due.departures.iter().any(|left| left.instance == *id))
+        });
         self.hosts.retain(|id, _| due.contains_key(id));
         self.status.waiting = pending.len();
 
         let now = Instant::now();
         for environment in environments {
-            let Some(mut rows) = due.remove(&environment.id) else { continue };
+            let Some(mut due) = due.remove(&environment.id) else { continue };
             if self.busy.values().any(|busy| busy.id == environment.id) {
                 self.again.insert(environment.id);
                 continue;
             }
             let paused = self.hosts.get(&environment.id).is_some_and(|pause| pause.holds(now, &environment));
-            rows.retain(|row| !paused && !self.is_paused(row.id, now));
-            if rows.is_empty() {
+            if paused {
+                continue;
+            }
+            due.rows.retain(|row| !self.is_paused(row.id, now));
+            due.departures.retain(|left| {
+                let pause = self.departures.get(&(left.instance, left.environment));
+                pause.is_none_or(|pause| !pause.holds(now, &environment))
+            });
+            if due.rows.is_empty() && due.departures.is_empty() {
                 continue;
             }
             let (app, at_work) = (Arc::clone(app), environment.clone());
-            let task = self.working.spawn(async move { serve(&app, &at_work, rows).await });
+            let task = self.working.spawn(async move { serve(&app, &at_work, due).await });
             self.busy.insert(task.id(), environment);
         }
         Ok(())
@@ -154,21 +196,29 @@ impl Deployer {
                 vec![Done::Outage]
             }
         };
+        let mut look = self.again.remove(&environment.id);
         for one in &done {
             self.remember(&environment, one);
             match one {
                 Done::Put(_) => self.status.put += 1,
                 Done::Deleted(_) => self.status.deleted += 1,
-                Done::Refused(..) | Done::Outage => continue,
+                Done::Left(_) => {
+                    self.status.left += 1;
+                    // Now it may start elsewhere.
+                    look = true;
+                    continue;
+                }
+                Done::Kept(_) | Done::Refused(..) | Done::Outage => continue,
             }
             self.status.waiting = self.status.waiting.saturating_sub(1);
         }
-        self.again.remove(&environment.id)
+        look
     }
 
     /// Until the next pause ends, at most a period. One that has just ended must not make the loop spin.
     fn wait(&self) -> Duration {
-        let pauses = self.hosts.values().chain(self.instances.values().map(|(_, pause)| pause));
+        let instances = self.instances.values().map(|(_, pause)| pause);
+        let pauses = self.hosts.values().chain(instances).chain(self.departures.values());
         let next = pauses.map(|pause| pause.until.saturating_duration_since(Instant::now())).min();
         next.map_or(PERIOD, |next| next.clamp(BACKOFF.first, PERIOD))
     }
@@ -182,6 +232,15 @@ impl Deployer {
             Done::Put(id) | Done::Deleted(id) => {
                 self.hosts.remove(&environment.id);
                 self.instances.remove(id);
+            }
+            Done::Left(id) => {
+                self.hosts.remove(&environment.id);
+                self.departures.remove(&(*id, environment.id));
+            }
+            Done::Kept(id) => {
+                let key = (*id, environment.id);
+                let failures = self.departures.get(&key).map_or(1, |pause| pause.failures.saturating_add(1));
+                self.departures.insert(key, Pause::new(failures, environment));
             }
             Done::Refused(id, generation) => {
                 let failures =
@@ -212,8 +271,9 @@ fn is_due(row: &InstanceRow) -> bool {
     row.deleting || row.observed_generation < row.generation || row.status == InstanceStatus::PendingDeploy
 }
 
-/// Works on the due instances of one environment; stops at the first sign that its host does not answer.
-async fn serve(app: &App, environment: &EnvironmentRow, rows: Vec<InstanceRow>) -> Outcome<Vec<Done>> {
+/// Works on what is due of one environment; stops at the first sign that its host does not answer.
+async fn serve(app: &App, environment: &EnvironmentRow, due: Due) -> Outcome<Vec<Done>> {
+    let Due { rows, departures } = due;
     let host = match reach(environment, &app.keys, app.local) {
         Ok(host) => host,
         Err(error) => {
@@ -221,7 +281,24 @@ async fn serve(app: &App, environment: &EnvironmentRow, rows: Vec<InstanceRow>) 
             return Ok(vec![Done::Outage]);
         }
     };
-    let mut done = Vec::with_capacity(rows.len());
+    let mut done = Vec::with_capacity(rows.len() + departures.len());
+    for departure in &departures {
+        match departures::let_go(app, &host, &environment.name, departure).await? {
+            Ok(()) => done.push(Done::Left(departure.instance)),
+            Err(DtmaError::Refused(detail)) => {
+                tracing::warn!(environment = %environment.name, instance = %departure.instance, why = detail.message, "its host does not let go of an instance");
+                done.push(Done::Kept(departure.instance));
+            }
+            Err(error) => {
+                tracing::debug!(environment = %environment.name, error = %Chain(&error), "a host cannot be reached");
+                let message =
+                    format!("environment `{}`: {error}; it is tried again by itself", environment.name);
+                say_all(app, &rows, &message).await?;
+                done.push(Done::Outage);
+                return Ok(done);
+            }
+        }
+    }
     for (i, row) in rows.iter().enumerate() {
         let result =
             if row.deleting { remove(app, &host, row).await? } else { hand_over(app, &host, row).await? };
@@ -299,7 +376,7 @@ async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<
 }
 
 async fn remove(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Done, DtmaError>> {
-    if let Err(error) = app.dtma.delete(host, row.id).await {
+    if let Err(error) = app.dtma.delete(host, row.id, row.generation).await {
         return Ok(Err(error));
     }
     let mut tx = app.store.begin().await?;
@@ -336,6 +413,7 @@ async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<(InstanceSpec, Option<
         secrets: app.keys.unseal_all(row.id.0, row.secrets_sealed.as_deref())?,
         registry,
         limits: row.spec.limits.clone(),
+        lease_seconds: row.spec.moving.failover.map(|failover| failover.lease_seconds),
         key: app.keys.instance_key(row.id),
     };
     Ok((spec, login))
@@ -349,7 +427,11 @@ async fn say_all(app: &App, rows: &[InstanceRow], message: &str) -> Outcome<()> 
     Ok(())
 }
 
-async fn say(app: &App, row: &InstanceRow, status: InstanceStatus, message: &str) -> Outcome<()> {
+/// Shows a state and a reason that the control plane found by itself.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn say(app: &App, row: &InstanceRow, status: InstanceStatus, message: &str) -> Outcome<()> {
     if row.status == status && row.message.as_deref() == Some(message) {
         return Ok(());
     }
@@ -366,5 +448,6 @@ async fn show(app: &App, row: Option<InstanceRow>) -> Outcome<()> {
     Ok(())
 }
 
+mod departures;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ pub(crate) mod alerts;
 pub(crate) mod deploy;
 pub(crate) mod dialled;
 pub(crate) mod droplets;
+pub(crate) mod failover;
 pub(crate) mod liveness;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ pub(crate) struct Statuses {
     deploy: Mutex<deploy::Status>,
     dialled: Mutex<dialled::Status>,
     droplets: Mutex<droplets::Status>,
+    failover: Mutex<failover::Status>,
     liveness: Mutex<liveness::Status>,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct StatusView {
     pub(crate) dialled: dialled::Status,
     /// Of [`droplets`].
     pub(crate) droplets: droplets::Status,
+    /// Of [`failover`].
+    pub(crate) failover: failover::Status,
     /// Of [`liveness`].
     pub(crate) liveness: liveness::Status,
 }
@@ -50,6 +54,7 @@ impl Statuses {
             deploy: self.deploy.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             dialled: self.dialled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             droplets: self.droplets.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            failover: self.failover.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             liveness: self.liveness.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -68,6 +73,10 @@ impl Statuses {
 
     fn set_droplets(&self, status: droplets::Status) {
         *self.droplets.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn set_failover(&self, status: failover::Status) {
+        *self.failover.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     fn set_liveness(&self, status: liveness::Status) {
@@ -99,6 +108,16 @@ pub(crate) async fn run(app: Arc<App>) {
             app.statuses.set_dialled(dialled::pass(&app).await);
         }
     };
+    let failover = async {
+        let mut watch = failover::Watch::new();
+        loop {
+            app.statuses.set_failover(watch.pass(&app).await);
+            tokio::select! {
+                () = app.stop.cancelled() => break,
+                () = tokio::time::sleep(tick) => {}
+            }
+        }
+    };
     let droplets = droplets::Reconciler::new(Arc::new(crate::directory::now)).run(&app);
-    tokio::join!(deploy, liveness, dialled, droplets, alerts::run(&app));
+    tokio::join!(deploy, liveness, dialled, droplets, failover, alerts::run(&app));
 }

@@ -13,6 +13,7 @@ mod events;
 mod fleet;
 mod gateway_path;
 mod heartbeats;
+mod moves;
 mod older;
 mod openapi;
 mod platform;

@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use store::accounts::{AccountRow, UserRow};
-use store::environments::{Droplet, EnvironmentRow};
+use store::environments::EnvironmentRow;
 use store::tokens::TokenRow;
 use store::{Database, Store};
 use tempfile::TempDir;
@@ -234,24 +234,14 @@ impl Platform {
         let at: Timestamp = SystemTime::now().into();
         let account =
             store::accounts::account_by_name(&self.store, &"default".parse().unwrap()).await.unwrap();
-        let row = EnvironmentRow {
-            id: EnvironmentId::generate(),
-            account: account.unwrap().id,
-            user: None,
-            name: name.parse().unwrap(),
-            description: None,
-            status: EnvironmentStatus::AwaitingHeartbeat,
-            droplet: Droplet::default(),
-            public_ip_address: None,
-            reach: serde_json::json!({"by": "direct", "dtma": nobody().to_string()}),
-            dtma_token_sealed: None,
-            dtma_version: None,
-            health: None,
-            last_heartbeat_at: None,
-            provisioning_error_message: None,
-            created_at: at,
-            updated_at: at,
-        };
+        let row = EnvironmentRow::new(
+            EnvironmentId::generate(),
+            account.unwrap().id,
+            name.parse().unwrap(),
+            EnvironmentStatus::AwaitingHeartbeat,
+            serde_json::json!({"by": "direct", "dtma": nobody().to_string()}),
+            at,
+        );
         let hash: Vec<String> = Sha256::digest(token.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
         let mut tx = self.store.begin().await.unwrap();
         store::environments::insert(&mut tx, &row, Some(&hash.concat())).await.unwrap();

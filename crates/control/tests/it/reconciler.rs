@@ -164,7 +164,7 @@ async fn logs_come_from_the_host_as_they_are() {
     platform.stop().await;
 }
 
-async fn wait_for(is: impl Fn() -> bool) {
+pub(crate) async fn wait_for(is: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + PATIENCE;
     while !is() {
         assert!(std::time::Instant::now() < deadline, "waited in vain");

@@ -119,6 +119,9 @@ impl From<ChangeError> for Refusal {
             ChangeError::Older { .. } => Self::new(ErrorCode::Conflict, message)
                 .field("generation")
                 .hint("read the instance, and send a greater generation than it has"),
+            ChangeError::LetGo { .. } => Self::new(ErrorCode::Conflict, message)
+                .field("generation")
+                .hint("send the newest spec of the instance, if it is to run here again"),
             ChangeError::Removing => {
                 Self::new(ErrorCode::Conflict, message).hint("try again when `GET` of it answers 404")
             }

@@ -1,6 +1,6 @@
 //! `/v1/instances`: what is wanted of each instance, and what is.
 
-use api::dtma::{InstanceReport, InstanceSpec};
+use api::dtma::{InstanceReport, InstanceSpec, RemoveQuery};
 use api::errors::{ErrorBody, ErrorCode};
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use domain::ids::InstanceId;
 
 use super::App;
-use super::errors::{Body, Path, Refusal};
+use super::errors::{Body, Path, Query, Refusal};
 use crate::instances::Wish;
 
 type Reported = Result<Json<InstanceReport>, Refusal>;
@@ -83,20 +83,22 @@ pub(crate) async fn get(State(app): State<App>, Path(id): Path<InstanceId>) -> R
     delete,
     path = "/v1/instances/{id}",
     security(("token" = [])),
-    params(("id" = InstanceId, Path)),
+    params(("id" = InstanceId, Path), RemoveQuery),
     responses(
         (status = 204, description = "Gone"),
         (status = 400, body = ErrorBody),
         (status = 401, body = ErrorBody),
         (status = 404, description = "It was not here", body = ErrorBody),
+        (status = 409, description = "What is here is newer", body = ErrorBody),
         (status = 503, description = "Not gone yet; it goes on", body = ErrorBody),
     )
 )]
 pub(crate) async fn remove(
     State(app): State<App>,
     Path(id): Path<InstanceId>,
+    Query(query): Query<RemoveQuery>,
 ) -> Result<StatusCode, Refusal> {
-    app.instances.remove(id).await?;
+    app.instances.remove(id, query.generation).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

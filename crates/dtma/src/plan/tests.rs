@@ -23,6 +23,7 @@ fn spec(desired: DesiredState) -> InstanceSpec {
         secrets: std::collections::BTreeMap::new(),
         registry: None,
         limits: domain::spec::Limits::default(),
+        lease_seconds: None,
         key: Secret::new("key"),
     }
 }
@@ -74,7 +75,8 @@ fn check(
     expected: (Step, InstanceStatus, Option<&str>),
 ) {
     let spec = spec(desired);
-    let observed = Observed { shim, started, install, failures: 0, wait: Duration::ZERO, now: NOW };
+    let observed =
+        Observed { shim, started, install, failures: 0, wait: Duration::ZERO, now: NOW, lease: Lease::None };
     let step = next(&spec, &observed);
     let (status, message) = status(&spec, &observed, step);
     assert_eq!((step, status, message.as_deref()), expected);
@@ -180,6 +182,7 @@ fn a_shim_that_keeps_ending_waits_and_says_so() {
         failures,
         wait,
         now: NOW,
+        lease: Lease::None,
     };
     for (failures, expected) in [(1, InstanceStatus::Starting), (10, InstanceStatus::ErrorRuntime)] {
         let step = next(&spec, &observed(failures));

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api::dtma::{HEARTBEAT_PATH, Heartbeat};
+use api::dtma::{HEARTBEAT_PATH, Heartbeat, HeartbeatAnswer};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use domain::ids::InstanceId;
 use domain::status::InstanceStatus::Running;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ use crate::host::{Host, TOKEN, wait_until};
 pub(crate) struct Control {
     got: Arc<Mutex<Vec<Heartbeat>>>,
     pub(crate) refuse: Arc<Mutex<bool>>,
+    leases: Arc<Mutex<Vec<InstanceId>>>,
 }
 
 impl Control {
@@ -31,6 +34,11 @@ impl Control {
             stop.clone().cancelled_owned(),
         ));
         stop
+    }
+
+    /// From now on the answers let these run.
+    pub(crate) fn grant(&self, leases: &[InstanceId]) {
+        *self.leases.lock().unwrap() = leases.to_vec();
     }
 
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Heartbeat) -> bool) {
@@ -49,13 +57,17 @@ impl Control {
     }
 }
 
-async fn take(State(control): State<Control>, headers: HeaderMap, Json(beat): Json<Heartbeat>) -> StatusCode {
+async fn take(State(control): State<Control>, headers: HeaderMap, Json(beat): Json<Heartbeat>) -> Response {
     assert_eq!(headers["authorization"], format!("Bearer {TOKEN}").as_str());
     if *control.refuse.lock().unwrap() {
-        return StatusCode::INTERNAL_SERVER_ERROR;
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     control.got.lock().unwrap().push(beat);
-    StatusCode::NO_CONTENT
+    let leases = control.leases.lock().unwrap().clone();
+    if leases.is_empty() {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Json(HeartbeatAnswer { leases }).into_response()
 }
 
 pub(crate) async fn listen(address: &str) -> (TcpListener, SocketAddr) {

@@ -56,6 +56,7 @@ pub(crate) fn spec(package: &str, launch: Launch) -> InstanceSpec {
         secrets: [].into(),
         registry: None,
         limits: Limits::default(),
+        lease_seconds: None,
         key: Secret::new("key"),
     }
 }

@@ -7,7 +7,7 @@ use domain::names::InstanceName;
 use domain::spec::{DesiredState, Launch, Limits};
 use domain::status::{InstanceReport, InstanceStatus};
 use store::environments::EnvironmentRow;
-use store::instances::{self, InstanceRow, ReportedBy, SpecColumn};
+use store::instances::{self, InstanceRow, Moving, ReportedBy, SpecColumn};
 use store::{Store, StoreError, catalog, environments};
 use tokio::task::JoinSet;
 
@@ -36,6 +36,7 @@ pub(crate) fn instance(tenant: &Tenant, called: &str) -> InstanceRow {
             launch: Launch { constraints: vec!["mcp<2".to_owned()], ..Launch::default() },
             env: BTreeMap::from([("ODD".to_owned(), "a'ä\u{0}\u{1f600}".to_owned())]),
             limits: Limits { memory_mib: Some(64), ..Limits::default() },
+            moving: Moving::default(),
         },
         settings: BTreeMap::from([("timezone".to_owned(), "UTC".to_owned())]),
         secret_names: vec!["KEY".to_owned()],

@@ -100,22 +100,10 @@ async fn tenant(store: &Store, name: &str) -> Tenant {
 }
 
 fn environment(account: &AccountRow, name: &str) -> EnvironmentRow {
+    let (status, id) = (EnvironmentStatus::AwaitingHeartbeat, EnvironmentId::generate());
+    let reach = serde_json::json!({ "kind": "local", "odd": "ä\u{0}\u{1f600}" });
     EnvironmentRow {
-        id: EnvironmentId::generate(),
-        account: account.id,
-        user: None,
-        name: name.parse().unwrap(),
-        description: None,
-        status: EnvironmentStatus::AwaitingHeartbeat,
-        droplet: Droplet::default(),
-        public_ip_address: None,
-        reach: serde_json::json!({ "kind": "local", "odd": "ä\u{0}\u{1f600}" }),
         dtma_token_sealed: Some("c2VhbGVk".to_owned()),
-        dtma_version: None,
-        health: None,
-        last_heartbeat_at: None,
-        provisioning_error_message: None,
-        created_at: NOW,
-        updated_at: NOW,
+        ..EnvironmentRow::new(id, account.id, name.parse().unwrap(), status, reach, NOW)
     }
 }

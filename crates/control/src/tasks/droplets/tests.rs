@@ -149,12 +149,6 @@ impl World {
         let id = EnvironmentId::generate();
         let text = |text: &str| Some(text.to_owned());
         let row = EnvironmentRow {
-            id,
-            account: account.unwrap().id,
-            user: None,
-            name: format!("far-{}", self.cases).parse().unwrap(),
-            description: None,
-            status: EnvironmentStatus::Creating,
             droplet: Machine {
                 id: None,
                 name: None,
@@ -162,15 +156,15 @@ impl World {
                 size_slug: text("s-1vcpu-1gb"),
                 image_slug: text("debian-13-x64"),
             },
-            public_ip_address: None,
-            reach: serde_json::to_value(Way::Tunnel).unwrap(),
             dtma_token_sealed: Some(self.app.keys.seal(id.0, "x").unwrap()),
-            dtma_version: None,
-            health: None,
-            last_heartbeat_at: None,
-            provisioning_error_message: None,
-            created_at: self.now(),
-            updated_at: self.now(),
+            ..EnvironmentRow::new(
+                id,
+                account.unwrap().id,
+                format!("far-{}", self.cases).parse().unwrap(),
+                EnvironmentStatus::Creating,
+                serde_json::to_value(Way::Tunnel).unwrap(),
+                self.now(),
+            )
         };
         let droplet = DropletRow {
             environment: id,

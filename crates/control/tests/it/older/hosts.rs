@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use store::environments::EnvironmentRow;
-use store::instances::{InstanceRow, SpecColumn};
+use store::instances::{InstanceRow, Moving, SpecColumn};
 
 use crate::platform::{Answer, Platform, nobody};
 
@@ -37,6 +37,7 @@ async fn older_host(platform: &Platform, status: EnvironmentStatus) -> (Environm
             launch: Launch::default(),
             env: std::collections::BTreeMap::new(),
             limits: Limits::default(),
+            moving: Moving::default(),
         },
         settings: std::collections::BTreeMap::new(),
         secret_names: Vec::new(),

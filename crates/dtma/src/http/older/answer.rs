@@ -119,6 +119,7 @@ impl From<ChangeError> for Failure {
             ChangeError::NameTaken(_)
             | ChangeError::IdTaken { .. }
             | ChangeError::Older { .. }
+            | ChangeError::LetGo { .. }
             | ChangeError::Removing
             | ChangeError::RemovedHere
             | ChangeError::Unreadable => Self::new(StatusCode::CONFLICT, text),

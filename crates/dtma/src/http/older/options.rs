@@ -237,6 +237,7 @@ impl Wanted<'_> {
             secrets: env,
             registry: None,
             limits,
+            lease_seconds: None,
             key: key()?,
         };
         Ok((spec, ignored))
