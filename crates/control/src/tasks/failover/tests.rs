@@ -34,6 +34,7 @@ impl Stage {
             local_way: LocalWay::Socket,
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
             digitalocean: None,
+            receivers: crate::receivers::Receivers::default(),
         };
         crate::setup(&config).await.unwrap();
         let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
