@@ -88,18 +88,18 @@ impl Failover {
     /// # Errors
     /// Any [`FailoverError`].
     pub fn check(self, heartbeat: Duration) -> Result<Self, FailoverError> {
-        let least = heartbeat.saturating_mul(3).as_millis().div_ceil(1000);
-        let least = u64::try_from(least).unwrap_or(u64::MAX).max(1);
-        if self.lease_seconds < least {
-            return Err(FailoverError::LeaseTooShort { least });
+        let beats = heartbeat.saturating_mul(3).as_millis().div_ceil(1000);
+        let beats = u64::try_from(beats).unwrap_or(u64::MAX).max(1);
+        if self.lease_seconds < beats {
+            return Err(FailoverError::LeaseTooShort { least: beats });
         }
         if LONGEST_SECONDS < self.lease_seconds.max(self.lost_after_seconds) {
             return Err(FailoverError::TooLong);
         }
         let lease = self.lease_seconds;
-        let least = lease + lease / DRIFT + MARGIN_SECONDS;
-        if self.lost_after_seconds < least {
-            return Err(FailoverError::LostTooSoon { lease, least });
+        let silence = lease + lease / DRIFT + MARGIN_SECONDS;
+        if self.lost_after_seconds < silence {
+            return Err(FailoverError::LostTooSoon { lease, least: silence });
         }
         Ok(self)
     }

@@ -39,6 +39,6 @@ pub(crate) async fn answer(
         });
         is_told && is_free
     };
-    let leases = leased.into_iter().filter(|row| may_run(row)).map(|row| row.id).collect();
-    Ok(HeartbeatAnswer { leases })
+    let granted = leased.into_iter().filter(|row| may_run(row)).map(|row| row.id);
+    Ok(HeartbeatAnswer { leases: granted.collect() })
 }

@@ -210,8 +210,15 @@ pub(crate) struct Parting {
     pub(crate) why: Why,
     /// Who wants it, for the audit.
     pub(crate) actor: String,
-    /// Of an environment that is lost: the last heartbeat that was heard of it, which must still be the last.
-    pub(crate) lost: Option<Option<Timestamp>>,
+    /// Whether its environment is lost.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// An environment of which nothing is heard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost {
+    /// The last heartbeat that was heard of it, which must still be the last.
+    pub(crate) heard: Option<Timestamp>,
 }
 
 /// Moves an instance; `None` when it, or what is known of a lost environment, changed meanwhile.
@@ -234,7 +241,7 @@ pub(crate) async fn transfer(
             return Err(Problem::refused(ErrorCode::Conflict, "the environment was removed meanwhile")
                 .field("environment"));
         };
-        if id == before.environment && parting.lost.is_some_and(|heard| heard != row.last_heartbeat_at) {
+        if id == before.environment && parting.lost.is_some_and(|lost| lost.heard != row.last_heartbeat_at) {
             return Ok(None);
         }
         if id == target.id {

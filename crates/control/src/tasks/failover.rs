@@ -14,7 +14,7 @@ use store::departures::Why;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
 
-use crate::app::moves::{self, Parting};
+use crate::app::moves::{self, Lost, Parting};
 use crate::app::problem::Chain;
 use crate::app::{App, Outcome, Problem};
 use crate::tasks::deploy::say;
@@ -102,7 +102,7 @@ impl Watch {
             }
             Err(problem) => return Err(problem),
         };
-        let lost = Some(environment.last_heartbeat_at);
+        let lost = Some(Lost { heard: environment.last_heartbeat_at });
         let parting = Parting { why: Why::Failover, actor: "failover".to_owned(), lost };
         match moves::transfer(app, row, &target, parting).await {
             Ok(Some(_)) => {

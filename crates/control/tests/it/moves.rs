@@ -34,7 +34,7 @@ impl Host {
         let id = platform.post(PATH, body).await.json()["id"].as_str().unwrap().to_owned();
         let token = platform.post(&format!("{PATH}/{name}/token"), json!({})).await.json();
         let token = token["token"].as_str().unwrap().to_owned();
-        *dtma.environment.lock().unwrap() = id.clone();
+        (*dtma.environment.lock().unwrap()).clone_from(&id);
         let host = Self { name, dtma, address, stop, id, token, sequence: AtomicU64::new(0) };
         host.beat(platform).await;
         host

@@ -20,7 +20,7 @@ use domain::ids::{AccountId, EnvironmentId, UserId};
 use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
 use store::accounts::{AccountRow, UserRow};
-use store::environments::{Droplet, EnvironmentRow};
+use store::environments::EnvironmentRow;
 use store::{Database, Store, Tx};
 
 /// A time that tests call now, in microseconds.

@@ -35,6 +35,9 @@ impl Stage {
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
             digitalocean: None,
             receivers: crate::receivers::Receivers::default(),
+            registries: crate::Registries::default(),
+            acme: None,
+            proxies: crate::Proxies::default(),
         };
         crate::setup(&config).await.unwrap();
         let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
@@ -165,8 +168,11 @@ async fn it_is_heard_at_the_last_moment() {
     let seen = store::environments::by_id(&stage.app.store, a.id).await.unwrap().unwrap();
     let row = stage.whereabouts("x").await;
     stage.beat(&a).await;
-    let parting =
-        Parting { why: Why::Failover, actor: "test".to_owned(), lost: Some(seen.last_heartbeat_at) };
+    let parting = Parting {
+        why: Why::Failover,
+        actor: "test".to_owned(),
+        lost: Some(Lost { heard: seen.last_heartbeat_at }),
+    };
     assert_eq!(moves::transfer(&stage.app, &row, &b, parting).await.unwrap(), None);
     assert_eq!(stage.whereabouts("x").await, row);
 }
