@@ -145,6 +145,11 @@ impl Grants {
         !instances.is_empty()
     }
 
+    /// Forgets what was granted to an instance, which is here anew.
+    pub fn forget(&mut self, instance: InstanceId) {
+        self.sent.remove(&instance);
+    }
+
     /// Until when an instance may run; `None` when it may not at all.
     pub fn until(&self, instance: InstanceId, lease: Duration) -> Option<u64> {
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);

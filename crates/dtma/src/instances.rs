@@ -242,6 +242,8 @@ impl Instances {
         }
         let Ok(face) = self.face(id) else {
             self.check_ports(&spec)?;
+            // What was granted to an earlier stay on this host says nothing of this one.
+            self.inner.shared.leases.forget(id);
             let spec = self.write(spec).await?;
             return Ok(self.spawn(id, Order::Keep(spec), Record::default(), None).report.borrow().clone());
         };

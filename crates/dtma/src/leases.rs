@@ -56,6 +56,11 @@ impl Leases {
         }
     }
 
+    /// Forgets what was granted to an instance.
+    pub(crate) fn forget(&self, id: InstanceId) {
+        self.state().grants.forget(id);
+    }
+
     /// How it is with the lease of an instance.
     pub(crate) fn of(&self, id: InstanceId, lease_seconds: Option<u64>) -> Lease {
         let Some(seconds) = lease_seconds else { return Lease::None };

@@ -181,6 +181,17 @@ impl Hosts {
     }
 }
 
+/// Which packets between a host and the control plane are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// All.
+    Everything,
+    /// Those of the host.
+    ToControl,
+    /// Those of the control plane.
+    FromControl,
+}
+
 impl Host {
     /// Its address on the switch.
     pub fn address(&self) -> String {
@@ -190,6 +201,11 @@ impl Host {
     /// Its Docker engine.
     pub fn docker(&self) -> &Docker {
         &self.docker
+    }
+
+    /// The same engine for whoever looks at it while other things are done with the host.
+    pub fn engine(&self) -> Docker {
+        Docker::at(self.home.clone())
     }
 
     /// Has its DTMA run with these options beside its data directory, now and after each start.
@@ -250,6 +266,26 @@ impl Host {
     /// Puts its cable back.
     pub fn heal(&self) {
         self.on_switch(&format!("ip link set p{} up", self.number));
+    }
+
+    /// Has packets between it and the control plane lost, from now on.
+    pub fn lose(&self, loss: Loss) {
+        let (number, address) = (self.number, self.address());
+        let chain = |hook: &str, matches: &str| {
+            format!("chain {hook} {{ type filter hook {hook} priority 0; ip {matches} {address} drop; }};")
+        };
+        let (input, output) = (chain("input", "saddr"), chain("output", "daddr"));
+        let chains = match loss {
+            Loss::Everything => format!("{input} {output}"),
+            Loss::ToControl => input,
+            Loss::FromControl => output,
+        };
+        self.on_switch(&format!("nft 'table inet loss{number} {{ {chains} }}'"));
+    }
+
+    /// Ends [`Host::lose`].
+    pub fn lose_nothing(&self) {
+        self.on_switch(&format!("nft delete table inet loss{}", self.number));
     }
 
     /// Cuts its power: nobody on the switch hears of the end of its processes.

@@ -102,7 +102,10 @@ fn what_is_broken_is_told_by_web_hook_and_mail_and_shown() {
     );
     assert!(platform.ok(&["alerts"]).contains("instance `broken` in environment `local`"));
 
-    // It is said once, whoever ends meanwhile.
+    // It is said once, whoever ends meanwhile; only what was taken and not noted yet would be said again.
+    wait::until("both to have taken it", || {
+        (platform.json(&["alerts"])[0]["undelivered"] == 0).then_some(())
+    });
     processes::kill(platform.own("server"));
     platform.ok(&["remove", "broken", "--yes"]);
     let over = wait::until("it to be over", || of("alert.healed").pop());

@@ -22,7 +22,7 @@ const SLACK: Duration = Duration::from_secs(3);
 /// A call to a host that is cut off is given up by then: ten seconds without an acknowledgement.
 const BOUND: Duration = Duration::from_secs(12);
 
-fn run<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
 }
 
@@ -74,13 +74,13 @@ impl Caller {
 
 /// How a host is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     Dialled,
     Tunnel,
 }
 
 /// Makes a host an environment, as its owner does.
-fn join(platform: &Platform, host: &Host, name: &str, way: Way) -> String {
+pub(crate) fn join(platform: &Platform, host: &Host, name: &str, way: Way) -> String {
     let address = format!("{}:30000", host.address());
     let add = ["env", "add", "host", "--name", name];
     let (add, options) = match way {
@@ -107,7 +107,7 @@ fn join(platform: &Platform, host: &Host, name: &str, way: Way) -> String {
 
 /// Waits until an environment has a status; how long that took.
 #[track_caller]
-fn until_environment(platform: &Platform, name: &str, status: &str) -> Duration {
+pub(crate) fn until_environment(platform: &Platform, name: &str, status: &str) -> Duration {
     let start = Instant::now();
     wait::until(&format!("`{name}` to be {status}"), || {
         (platform.json(&["env", "show", name])["status"] == status).then_some(())

@@ -24,6 +24,7 @@ mod matrix;
 mod no_network;
 mod older;
 mod outward;
+mod partitions;
 mod proxies;
 mod public;
 mod real_tools;

@@ -234,7 +234,7 @@ async fn what_cannot_be() {
             platform.send(Some(&platform.owner), Method::PUT, &path, Some(body.clone())).await.error();
         assert!(error.starts_with(words), "{name} {body}: {error}");
     }
-    let body = json!({ "server": "memory", "name": "m", "failover": {} });
+    let body = json!({ "server": "memory", "name": "m", "environment": "a", "failover": {} });
     let error = platform.post("/api/v1/instances", body).await.error();
     assert!(error.starts_with("422 invalid | failover | it cannot be moved"), "{error}");
     assert!(a.has("x"), "nothing was changed");

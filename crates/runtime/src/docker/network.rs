@@ -5,7 +5,9 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 
-use bollard::models::{ContainerInspectResponse, NetworkCreateRequest, NetworkInspect};
+use bollard::models::{
+    ContainerInspectResponse, NetworkCreateRequest, NetworkDisconnectRequest, NetworkInspect,
+};
 use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
 use domain::egress::Egress;
 use domain::ids::InstanceId;
@@ -78,6 +80,26 @@ impl DockerRuntime {
         }
         let found = self.find_network().await?;
         bridge_of(&found.ok_or_else(|| unfit("it is gone again"))?)
+    }
+
+    /// An engine that was killed while it started a container may keep the end of its cable, and refuse every later container of that
+    /// name for it: then that end is taken away, by force, and the next start goes well.
+    pub(super) async fn free_endpoint(&self, instance: InstanceId, error: &RuntimeError) {
+        let RuntimeError::Engine { detail, .. } = error else { return };
+        if !(detail.contains("endpoint with name") && detail.contains("already exists")) {
+            return;
+        }
+        let (network, name) = (self.network_name(), mark::name(instance));
+        let taken = self
+            .engine
+            .ask("take a container off the network", WORK, |docker| async move {
+                let request = NetworkDisconnectRequest { container: name, force: Some(true) };
+                docker.disconnect_network(&network, request).await
+            })
+            .await;
+        if let Err(error) = taken {
+            tracing::warn!(%instance, %error, "what the engine kept of an earlier container could not be taken off the network");
+        }
     }
 
     /// Removes the network when no container of ours needs it. It is made again with the next that does.

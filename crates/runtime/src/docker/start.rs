@@ -118,7 +118,10 @@ impl DockerRuntime {
             .await;
         let found = match found {
             Ok(found) => found,
-            Err(error) => return Err(self.about_port(error).await),
+            Err(error) => {
+                self.free_endpoint(spec.id, &error).await;
+                return Err(self.about_port(error).await);
+            }
         };
         let pid =
             found.state.as_ref().and_then(|state| u32::try_from(state.pid?).ok()).filter(|pid| *pid != 0);
