@@ -240,9 +240,12 @@ impl Fleet {
         let noticed = cut.elapsed();
         self.step("it is unresponsive");
         assert!(noticed <= HEARTBEAT * 3 + SLACK, "noticed after {noticed:?}");
-        let (status, message, time) = refused(&three);
+        // The gateway's picture follows the rows within a moment.
+        let words = "`third` does not report (unresponsive)";
+        let (status, message, time) = wait::until("the gateway to know it", || {
+            Some(refused(&three)).filter(|(_, message, _)| message.contains(words))
+        });
         assert_eq!(status, 503, "{message}");
-        assert!(message.contains("`third` does not report (unresponsive)"), "{message}");
         assert!(time < SLACK, "refused after {time:?}");
         let shown = self.platform.json(&["env", "show", "third"])["message"].to_string();
         assert!(shown.contains("no heartbeat since"), "{shown}");

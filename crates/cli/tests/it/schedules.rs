@@ -25,7 +25,7 @@ use self::stage::Stage;
 const SCHEDULES: usize = 15;
 /// The seed when nobody names one: a change is judged by the schedules that the one before passed. `--full` takes a new one each
 /// time.
-const SEED: u64 = 1;
+const SEED: u64 = 20_261_128;
 
 /// A number in the environment; one that is none is a mistake to be told.
 fn number<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
