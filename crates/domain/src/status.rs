@@ -8,6 +8,9 @@ use crate::ids::{EnvironmentId, InstanceId};
 use crate::spec::InstanceSpec;
 use crate::time::Timestamp;
 
+/// How the message of a failed install ends that is tried again without anybody asking.
+pub const TRIES_AGAIN: &str = "Berth tries again by itself";
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*

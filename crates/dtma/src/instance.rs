@@ -13,7 +13,7 @@ use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
-use domain::status::{InstanceStatus, Progress};
+use domain::status::{InstanceStatus, Progress, TRIES_AGAIN};
 use domain::time::Timestamp;
 use hop::address::Address;
 use hop::pool::Pool;
@@ -119,7 +119,7 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         not_before: Instant::now(),
         trouble: None,
         refusals: 0,
-        no_room: (0, Instant::now()),
+        installs_failed: (0, Instant::now()),
         known: None,
     };
     instance.keep().await
@@ -153,8 +153,8 @@ struct Instance {
     trouble: Option<Trouble>,
     /// What the host refused in a row.
     refusals: u32,
-    /// Installs in a row for which there was no room, and when the next is due.
-    no_room: (u32, Instant),
+    /// Installs in a row that failed for now, and when the next is due.
+    installs_failed: (u32, Instant),
     /// The spec, as of the last look.
     known: Option<Arc<InstanceSpec>>,
 }
@@ -291,7 +291,9 @@ impl Instance {
             (Some((of, _)), _) if *of == mark => Install::Done,
             (_, Some(failed)) if failed.mark == mark => Install::Failed {
                 message: failed.message.clone(),
-                again: failed.for_now.then(|| self.no_room.1.saturating_duration_since(Instant::now())),
+                again: failed
+                    .for_now
+                    .then(|| self.installs_failed.1.saturating_duration_since(Instant::now())),
             },
             // What is part of the binary is always there.
             _ if self.record.installed.is_none() && !is_builtin(spec) => Install::Never,
@@ -345,7 +347,7 @@ impl Instance {
     async fn install(&mut self, spec: &Arc<InstanceSpec>) {
         let mark = Mark::of(spec);
         let (face, shared) = (Arc::clone(&self.face), Arc::clone(&self.shared));
-        // What did not fit before says nothing until it does.
+        // What failed before says nothing until it goes well.
         let is_quiet = self.record.failed.as_ref().is_some_and(|failed| failed.mark == mark);
         let on_progress = move |progress| {
             if !is_quiet {
@@ -386,7 +388,7 @@ impl Instance {
                 self.say(Some(spec.generation), |report| report.digest.clone_from(&installed.digest));
                 self.record.take(installed);
                 self.record.failed = None;
-                self.no_room.0 = 0;
+                self.installs_failed.0 = 0;
                 self.prepared = Some((mark, prepared));
             }
             Err(error) if error.is_passing() => {
@@ -398,11 +400,12 @@ impl Instance {
                 self.untroubled();
                 let mut message = chain(&error);
                 tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
-                let for_now = matches!(error, RuntimeError::NoSpace { .. });
+                let for_now = error.may_mend();
                 if for_now {
-                    message.push_str("; Berth tries again by itself");
-                    self.no_room.0 = self.no_room.0.saturating_add(1);
-                    self.no_room.1 = Instant::now() + trouble::NO_ROOM.wait(self.no_room.0);
+                    message = format!("{}; {TRIES_AGAIN}", message.trim_end_matches('.'));
+                    self.installs_failed.0 = self.installs_failed.0.saturating_add(1);
+                    self.installs_failed.1 =
+                        Instant::now() + trouble::INSTALL_AGAIN.wait(self.installs_failed.0);
                 }
                 self.record.failed = Some(FailedInstall { mark, message, for_now });
             }

@@ -401,6 +401,23 @@ impl RuntimeError {
         matches!(self, Self::EngineAway { .. } | Self::EngineHangs { .. } | Self::EngineRestarts { .. })
     }
 
+    /// Whether the same may go well later although nobody changes what is wanted: room was made, a registry is back, a
+    /// program was installed, an engine or an installer said something unknown.
+    pub fn may_mend(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSpace { .. }
+                | Self::RegistryAway { .. }
+                | Self::Unreachable { .. }
+                | Self::TimedOut { .. }
+                | Self::Install { .. }
+                | Self::Engine { .. }
+                | Self::ImageGone { .. }
+                | Self::MissingProgram { .. }
+                | Self::Io { .. }
+        ) || self.is_passing()
+    }
+
     /// For `map_err`: the error of doing `action` on `path`; a full disk is its own.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -20,8 +20,10 @@ const KEEPER: &str = "docker-registry serve \"$1\" & cat >/dev/null; kill $!";
 #[derive(Debug)]
 pub struct Registry {
     address: String,
+    /// The process whose network it listens in.
+    engine: u32,
     keeper: Child,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Registry {
@@ -46,17 +48,22 @@ impl Registry {
         );
         let file = home.path().join("config.yml");
         fs::write(&file, config).expect("the configuration");
-        let keeper = Command::new("nsenter")
-            .arg(format!("--net=/proc/{}/ns/net", docker.pid()))
-            .args(["/bin/sh", "-c", KEEPER, "sh"])
-            .arg(&file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("`nsenter` starts");
-        Self { address: format!("127.0.0.1:{port}"), keeper, _home: home }
+        let keeper = serve(docker.pid(), &file);
+        Self { address: format!("127.0.0.1:{port}"), engine: docker.pid(), keeper, home }
+    }
+
+    /// Ends it; what it has is kept.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn stop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().expect("its end");
+    }
+
+    /// Starts it again after [`Registry::stop`], with what it had.
+    pub fn go_on(&mut self) {
+        self.keeper = serve(self.engine, &self.home.path().join("config.yml"));
     }
 
     /// Puts an image of the engine into the registry and takes it off the engine; its full name.
@@ -71,6 +78,19 @@ impl Registry {
         docker.delete(&format!("/images/{full}:{tag}"));
         format!("{full}:{tag}")
     }
+}
+
+fn serve(engine: u32, file: &Path) -> Child {
+    Command::new("nsenter")
+        .arg(format!("--net=/proc/{engine}/ns/net"))
+        .args(["/bin/sh", "-c", KEEPER, "sh"])
+        .arg(file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("`nsenter` starts")
 }
 
 impl Drop for Registry {

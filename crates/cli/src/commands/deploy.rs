@@ -8,7 +8,7 @@ use api::instances::{DeployRequest, Instance};
 use domain::container::Container;
 use domain::secret::{Secret, Secrets};
 use domain::spec::{DesiredState, Limits};
-use domain::status::InstanceStatus;
+use domain::status::{InstanceStatus, TRIES_AGAIN};
 
 use crate::args::{DeployArgs, TransportChoice};
 use crate::client::Client;
@@ -283,6 +283,9 @@ async fn failed(instance: &Instance, client: &Client, output: Output) -> CliErro
     }
     let why = instance.message.as_deref().unwrap_or("its host gave no reason");
     let hint = match instance.status {
+        InstanceStatus::ErrorInstall if why.ends_with(TRIES_AGAIN) => {
+            format!("`berth status {name}` shows when it is there; `berth remove {name} --yes` gives it up")
+        }
         InstanceStatus::ErrorInstall => {
             format!("`berth remove {name} --yes`, then deploy again with what the message says")
         }

@@ -38,6 +38,8 @@ fn a_pull_that_does_not_fit_says_so_leaves_nothing_and_goes_on_when_there_is_roo
 
     let output = platform.run(&["deploy", &format!("oci:{image}"), "--name", "large", "--wait"]);
     assert!(!output.status.success(), "it does not wait for somebody who makes room");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("`berth status large` shows when it is there"), "{told}");
     let root = docker.get("/info").expect("the engine's word")["DockerRootDir"].clone();
     let seen = platform.wait_for("large", "error_install");
     let words = seen["message"].as_str().expect("a message");

@@ -272,6 +272,28 @@ fn images_that_cannot_run_say_why() {
 }
 
 #[test]
+fn a_registry_that_was_away_is_asked_again_without_anybodys_help() {
+    let docker = engine();
+    let mut registry = Registry::start(docker, 5002, false);
+    docker.image("late:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#]);
+    let image = registry.take(docker, "late:1");
+    docker.delete("/images/late:1");
+    registry.stop();
+    let platform = Platform::start_in(BERTH, &[], &[("DOCKER_HOST", &docker.host())]);
+    platform.ok(&["deploy", &format!("oci:{image}"), "--name", "late"]);
+    let seen = platform.wait_for("late", "error_install");
+    let message = seen["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("127.0.0.1:5002 cannot be reached") && message.contains("tries again"),
+        "{message}"
+    );
+    registry.go_on();
+    platform.wait_for("late", "running");
+    answers(&platform, "late");
+    remove(&platform, "late");
+}
+
+#[test]
 fn images_are_pulled_with_and_without_credentials() {
     let docker = engine();
     let (open, closed) = (Registry::start(docker, 5000, false), Registry::start(docker, 5001, true));

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::{Instance, chain};
 
-/// The pause before an install for which there was no room is tried again: somebody has to make some, and each try may
-/// fetch what does not fit.
-pub(super) const NO_ROOM: Backoff = Backoff {
+/// The pause before an install that failed for now is tried again: somebody may have to look after the host or a registry,
+/// and each try may fetch much.
+pub(super) const INSTALL_AGAIN: Backoff = Backoff {
     first: Duration::from_secs(10),
     longest: Duration::from_mins(5),
     healthy_after: Duration::MAX,

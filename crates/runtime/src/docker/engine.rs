@@ -153,5 +153,6 @@ pub(super) fn is_full(message: &str) -> bool {
 pub(super) fn is_restarting(message: &str) -> bool {
     let words =
         ["containerd.sock", "transport is closing", "error reading from server: EOF", "context canceled"];
-    words.iter().any(|word| message.contains(word))
+    // The last word is containerd's name for a gRPC status.
+    message.trim_end().ends_with(": unavailable") || words.iter().any(|word| message.contains(word))
 }

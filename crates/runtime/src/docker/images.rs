@@ -371,6 +371,10 @@ mod tests {
              /run/containerd/containerd.sock: connect: connection refused\": unavailable",
             "its containerd is being started again",
         );
+        check(
+            "error creating temporary lease: connection closed: unavailable",
+            "its containerd is being started again",
+        );
         check("something new", "something new");
     }
 }
