@@ -20,6 +20,8 @@ const HEARTBEAT: Duration = Duration::from_millis(200);
 const SLACK: Duration = Duration::from_secs(3);
 /// Shorter than three heartbeats.
 const MOMENT: Duration = Duration::from_millis(300);
+/// Between two calls of one who listens to the answers; refused ones come back at once.
+const PACE: Duration = Duration::from_millis(20);
 const NAMES: [&str; 2] = ["first", "second"];
 
 /// Sees on which hosts an instance runs, all the time.
@@ -40,6 +42,32 @@ impl Witness {
             self.looks.fetch_add(1, Ordering::Relaxed);
             self.twice.fetch_add(usize::from(1 < count), Ordering::Relaxed);
         }
+    }
+}
+
+/// Calls one instance all the time and looks at who answers: the right instance, and never a process that another one has already
+/// taken the place of. Calls may fail, for that is what cut networks do.
+struct Listener {
+    name: &'static str,
+    session: Mcp,
+}
+
+impl Listener {
+    /// The processes that answered, in their order.
+    fn listen(&self, stop: &AtomicBool) -> Vec<String> {
+        let mut lives: Vec<String> = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(PACE);
+            let Ok(answer) = run(self.session.call("who", json!({}))) else { continue };
+            let words = answer["content"][0]["text"].as_str().expect("it says who it is").to_owned();
+            let (name, life) = words.split_once(' ').expect("a name and a life");
+            assert_eq!(name, self.name, "another instance answered");
+            if lives.last().is_none_or(|last| last != life) {
+                assert!(!lives.iter().any(|known| known == life), "{life} answered again after {lives:?}");
+                lives.push(life.to_owned());
+            }
+        }
+        lives
     }
 }
 
@@ -135,15 +163,22 @@ impl Fleet {
 #[test]
 fn cut_networks_heal_and_nothing_runs_twice() {
     let mut fleet = Fleet::start();
-    let deploy = ["deploy", "oci:stdio:1", "--name", "mover", "--env", NAMES[0], "--wait"];
-    fleet.platform.ok(&[&deploy[..], &["--failover", "--lease", "2", "--lost-after", "13"]].concat());
-    let session =
-        run(Mcp::open(&fleet.platform.mcp_url("mover"), fleet.platform.token())).expect("a session");
+    let lease = ["--failover", "--lease", "2", "--lost-after", "13"];
+    for (name, lease) in [("mover", &lease[..]), ("stayer", &[])] {
+        let setting = format!("NAME={name}");
+        let deploy = ["deploy", "oci:stdio:1", "--name", name, "--set", &setting, "--mode", "shared"];
+        fleet.platform.ok(&[&deploy[..], &["--env", NAMES[0], "--wait"], lease].concat());
+    }
+    let open =
+        |name| run(Mcp::open(&fleet.platform.mcp_url(name), fleet.platform.token())).expect("a session");
+    let session = open("mover");
+    let listeners = ["mover", "stayer"].map(|name| Listener { name, session: open(name) });
     let id = fleet.platform.instance("mover").expect("it is there")["id"].as_str().expect("an id").to_owned();
     let engines = [1, 2].map(|number| fleet.hosts.host(number).engine());
     let witness = Witness::default();
     std::thread::scope(|scope| {
         scope.spawn(|| witness.watch(&id, [&engines[0], &engines[1]]));
+        let heard = listeners.each_ref().map(|one| scope.spawn(|| one.listen(&witness.stop)));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for (round, loss) in
                 [Loss::Everything, Loss::ToControl, Loss::FromControl].into_iter().enumerate()
@@ -162,6 +197,9 @@ fn cut_networks_heal_and_nothing_runs_twice() {
         if let Err(panic) = done {
             std::panic::resume_unwind(panic);
         }
+        let [mover, stayer] = heard.map(|one| one.join().expect("only the right one answers").len());
+        // Three times for the cuts, once for its owner.
+        assert_eq!((mover, stayer), (5, 1), "processes of `mover` and of `stayer` that answered");
     });
     assert!(100 < witness.looks.load(Ordering::Relaxed), "nobody looked");
     assert_eq!(witness.twice.load(Ordering::Relaxed), 0, "it ran on both hosts at once");
