@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::ids::EnvironmentId;
-use futures_util::future::Either;
 use hop::pool::Pool;
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
@@ -52,12 +51,16 @@ impl Tunnels {
         }
         let end = async {
             let place = id.0.as_u128();
-            let connection = match within {
-                Within::Upgrade => Either::Left(pool.attach(place, stream, quiet).await?),
-                Within::WebSocket => {
-                    Either::Right(pool.attach(place, hop::websocket::server(stream).await, quiet).await?)
+            // On the heap while it is being made: the task, which stays, would have room for all of that.
+            let connection = Box::pin(async {
+                match within {
+                    Within::Upgrade => pool.attach(place, stream, quiet).await,
+                    Within::WebSocket => {
+                        pool.attach(place, hop::websocket::server(stream).await, quiet).await
+                    }
                 }
-            };
+            });
+            let connection = connection.await?;
             tracing::info!(environment = %id, ?within, "its tunnel is open");
             opened();
             connection.await.map_err(std::io::Error::other)
