@@ -6,10 +6,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::bail;
 use testkit::postgres::{SERVER_VARIABLE, Server};
 
-use crate::{fuzz, machine, parts, run};
+use crate::{bench, fuzz, machine, parts, run};
 
 /// All suites together must stay under this, cold, on two cores.
 const BUDGET: Duration = Duration::from_mins(45);
+
+/// Name, seconds it may take, and what it is.
+type Step = (&'static str, u64, fn() -> anyhow::Result<()>);
 
 struct Suite {
     name: &'static str,
@@ -96,9 +99,15 @@ pub(crate) fn test(full: bool, only: &[String]) -> anyhow::Result<()> {
             failed.push(suite.name);
         }
     }
-    if full && let Err(error) = timed(&mut rows, "fuzzing", 420, fuzz::run) {
-        eprintln!("{error:#}");
-        failed.push("fuzzing");
+    if full {
+        let more: [Step; 2] =
+            [("fuzzing", 420, fuzz::run), ("a thousand hosts", 1800, || bench::bench_strictly("fleet"))];
+        for (name, budget, step) in more {
+            if let Err(error) = timed(&mut rows, name, budget, step) {
+                eprintln!("{error:#}");
+                failed.push(name);
+            }
+        }
     }
 
     println!("\n{:<16} {:>8} {:>8}", "suite", "seconds", "budget");
