@@ -13,7 +13,7 @@ use domain::ids::InstanceId;
 use domain::package::Package;
 use domain::shim::{ServerState, ShimStatus};
 use domain::spec::InstanceSpec;
-use domain::status::{InstanceStatus, Progress, TRIES_AGAIN};
+use domain::status::{InstanceStatus, Progress};
 use domain::time::Timestamp;
 use hop::address::Address;
 use hop::pool::Pool;
@@ -28,7 +28,7 @@ use crate::leases::Leases;
 use crate::life::Life;
 use crate::metrics::{InstallLabels, Metrics, Truth};
 use crate::note::Removed;
-use crate::plan::{self, FailedInstall, Install, Installed, Mark, Observed, Record, Shim, Step};
+use crate::plan::{self, Install, Installed, Mark, Observed, Record, Shim, Step};
 use crate::shim_client::{self, Answer};
 use crate::specs::Specs;
 
@@ -398,16 +398,7 @@ impl Instance {
             }
             Err(error) => {
                 self.untroubled();
-                let mut message = chain(&error);
-                tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
-                let for_now = error.may_mend();
-                if for_now {
-                    message = format!("{}; {TRIES_AGAIN}", message.trim_end_matches('.'));
-                    self.installs_failed.0 = self.installs_failed.0.saturating_add(1);
-                    self.installs_failed.1 =
-                        Instant::now() + trouble::INSTALL_AGAIN.wait(self.installs_failed.0);
-                }
-                self.record.failed = Some(FailedInstall { mark, message, for_now });
+                self.install_failed(mark, &error);
             }
         }
         self.save();

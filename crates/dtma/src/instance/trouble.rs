@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use domain::backoff::Backoff;
 use domain::spec::DesiredState;
-use domain::status::InstanceStatus;
+use domain::status::{InstanceStatus, TRIES_AGAIN};
 use runtime::error::RuntimeError;
 use tokio::time::Instant;
 
 use super::{Instance, chain};
+use crate::plan::{FailedInstall, Mark};
 
 /// The pause before an install that failed for now is tried again: somebody may have to look after the host or a registry,
 /// and each try may fetch much.
-pub(super) const INSTALL_AGAIN: Backoff = Backoff {
+const INSTALL_AGAIN: Backoff = Backoff {
     first: Duration::from_secs(10),
     longest: Duration::from_mins(5),
     healthy_after: Duration::MAX,
@@ -49,6 +50,19 @@ impl Instance {
     pub(super) fn untroubled(&mut self) {
         self.trouble = None;
         self.refusals = 0;
+    }
+
+    /// Notes why the package is not there, and when it is tried again if that may help.
+    pub(super) fn install_failed(&mut self, mark: Mark, error: &RuntimeError) {
+        let mut message = chain(error);
+        tracing::warn!(instance = %self.id, error = message, "the package could not be installed");
+        let for_now = error.may_mend();
+        if for_now {
+            message = format!("{}; {TRIES_AGAIN}", message.trim_end_matches('.'));
+            self.installs_failed.0 = self.installs_failed.0.saturating_add(1);
+            self.installs_failed.1 = Instant::now() + INSTALL_AGAIN.wait(self.installs_failed.0);
+        }
+        self.record.failed = Some(FailedInstall { mark, message, for_now });
     }
 
     pub(super) fn refused(&mut self, what: &str, error: &RuntimeError) {
