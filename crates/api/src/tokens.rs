@@ -1,6 +1,7 @@
 //! `/api/v1/tokens`: API tokens.
 
 use domain::ids::TokenId;
+use domain::scopes::Scopes;
 use domain::secret::{self, Secret};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,11 @@ pub struct CreateTokenRequest {
     /// Seconds until it expires; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_seconds: Option<u64>,
+    /// What it is for: `read`, `deploy`, `admin`, `mcp:call`, `mcp:call:INSTANCE`, `mcp:call:INSTANCE/TOOL`. Absent: what the
+    /// token is for that makes it, which is everything that its user may unless it has scopes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub scopes: Option<Scopes>,
 }
 
 /// The answer to [`CreateTokenRequest`]: the only time the token itself is shown.
@@ -37,6 +43,10 @@ pub struct Token {
     pub name: String,
     /// Its first characters, to tell it from others.
     pub prefix: String,
+    /// What it is for; absent: everything that its user may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub scopes: Option<Scopes>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends; absent: never.

@@ -2,6 +2,7 @@
 
 use domain::ids::{AccountId, UserId};
 use domain::names::AccountName;
+use domain::scopes::Scopes;
 use serde::{Deserialize, Serialize};
 
 /// What a user may do in an account.
@@ -29,8 +30,12 @@ pub struct WhoAmI {
     pub account: AccountId,
     /// The account's name: the first part of its MCP addresses.
     pub account_name: AccountName,
-    /// What the user may do in it.
+    /// What the user may do in it with this token.
     pub role: Role,
+    /// What the token is for; absent: everything that its user may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub scopes: Option<Scopes>,
     /// The control plane's version.
     pub version: String,
 }

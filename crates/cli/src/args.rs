@@ -18,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
 use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
+use domain::scopes::Scope;
 use domain::secret::Secret;
 use hop::tls::Pin;
 
@@ -424,6 +425,10 @@ pub(crate) enum TokenCommand {
         /// How long it is valid, such as `12h`, `30d`; default: for ever
         #[arg(long, value_name = "DURATION", value_parser = duration_seconds)]
         expires: Option<u64>,
+        /// What it is for: `read`, `deploy`, `admin`, `mcp:call`, `mcp:call:INSTANCE`, `mcp:call:INSTANCE/TOOL`; may be repeated;
+        /// default: everything that you may
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+        scopes: Vec<Scope>,
     },
     /// List the tokens
     List,

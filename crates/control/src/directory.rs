@@ -15,7 +15,7 @@ use domain::names::{AccountName, EnvironmentName};
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
-use gateway::{AuthError, NotServed, Principal, Target};
+use gateway::{AuthError, Calls, NotServed, Principal, Target};
 use http::HeaderValue;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
@@ -23,9 +23,9 @@ use store::tokens::TokenHolder;
 use store::{Store, StoreError};
 
 use crate::app::problem::Chain;
-use crate::auth::Caller;
 use crate::auth::cache::Cache;
 use crate::auth::token;
+use crate::auth::{Caller, capped};
 use crate::config::LocalWay;
 use crate::reach::{Host, ReachError, reach};
 use crate::secrets::MasterKey;
@@ -267,14 +267,16 @@ impl gateway::Directory for LiveDirectory {
 
 fn caller_of(holder: TokenHolder) -> Option<Caller> {
     let header = HeaderValue::try_from(format!("user:{}", holder.token.user)).ok()?;
+    let scopes = holder.token.scopes.as_ref();
     Some(Caller {
         user: holder.token.user,
         user_name: holder.user_name,
         account: holder.token.account,
         account_name: holder.account_name.clone(),
-        role: holder.role,
+        role: capped(holder.role, scopes),
         expires_at: holder.token.expires_at,
-        principal: Arc::new(Principal { account: holder.account_name, header }),
+        principal: Arc::new(Principal { account: holder.account_name, header, calls: Calls::of(scopes) }),
+        scopes: holder.token.scopes.clone(),
     })
 }
 

@@ -86,7 +86,8 @@ pub async fn new_api_token(config: &Config, name: &str) -> Result<Secret, StartE
     let made = async {
         let (account, user) = first_account(&store).await?.ok_or(StoreError::NotFound { what: "account" })?;
         let mut tx = store.begin().await?;
-        let (_, secret) = tokens::insert(&mut tx, account, user, name, None, now(), ACTOR.to_owned()).await?;
+        let (_, secret) =
+            tokens::insert(&mut tx, account, user, (name, None), None, now(), ACTOR.to_owned()).await?;
         tx.commit().await?;
         Ok::<_, Problem>(secret)
     };
@@ -168,7 +169,7 @@ async fn first_run(store: &Store, keys: &MasterKey, config: &Config) -> Result<S
     let mut tx = store.begin().await?;
     store::accounts::create_account(&mut tx, &account, &admin).await?;
     let (_, api_token) =
-        tokens::insert(&mut tx, account.id, admin.id, "berth up", None, at, ACTOR.to_owned()).await?;
+        tokens::insert(&mut tx, account.id, admin.id, ("berth up", None), None, at, ACTOR.to_owned()).await?;
     if let Some((row, dtma_token)) = &environment {
         let hash = token::hash_text(dtma_token.expose());
         store::environments::insert(&mut tx, row, Some(&hash)).await?;

@@ -16,6 +16,7 @@ pub mod package;
 pub mod placement;
 pub mod provisioning;
 pub mod registry;
+pub mod scopes;
 pub mod secret;
 pub mod shim;
 pub mod spec;

@@ -3,6 +3,7 @@
 
 use api::errors::ErrorBody;
 use bytes::Bytes;
+use domain::names::InstanceName;
 use domain::shim::MAX_MESSAGE;
 use hop::pool::PooledBody;
 use http::header::{self, HeaderValue};
@@ -26,6 +27,8 @@ pub(crate) enum Refusal {
     Path,
     /// No token, or one that is refused.
     Auth(AuthError),
+    /// The token is not for calls of this instance.
+    Scope { name: InstanceName },
     /// The message is over the limit.
     TooLarge { limit: usize },
     /// The body broke off.
@@ -43,19 +46,23 @@ pub(crate) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
     retry_after: Option<u32>,
-    auth: Option<AuthError>,
+    challenge: Option<HeaderValue>,
 }
 
 impl Refusal {
     /// The answer; `request` is the message that it answers, when it was read.
     pub(crate) fn answer(self, request: Option<&Bytes>) -> Answer {
         let (status, reason, retry_after, message) = self.describe();
-        let auth = if let Self::Auth(error) = self { Some(error) } else { None };
+        let challenge = match &self {
+            Self::Auth(error) if *error != AuthError::Unavailable => Some(challenge(*error)),
+            Self::Scope { name } => Some(step_up(name)),
+            _ => None,
+        };
         let data = retry_after.map_or_else(
             || json!({ "reason": reason }),
             |seconds| json!({ "reason": reason, "retryAfterSeconds": seconds }),
         );
-        Answer { status, body: error_body(request, &message, &data), retry_after, auth }
+        Answer { status, body: error_body(request, &message, &data), retry_after, challenge }
     }
 
     fn describe(&self) -> (StatusCode, &'static str, Option<u32>, String) {
@@ -86,6 +93,14 @@ impl Refusal {
                     if unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED };
                 (status, "unauthorized", unavailable.then_some(2), error.to_string())
             }
+            Self::Scope { name } => (
+                StatusCode::FORBIDDEN,
+                "scope",
+                None,
+                format!(
+                    "this API token is not for calls of `{name}`: make one with `berth token create NAME --scope mcp:call:{name}`"
+                ),
+            ),
             Self::TooLarge { limit } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
@@ -117,6 +132,14 @@ impl Refusal {
             ),
         }
     }
+}
+
+/// What the token lacks (RFC 6750 §3.1).
+fn step_up(name: &InstanceName) -> HeaderValue {
+    let text = format!(r#"Bearer realm="berth", error="insufficient_scope", scope="mcp:call:{name}""#);
+    // Names have letters, digits and `-` alone.
+    HeaderValue::try_from(text)
+        .unwrap_or_else(|_| HeaderValue::from_static(r#"Bearer realm="berth", error="insufficient_scope""#))
 }
 
 fn describe_not_served(name: &str, why: &NotServed) -> (StatusCode, &'static str, Option<u32>, String) {
@@ -170,8 +193,8 @@ impl Answer {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(error) = self.auth.filter(|e| *e != AuthError::Unavailable) {
-            headers.insert(header::WWW_AUTHENTICATE, challenge(error));
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST, DELETE"));

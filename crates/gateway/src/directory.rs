@@ -9,6 +9,8 @@ use domain::names::{AccountName, InstanceName};
 use hop::address::Address;
 use http::{HeaderValue, Uri};
 
+use crate::calls::Calls;
+
 /// Answers from memory wherever it can: both questions are asked for every call.
 pub trait Directory: Send + Sync + 'static {
     /// Whose token this is, when that is already known; `None` means: ask [`Directory::authenticate`].
@@ -31,6 +33,8 @@ pub struct Principal {
     pub account: AccountName,
     /// What the shim is told of the caller, such as `user:0198…`.
     pub header: HeaderValue,
+    /// What it may call in the account.
+    pub calls: Calls,
 }
 
 /// Why a token is refused.

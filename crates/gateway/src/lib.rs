@@ -6,19 +6,22 @@
 
 mod answers;
 mod body;
+mod calls;
 mod directory;
 mod origin;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::shim::{HEADER_PREFIX, KEY_HEADER, MAX_MESSAGE, PRINCIPAL_HEADER};
+use domain::names::InstanceName;
+use domain::shim::{HEADER_PREFIX, KEY_HEADER, MAX_MESSAGE, PRINCIPAL_HEADER, RULE_HEADER};
 use hop::pool::{HopError, Pool, PooledBody};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
 
 use crate::answers::{Answer, Refusal};
+pub use crate::calls::{Calls, Extent};
 pub use crate::directory::{AuthError, Directory, NotServed, Principal, Target};
 use crate::origin::Origins;
 
@@ -32,6 +35,7 @@ pub const PREFIX: &str = "/mcp/";
 const SSE_SUFFIX: &str = "/sse";
 
 const KEY: HeaderName = HeaderName::from_static(KEY_HEADER);
+const RULE: HeaderName = HeaderName::from_static(RULE_HEADER);
 const PRINCIPAL: HeaderName = HeaderName::from_static(PRINCIPAL_HEADER);
 const INNER_HOST: HeaderValue = HeaderValue::from_static("berth");
 
@@ -107,7 +111,7 @@ impl Gateway {
             self.authenticate(&parts.headers).await.map_err(|error| Refusal::Auth(error).answer(None))?;
         let body = body::collect(body, &parts.headers, MAX_MESSAGE).await.map_err(|e| e.answer(None))?;
 
-        let (target, transport) =
+        let (target, transport, extent) =
             self.find(parts.uri.path(), &principal).map_err(|refusal| refusal.answer(Some(&body)))?;
         let uri = transport.uri(&target.uri, parts.uri.query());
 
@@ -115,6 +119,9 @@ impl Gateway {
         parts.headers.remove(header::EXPECT);
         parts.headers.insert(KEY, target.key.clone());
         parts.headers.insert(PRINCIPAL, principal.header.clone());
+        if let Extent::Ruled(rule) = extent {
+            parts.headers.insert(RULE, rule.clone());
+        }
         parts.headers.insert(header::HOST, INNER_HOST);
         if let Some(bearer) = &target.bearer {
             parts.headers.insert(header::AUTHORIZATION, bearer.clone());
@@ -155,7 +162,11 @@ impl Gateway {
         }
     }
 
-    fn find(&self, path: &str, principal: &Principal) -> Result<(Arc<Target>, Transport), Refusal> {
+    fn find<'a>(
+        &self,
+        path: &str,
+        principal: &'a Principal,
+    ) -> Result<(Arc<Target>, Transport, &'a Extent), Refusal> {
         let rest = path.strip_prefix(PREFIX).unwrap_or_default();
         let (account, instance) = rest.split_once('/').ok_or(Refusal::Path)?;
         let (instance, transport) = match instance.strip_suffix(SSE_SUFFIX) {
@@ -166,8 +177,13 @@ impl Gateway {
         if account != principal.account.as_str() {
             return Err(not_served(NotServed::Unknown));
         }
+        // Said of those that are not there too, so that a token tells nothing of what it is not for.
+        let Some(extent) = principal.calls.extent(instance) else {
+            let name = instance.parse::<InstanceName>().map_err(|_| not_served(NotServed::Unknown))?;
+            return Err(Refusal::Scope { name });
+        };
         let target = self.directory.find(account, instance, principal).map_err(not_served)?;
-        Ok((target, transport))
+        Ok((target, transport, extent))
     }
 }
 

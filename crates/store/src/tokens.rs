@@ -3,17 +3,18 @@
 use api::users::Role;
 use domain::ids::{AccountId, TokenId, UserId};
 use domain::names::AccountName;
+use domain::scopes::Scopes;
 use domain::time::Timestamp;
 use sqlx::FromRow;
 
 use crate::accounts::role_of_word;
-use crate::columns::{parsed, text};
+use crate::columns::{json, parsed, text, to_json};
 use crate::open::on_pool;
 use crate::{Store, StoreError, Tx};
 
 macro_rules! columns {
     () => {
-        "id, account_id, user_id, name, prefix, created_at, expires_at, last_used_at, revoked_at"
+        "id, account_id, user_id, name, prefix, scopes_json, created_at, expires_at, last_used_at, revoked_at"
     };
 }
 
@@ -30,6 +31,8 @@ pub struct TokenRow {
     pub name: String,
     /// Its first characters.
     pub prefix: String,
+    /// What it is for; absent: everything that its user may.
+    pub scopes: Option<Scopes>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends; absent: never.
@@ -60,9 +63,11 @@ pub struct TokenHolder {
 pub async fn insert(tx: &mut Tx, token: &TokenRow, hash: &str) -> Result<(), StoreError> {
     // Selected from the membership, so that a user who is none gives no row rather than a broken reference.
     const SQL: &str = "INSERT INTO api_tokens
-        (id, account_id, user_id, name, prefix, token_hash, created_at, expires_at, last_used_at, revoked_at)
-        SELECT $1, account_id, user_id, $4, $5, $6, $7, $8, $9, $10 FROM account_members
+        (id, account_id, user_id, name, prefix, token_hash, created_at, expires_at, last_used_at, revoked_at,
+         scopes_json)
+        SELECT $1, account_id, user_id, $4, $5, $6, $7, $8, $9, $10, $11 FROM account_members
         WHERE account_id = $2 AND user_id = $3 RETURNING id";
+    let scopes = token.scopes.as_ref().map(|scopes| to_json("scopes", scopes)).transpose()?;
     let (name, prefix, hash) =
         (text("name", &token.name)?, text("prefix", &token.prefix)?, text("token_hash", hash)?);
     let inserted: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
@@ -76,6 +81,7 @@ pub async fn insert(tx: &mut Tx, token: &TokenRow, hash: &str) -> Result<(), Sto
         .bind(token.expires_at.map(|t| t.0))
         .bind(token.last_used_at.map(|t| t.0))
         .bind(token.revoked_at.map(|t| t.0))
+        .bind(scopes)
         .fetch_optional(db).await)
     .map_err(StoreError::from_driver)?;
     inserted.map(drop).ok_or(StoreError::NotFound { what: "member of the account" })
@@ -167,6 +173,7 @@ struct TokenRaw {
     user_id: String,
     name: String,
     prefix: String,
+    scopes_json: Option<String>,
     created_at: i64,
     expires_at: Option<i64>,
     last_used_at: Option<i64>,
@@ -183,6 +190,11 @@ impl TryFrom<TokenRaw> for TokenRow {
             user: parsed("api_tokens", "user_id", &raw.user_id)?,
             name: raw.name,
             prefix: raw.prefix,
+            scopes: raw
+                .scopes_json
+                .as_deref()
+                .map(|text| json("api_tokens", "scopes_json", text))
+                .transpose()?,
             created_at: Timestamp(raw.created_at),
             expires_at: raw.expires_at.map(Timestamp),
             last_used_at: raw.last_used_at.map(Timestamp),

@@ -2,6 +2,7 @@
 
 use api::tokens::{CreateTokenRequest, CreatedToken, Token};
 use comfy_table::Cell;
+use domain::scopes::ScopeError;
 use domain::time::Timestamp;
 
 use crate::args::TokenCommand;
@@ -12,20 +13,19 @@ use crate::output::Output;
 /// Does one of the three.
 pub(crate) async fn run(command: TokenCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
-        TokenCommand::Create { name, expires } => create(name, expires, client, output).await,
+        TokenCommand::Create { name, expires, scopes } => {
+            let scopes = (!scopes.is_empty()).then(|| scopes.try_into()).transpose();
+            let scopes = scopes.map_err(|error: ScopeError| CliError::usage(error.to_string()))?;
+            let request = CreateTokenRequest { name, expires_in_seconds: expires, scopes };
+            create(&request, client, output).await
+        }
         TokenCommand::List => list(client, output).await,
         TokenCommand::Revoke { which } => revoke(&which, client, output).await,
     }
 }
 
-async fn create(
-    name: String,
-    expires_in_seconds: Option<u64>,
-    client: &Client,
-    output: Output,
-) -> Result<(), CliError> {
-    let created: CreatedToken =
-        client.post("/tokens", &CreateTokenRequest { name, expires_in_seconds }).await?;
+async fn create(request: &CreateTokenRequest, client: &Client, output: Output) -> Result<(), CliError> {
+    let created: CreatedToken = client.post("/tokens", request).await?;
     if output.json() {
         return output.document(&created);
     }
@@ -48,6 +48,7 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
                 Cell::new(&token.name),
                 Cell::new(&token.prefix),
                 Cell::new(state(token, now)),
+                Cell::new(scopes(token)),
                 Cell::new(moment(Some(token.created_at))),
                 Cell::new(moment(token.expires_at)),
                 Cell::new(moment(token.last_used_at)),
@@ -55,7 +56,7 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
             ]
         })
         .collect();
-    output.table(["NAME", "PREFIX", "STATE", "CREATED", "EXPIRES", "LAST USED", "ID"], rows)
+    output.table(["NAME", "PREFIX", "STATE", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "ID"], rows)
 }
 
 async fn revoke(asked: &str, client: &Client, output: Output) -> Result<(), CliError> {
@@ -78,6 +79,11 @@ async fn revoke(asked: &str, client: &Client, output: Output) -> Result<(), CliE
         _ => Err(CliError::failed(format!("{} tokens are named `{asked}`", live.len()))
             .with_hint("name it by its id or prefix: `berth token list` shows them")),
     }
+}
+
+fn scopes(token: &Token) -> String {
+    let all = token.scopes.as_ref().map(|scopes| scopes.iter().map(ToString::to_string).collect::<Vec<_>>());
+    all.map_or_else(|| "all".to_owned(), |all| all.join(" "))
 }
 
 fn state(token: &Token, now: Timestamp) -> &'static str {

@@ -75,6 +75,37 @@ fn a_package_that_is_not_there() {
 }
 
 #[test]
+fn tokens_that_are_for_less() {
+    let platform = Platform::start(BERTH);
+    platform.ok(&["deploy", "welcome", "--name", "other", "--wait"]);
+    let token =
+        platform.ok(&["token", "create", "ci", "--scope", "read,mcp:call:welcome/ec*"]).trim().to_owned();
+    let check = |arguments: &[&str], code: i32, words: &[&str]| {
+        let output = platform.command(arguments).env("BERTH_TOKEN", &token).output().expect("`berth` starts");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{arguments:?}: {said}");
+        }
+    };
+    check(&["list"], 0, &["welcome", "other"]);
+    check(&["call", "welcome", "echo", r#"{"message":"hi"}"#], 0, &["hi"]);
+    check(&["call", "welcome", "time"], 1, &["the tool `time` is not available to this caller"]);
+    check(&["tools", "other"], 1, &["not for calls of `other`", "--scope mcp:call:other"]);
+    check(&["stop", "welcome"], 1, &["its scopes are `read`, `mcp:call:welcome/ec*`", "--scope deploy"]);
+    check(&["token", "create", "more"], 1, &["--scope admin"]);
+    let tools =
+        platform.command(&["tools", "welcome", "--json"]).env("BERTH_TOKEN", &token).output().unwrap();
+    let tools: serde_json::Value = serde_json::from_slice(&tools.stdout).unwrap();
+    let names: Vec<&str> =
+        tools.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["echo"], "nobody sees what he may not call");
+    let listed = platform.ok(&["token", "list"]);
+    assert!(listed.contains("read mcp:call:welcome/ec*"), "{listed}");
+}
+
+#[test]
 fn tokens_that_open_nothing() {
     let platform = Platform::start(BERTH);
     let with = |token: &str, arguments: &[&str]| {

@@ -51,6 +51,7 @@ fn usage() {
     check(&["deploy", "x", "--set", "novalue"], 2, &["--set", "KEY=VALUE"]);
     check(&["deploy", "x", "--secret", "=x"], 2, &["--secret", "KEY=@FILE"]);
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);
+    check(&["token", "create", "x", "--scope", "write"], 2, &["--scope", "`mcp:call:INSTANCE`"]);
     check(&["env", "token"], 2, &["<NAME>"]);
     check(&at_nowhere(&["deploy", "x", "--set", "a=1", "--set", "a=2"]), 2, &["`--set a` is given twice"]);
     check(

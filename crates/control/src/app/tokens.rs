@@ -4,6 +4,7 @@ use api::errors::ErrorCode;
 use api::tokens::{CreateTokenRequest, CreatedToken, Token};
 use api::users::Role;
 use domain::ids::{AccountId, TokenId, UserId};
+use domain::scopes::{Scope, Scopes};
 use domain::secret::Secret;
 use domain::time::Timestamp;
 use serde_json::json;
@@ -30,12 +31,20 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Token>> {
 /// Makes a token for the caller. Its text is in the answer and nowhere else.
 ///
 /// # Errors
-/// 422 with field.
+/// 422 with field; 403 when it would be for more than the token that makes it.
 pub(crate) async fn create(
     app: &App,
     caller: &Caller,
     request: &CreateTokenRequest,
 ) -> Outcome<CreatedToken> {
+    caller.require_scope(&Scope::Admin)?;
+    let scopes = request.scopes.as_ref().or(caller.scopes.as_ref());
+    if let (Some(own), Some(asked)) = (&caller.scopes, scopes)
+        && let Some(more) = own.lacking(asked)
+    {
+        let message = format!("a token makes none that is for more: `{more}` is not in its scopes {own}");
+        return Err(Problem::refused(ErrorCode::Forbidden, message).field("scopes"));
+    }
     let name = request.name.trim();
     if name.is_empty() || MAX_NAME < name.chars().count() {
         return Err(Problem::invalid("name", format!("a name has 1 to {MAX_NAME} characters")));
@@ -62,7 +71,7 @@ pub(crate) async fn create(
     };
     let mut tx = app.store.begin().await?;
     let (row, secret) =
-        insert(&mut tx, caller.account, caller.user, name, expires_at, at, caller.actor()).await?;
+        insert(&mut tx, caller.account, caller.user, (name, scopes), expires_at, at, caller.actor()).await?;
     tx.commit().await?;
     Ok(CreatedToken { token: render(row), secret })
 }
@@ -75,7 +84,7 @@ pub(crate) async fn insert(
     tx: &mut Tx,
     account: AccountId,
     user: UserId,
-    name: &str,
+    (name, scopes): (&str, Option<&Scopes>),
     expires_at: Option<Timestamp>,
     at: Timestamp,
     actor: String,
@@ -87,13 +96,15 @@ pub(crate) async fn insert(
         user,
         name: name.to_owned(),
         prefix: token::shown(&secret),
+        scopes: scopes.cloned(),
         created_at: at,
         expires_at,
         last_used_at: None,
         revoked_at: None,
     };
     store::tokens::insert(tx, &row, &token::hash_text(secret.expose())).await?;
-    let act = Act { action: "token.create", kind: "token", id: row.id.to_string(), name, detail: json!({}) };
+    let detail = scopes.map_or_else(|| json!({}), |scopes| json!({ "scopes": scopes }));
+    let act = Act { action: "token.create", kind: "token", id: row.id.to_string(), name, detail };
     audit::note(tx, account, actor, at, act).await?;
     Ok((row, secret))
 }
@@ -103,6 +114,7 @@ pub(crate) async fn insert(
 /// # Errors
 /// 404 for one that is not there, or not the caller's.
 pub(crate) async fn revoke(app: &App, caller: &Caller, id: &str) -> Outcome<()> {
+    caller.require_scope(&Scope::Admin)?;
     let unknown =
         || Problem::not_found("token", id).hint("`berth token list` shows those there are, with their ids");
     let id: TokenId = id.parse().map_err(|_| unknown())?;
@@ -126,6 +138,7 @@ fn render(row: TokenRow) -> Token {
         id: row.id,
         name: row.name,
         prefix: row.prefix,
+        scopes: row.scopes,
         created_at: row.created_at,
         expires_at: row.expires_at,
         last_used_at: row.last_used_at,

@@ -9,6 +9,7 @@ use api::errors::ErrorCode;
 use api::users::Role;
 use domain::ids::{AccountId, UserId};
 use domain::names::AccountName;
+use domain::scopes::{Scope, Scopes};
 use domain::time::Timestamp;
 
 use crate::app::Problem;
@@ -24,12 +25,31 @@ pub(crate) struct Caller {
     pub(crate) account: AccountId,
     /// Its name.
     pub(crate) account_name: AccountName,
-    /// What the user may do in it.
+    /// What the user may do in it, or less where the token is for less.
     pub(crate) role: Role,
+    /// What the token is for; absent: everything that the user may.
+    pub(crate) scopes: Option<Scopes>,
     /// When the token ends.
     pub(crate) expires_at: Option<Timestamp>,
     /// The same caller as the gateway wants it.
     pub(crate) principal: Arc<gateway::Principal>,
+}
+
+fn lacks(scope: &Scope, scopes: &Scopes) -> Problem {
+    Problem::refused(ErrorCode::Forbidden, format!("this API token is not for that: its scopes are {scopes}"))
+        .hint(format!(
+            "`berth token create NAME --scope {scope}`, with a token that may make others, makes one that is"
+        ))
+}
+
+/// What a user of a role may do with a token of these scopes.
+pub(crate) fn capped(role: Role, scopes: Option<&Scopes>) -> Role {
+    match scopes {
+        Some(scopes) if !scopes.cover(&Scope::Admin) => {
+            role.min(if scopes.cover(&Scope::Deploy) { Role::Member } else { Role::Viewer })
+        }
+        _ => role,
+    }
 }
 
 impl Caller {
@@ -47,8 +67,23 @@ impl Caller {
             Role::Admin => "admin",
             Role::Owner => "owner",
         };
+        if let Some(scopes) = self.scopes.as_ref().filter(|scopes| !scopes.cover(&Scope::Admin)) {
+            let scope = if role <= Role::Member { Scope::Deploy } else { Scope::Admin };
+            return Err(lacks(&scope, scopes));
+        }
         Err(Problem::refused(ErrorCode::Forbidden, format!("this takes the role `{needed}` in the account"))
             .hint("ask an admin of the account"))
+    }
+
+    /// Refuses tokens that are not for `scope`.
+    ///
+    /// # Errors
+    /// 403 that names the scope.
+    pub(crate) fn require_scope(&self, scope: &Scope) -> Result<(), Problem> {
+        match &self.scopes {
+            Some(scopes) if !scopes.cover(scope) => Err(lacks(scope, scopes)),
+            _ => Ok(()),
+        }
     }
 
     /// Who did it, for the audit table.

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
+use domain::scopes::Scope;
 use gateway::AuthError;
 use serde::de::DeserializeOwned;
 use store::environments::EnvironmentRow;
@@ -16,15 +17,28 @@ use crate::app::{App, Problem, environments};
 use crate::auth::Caller;
 use crate::http::refused::Refused;
 
-/// The holder of the API token.
+/// The holder of an API token, whatever it is for.
+pub(crate) struct Anyone(pub(crate) Arc<Caller>);
+
+impl FromRequestParts<Arc<App>> for Anyone {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refused> {
+        let bearer = gateway::bearer(&parts.headers).ok_or(AuthError::Missing)?;
+        Ok(Self(app.directory.caller(bearer).await?))
+    }
+}
+
+/// The holder of an API token that is for more than calls of MCP servers.
 pub(crate) struct By(pub(crate) Arc<Caller>);
 
 impl FromRequestParts<Arc<App>> for By {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refused> {
-        let bearer = gateway::bearer(&parts.headers).ok_or(AuthError::Missing)?;
-        Ok(Self(app.directory.caller(bearer).await?))
+        let Anyone(caller) = Anyone::from_request_parts(parts, app).await?;
+        caller.require_scope(&Scope::Read)?;
+        Ok(Self(caller))
     }
 }
 

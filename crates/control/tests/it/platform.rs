@@ -15,7 +15,7 @@ use hop::pool::Pool;
 use hop::serve::Listener;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use store::accounts::{AccountRow, UserRow};
 use store::environments::EnvironmentRow;
@@ -276,6 +276,14 @@ impl Platform {
         }
     }
 
+    /// A token with scopes, made with another one.
+    pub(crate) async fn scoped(&self, by: &str, scopes: &[&str]) -> String {
+        let body = json!({ "name": "scoped", "scopes": scopes });
+        let made = self.send(Some(by), Method::POST, "/api/v1/tokens", Some(body)).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.error());
+        made.json()["secret"].as_str().unwrap().to_owned()
+    }
+
     /// A person of that role, in the account of that name (made when it is not there), and their token.
     pub(crate) async fn person(&self, account: &str, role: Role, life: Life) -> String {
         let at: Timestamp = SystemTime::now().into();
@@ -299,6 +307,7 @@ impl Platform {
             user,
             name: "test".to_owned(),
             prefix: "berth_x".to_owned(),
+            scopes: None,
             created_at: at,
             expires_at: (life == Life::Expired).then_some(Timestamp(at.0 - 1)),
             last_used_at: None,

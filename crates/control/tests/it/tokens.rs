@@ -76,13 +76,16 @@ async fn a_token_expires_by_itself() {
 #[tokio::test]
 async fn bad_input_names_the_field() {
     let platform = Platform::start(nobody()).await;
-    let rows: [(Value, &str); 6] = [
+    let rows: [(Value, &str); 9] = [
         (json!({ "name": "" }), "422 invalid | name"),
         (json!({ "name": " \t" }), "422 invalid | name"),
         (json!({ "name": "x".repeat(101) }), "422 invalid | name"),
         (json!({ "name": "a\u{0}b" }), "422 invalid | name"),
         (json!({ "name": "x", "expires_in_seconds": 0 }), "422 invalid | expires_in_seconds"),
         (json!({ "name": "x", "expires_in_seconds": u64::MAX }), "422 invalid | expires_in_seconds"),
+        (json!({ "name": "x", "scopes": [] }), "422 invalid | scopes"),
+        (json!({ "name": "x", "scopes": ["write"] }), "422 invalid | scopes"),
+        (json!({ "name": "x", "scopes": ["mcp:call:A"] }), "422 invalid | scopes"),
     ];
     for (body, start) in rows {
         let answer = platform.post("/api/v1/tokens", body).await;
@@ -93,6 +96,44 @@ async fn bad_input_names_the_field() {
             platform.send(Some(&platform.owner), Method::DELETE, &format!("/api/v1/tokens/{id}"), None).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
     }
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_makes_none_that_is_for_more() {
+    let platform = Platform::start(nobody()).await;
+    let owner = platform.owner.clone();
+    let member = platform.person("default", Role::Member, Life::Good).await;
+    let whole = ["admin", "mcp:call:github/get_*"];
+    let (narrow, reader) = (platform.scoped(&owner, &whole).await, platform.scoped(&member, &["read"]).await);
+    let of_member = platform.scoped(&member, &["admin", "mcp:call"]).await;
+    for (token, scopes, expected) in [
+        (&owner, json!(["mcp:call"]), Ok(json!(["mcp:call"]))),
+        (&owner, json!(null), Ok(json!(null))),
+        // What is not said is what the other one is for.
+        (&narrow, json!(null), Ok(json!(whole))),
+        (&narrow, json!(["read"]), Ok(json!(["read"]))),
+        (&narrow, json!(["read", "mcp:call:github"]), Err("`mcp:call:github` is not in its scopes")),
+        (&narrow, json!(["mcp:call:other/get_*"]), Err("`mcp:call:other/get_*` is not in its scopes")),
+        (&reader, json!(["read"]), Err("is not for that")),
+        // A member's token for everything is a member's.
+        (&of_member, json!(["admin"]), Ok(json!(["admin"]))),
+    ] {
+        let body = json!({ "name": "made", "scopes": scopes });
+        let made = platform.send(Some(token), Method::POST, "/api/v1/tokens", Some(body)).await;
+        match expected {
+            Ok(expected) => assert_eq!(made.json()["scopes"], expected, "{scopes}"),
+            Err(words) => {
+                assert_eq!(made.status, StatusCode::FORBIDDEN, "{scopes}");
+                assert!(made.error().contains(words), "{}", made.error());
+            }
+        }
+    }
+    let host = json!({ "name": "far", "kind": "host" });
+    let refused = platform.send(Some(&of_member), Method::POST, "/api/v1/environments", Some(host)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "a role is never more than its user's");
+    let me = platform.send(Some(&reader), Method::GET, "/api/v1/whoami", None).await.json();
+    assert_eq!((&me["role"], &me["scopes"]), (&json!("viewer"), &json!(["read"])));
     platform.stop().await;
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use domain::ids::InstanceId;
-use gateway::{AuthError, Directory, Gateway, NotServed, Principal, Target};
+use gateway::{AuthError, Calls, Directory, Gateway, NotServed, Principal, Target};
 use hop::address::Address;
 use hop::pool::Pool;
 use hop::serve::Listener;
@@ -194,7 +194,13 @@ impl Directory for Names {
         let principal = Arc::new(Principal {
             account: "acme".parse().unwrap(),
             header: HeaderValue::from_static("user:1"),
+            calls: Calls::All,
         });
+        if let Some(scopes) = bearer.strip_prefix("berth_for_") {
+            let scopes = scopes.split('_').map(|scope| scope.parse().unwrap()).collect::<Vec<_>>();
+            let calls = Calls::of(Some(&scopes.try_into().unwrap()));
+            return Some(Ok(Arc::new(Principal { calls, ..(*principal).clone() })));
+        }
         match bearer {
             TOKEN => Some(Ok(principal)),
             "berth_expired" => Some(Err(AuthError::Expired)),

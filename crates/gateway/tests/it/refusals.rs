@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -111,6 +113,52 @@ async fn another_account_does_not_exist() {
         let answer = platform.send(Method::POST, path, &[], CALL).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_token_calls_what_it_is_for() {
+    let platform = Platform::start(answering("{}")).await;
+    let rule = r#"{"tools":{"allow":["get*"]},"prompts":{"allow":[]},"resources":{"allow":[]}}"#;
+    for (scopes, instance, expected) in [
+        ("mcp:call", "echo", Ok(None)),
+        ("mcp:call:echo", "echo", Ok(None)),
+        ("read_mcp:call:echo/get*", "echo", Ok(Some(rule))),
+        ("mcp:call:echo", "behind", Err("mcp:call:behind")),
+        // Nothing is told of what it is not for, not even whether it is there.
+        ("mcp:call:echo", "nothing", Err("mcp:call:nothing")),
+        ("mcp:call:echo", "stopped", Err("mcp:call:stopped")),
+        ("admin", "echo", Err("mcp:call:echo")),
+    ] {
+        let token = format!("Bearer berth_for_{scopes}");
+        // What a client writes there itself counts for nothing.
+        let headers = [("authorization", token.as_str()), ("berth-rule", "e30=")];
+        let path = format!("/mcp/acme/{instance}");
+        let answer = platform.send_bare(Method::POST, &path, &headers, CALL).await;
+        match expected {
+            Ok(rule) => {
+                assert_eq!(answer.status, StatusCode::OK, "{scopes} {instance}");
+                let sent = platform.last_seen().headers.get("berth-rule").cloned();
+                let sent = sent.map(|value| String::from_utf8(STANDARD.decode(value).unwrap()).unwrap());
+                assert_eq!(sent.as_deref(), rule, "{scopes} {instance}");
+            }
+            Err(scope) => {
+                assert_eq!(answer.status, StatusCode::FORBIDDEN, "{scopes} {instance}");
+                let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+                let words = format!(r#"error="insufficient_scope", scope="{scope}""#);
+                assert!(challenge.contains(&words), "{challenge}");
+                assert_eq!(answer.json()["id"], "abc-1");
+            }
+        }
+    }
+    let wrong = platform
+        .send_bare(
+            Method::POST,
+            "/mcp/acme/A%20b",
+            &[("authorization", "Bearer berth_for_mcp:call:echo")],
+            CALL,
+        )
+        .await;
+    assert_eq!(wrong.status, StatusCode::NOT_FOUND, "no instance has such a name");
 }
 
 #[tokio::test]

@@ -15,6 +15,10 @@ fn token(tenant: &Tenant, name: &str, created_at: Timestamp) -> TokenRow {
         user: tenant.owner.id,
         name: name.to_owned(),
         prefix: "berth_abc".to_owned(),
+        scopes: (name == "narrow").then(|| {
+            let scopes = ["read", "mcp:call:github/get_*"].map(|text| text.parse().expect("a scope"));
+            scopes.to_vec().try_into().expect("scopes")
+        }),
         created_at,
         expires_at: None,
         last_used_at: None,

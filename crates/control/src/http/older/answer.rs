@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::scopes::Scope;
 use gateway::AuthError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -136,7 +137,9 @@ impl FromRequestParts<Arc<App>> for ByClient {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ClientFailure> {
         let refused = |error| ClientFailure(tokens::refused(error));
         let bearer = gateway::bearer(&parts.headers).ok_or(AuthError::Missing).map_err(refused)?;
-        Ok(Self(app.directory.caller(bearer).await.map_err(refused)?))
+        let caller = app.directory.caller(bearer).await.map_err(refused)?;
+        caller.require_scope(&Scope::Read).map_err(ClientFailure)?;
+        Ok(Self(caller))
     }
 }
 
