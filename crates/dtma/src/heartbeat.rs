@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::dtma::{HEARTBEAT_PATH, HeartbeatAnswer};
 use domain::backoff::Backoff;
 use domain::ids::EnvironmentId;
+use domain::program::ProgramDigest;
 use domain::secret::Secret;
 use domain::status::Heartbeat;
 use domain::time::Timestamp;
@@ -50,11 +51,19 @@ pub(crate) struct Reporter {
     pub(crate) meter: Meter,
     /// Measures the instances.
     pub(crate) gauge: Gauge,
+    /// The binary that this is, where it can be replaced.
+    pub(crate) program: Option<ProgramDigest>,
 }
 
 impl Reporter {
     /// That of this host, as it was configured.
-    pub(crate) fn of(config: &Config, url: Url, meter: Meter, gauge: Gauge) -> Self {
+    pub(crate) fn of(
+        config: &Config,
+        url: Url,
+        meter: Meter,
+        gauge: Gauge,
+        program: Option<ProgramDigest>,
+    ) -> Self {
         Self {
             url,
             pin: config.tls_pin,
@@ -64,6 +73,7 @@ impl Reporter {
             period: config.heartbeat,
             meter,
             gauge,
+            program,
         }
     }
 }
@@ -171,6 +181,7 @@ async fn send(
         protections: instances.shared().runtime.protections(),
         adopt: instances.adoptions(),
         removed: instances.shared().removed.list(),
+        program: reporter.program.clone(),
     };
     let response = client
         .post(reporter.url.clone())

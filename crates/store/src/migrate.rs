@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (6, "alerts", include_str!("../migrations/0006_alerts.sql")),
     (7, "registry_handovers", include_str!("../migrations/0007_registry_handovers.sql")),
     (9, "departures", include_str!("../migrations/0009_departures.sql")),
+    (10, "upgrades", include_str!("../migrations/0010_upgrades.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.
