@@ -235,7 +235,8 @@ fn hash(file: &mut fs::File) -> io::Result<String> {
             read => sha256.update(part.get(..read).unwrap_or_default()),
         }
     }
-    Ok(sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits: Vec<String> = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits.concat())
 }
 
 #[cfg(test)]

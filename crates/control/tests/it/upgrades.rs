@@ -83,7 +83,8 @@ async fn view(State(host): State<Arc<Host>>) -> Json<UpgradeView> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<String> = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 /// A heartbeat of the host as a program.

@@ -3,8 +3,8 @@
 use super::*;
 
 fn sha256(content: &[u8]) -> ProgramDigest {
-    let text: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    text.parse().unwrap()
+    let digits: Vec<String> = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat().parse().unwrap()
 }
 
 #[tokio::test]
