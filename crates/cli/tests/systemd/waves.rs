@@ -2,7 +2,7 @@
 //! stops at the first.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use testkit::docker::engine;
@@ -51,7 +51,7 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
     drop(berth);
     let droplets = Droplets::start(engine(), &[]);
     let public = format!("{GATEWAY}:0");
-    let arguments = ["--runtime", "process", "--https-listen", &public, "--heartbeat-ms", "1000"];
+    let arguments = ["--runtime", "process", "--https-listen", &public];
     let platform = Platform::start_within(
         BERTH,
         &[&arguments[..], &["--upgrade-program", text(&offered)]].concat(),
@@ -73,21 +73,32 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
     assert!(platform.ok(&["env", "list"]).contains("outdated"));
     let first: Vec<_> = machines.iter().map(agent).collect();
 
-    // The one that is dialled is called all the while.
-    let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    // Both, the one that is dialled and the one in its tunnel, are called all the while.
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let calls = scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                says_hi(&platform, "at-one").expect("nobody is refused");
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
+        let calls = NAMES.map(|name| {
+            let (platform, over) = (&platform, &over);
+            scope.spawn(move || {
+                let (mut answered, mut refused) = (0, Vec::new());
+                while !over.load(Ordering::Relaxed) {
+                    let begun = std::time::Instant::now();
+                    match says_hi(platform, &format!("at-{name}")) {
+                        Ok(()) => answered += 1,
+                        Err(why) => refused.push(why),
+                    }
+                    if begun.elapsed().as_millis() > 500 || !refused.is_empty() { eprintln!("CALL {name} {:?} took {:?} {:?}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis(), begun.elapsed(), refused.last()); }
+                }
+                (answered, refused)
+            })
         });
         let done = platform.run(&["env", "upgrade", "one", "two", "--wave", "1,100%", "--wait", "--json"]);
         over.store(true, Ordering::Relaxed);
-        calls.join().expect("calls");
         assert!(done.status.success(), "{done:?}");
+        for (calls, name) in calls.into_iter().zip(NAMES) {
+            let (answered, refused) = calls.join().expect("calls");
+            assert!(0 < answered && refused.is_empty(), "{name}: {answered} answered, not {refused:?}");
+        }
     });
-    assert!(0 < answered.into_inner());
     let good: Vec<_> = machines.iter().map(agent).collect();
     for ((before, after), name) in first.iter().zip(&good).zip(NAMES) {
         assert!(before.0 != after.0 && before.1 != after.1, "{name}: {before:?} {after:?}");
