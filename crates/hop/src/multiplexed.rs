@@ -125,8 +125,7 @@ impl Multiplexed {
     async fn ended(&self, number: u64, error: &h2::Error) {
         let mut held = self.held.lock().await;
         if held.number == number && held.sender.take().is_some() {
-            held.back_by =
-                held.heard.take().filter(|_| is_goodbye(error)).map(|heard| heard.last() + RETURN);
+            held.back_by = held.heard.take().filter(|_| is_goodbye(error)).map(|heard| heard.last() + RETURN);
         }
     }
 }

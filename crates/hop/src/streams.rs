@@ -33,10 +33,7 @@ pub type Lifetime = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>;
 
 /// Opens a connection on a stream. The future that is given must be polled; it ends when the connection does, also when nothing came for
 /// `quiet` and for as long again after a sign of life was asked for.
-pub(crate) async fn open<S>(
-    stream: S,
-    quiet: Duration,
-) -> io::Result<(SendRequest<Bytes>, Heard, Lifetime)>
+pub(crate) async fn open<S>(stream: S, quiet: Duration) -> io::Result<(SendRequest<Bytes>, Heard, Lifetime)>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
