@@ -62,10 +62,12 @@ impl Multiplexed {
             source: io::Error::other(error.into()),
         })?;
         let request = Request::from_parts(parts, body.to_bytes());
-        let lost = |error: h2::Error| match is_goodbye(&error) {
-            // Said of this exchange it means that it was not, and will not be, looked at (RFC 9113 §6.8).
-            true => HopError::Connect { address: address.clone(), source: io::Error::other(error) },
-            false => HopError::Lost { address: address.clone(), source: Broken::Http2(error) },
+        let lost = |error: h2::Error| {
+            if is_goodbye(&error) {
+                // Said of this exchange it means that it was not, and will not be, looked at (RFC 9113 §6.8).
+                return HopError::Connect { address: address.clone(), source: io::Error::other(error) };
+            }
+            HopError::Lost { address: address.clone(), source: Broken::Http2(error) }
         };
         loop {
             let (sender, number, is_new) = self.sender(address).await?;
