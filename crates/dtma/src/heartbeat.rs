@@ -193,12 +193,19 @@ async fn send(
     if !response.status().is_success() {
         return Err(format!("it answered {}", response.status()));
     }
-    instances.shared().removed.forget(&heartbeat.removed);
-    // An empty answer, or one of a control plane that knows no leases, grants none.
+    let status = response.status();
     let answer = response.bytes().await.map_err(|error| chain(&error.without_url()))?;
-    let answer: HeartbeatAnswer = serde_json::from_slice(&answer).unwrap_or_default();
+    let answer = read(&answer)
+        .map_err(|error| format!("it answered {status}, and not as a control plane: {error}"))?;
+    instances.shared().removed.forget(&heartbeat.removed);
     instances.granted(sent, &answer.leases);
     Ok(())
+}
+
+/// What an answer says. An empty one, or one of a control plane that knows no leases, grants none. What is no answer of a control plane's,
+/// such as a proxy's page, says nothing of whether the heartbeat was taken: all stays as it was granted.
+fn read(answer: &[u8]) -> Result<HeartbeatAnswer, serde_json::Error> {
+    if answer.is_empty() { Ok(HeartbeatAnswer::default()) } else { serde_json::from_slice(answer) }
 }
 
 /// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it
@@ -260,6 +267,20 @@ mod tests {
         check("127.0.0.1:8420", Err(()));
         check("unix:/x", Err(()));
         check("", Err(()));
+    }
+
+    #[test]
+    fn answers() {
+        let check = |given: &str, expected: Option<usize>| {
+            let read = read(given.as_bytes());
+            assert_eq!(read.as_ref().map(|answer| answer.leases.len()).ok(), expected, "{given}: {read:?}");
+        };
+        check("", Some(0));
+        check("{}", Some(0));
+        check(r#"{"leases":["01890a5d-ac96-774b-bcce-b302099a8057"],"later":1}"#, Some(1));
+        check("<html>Welcome</html>", None);
+        check(r#"{"leases":"all"}"#, None);
+        check(r#"{"leases":["#, None);
     }
 
     #[test]
