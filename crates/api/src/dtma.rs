@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 pub use domain::cleanup::{CleanupReport, Thing, ThingKind};
-use domain::ids::{EnvironmentId, InstanceId};
+use domain::ids::{EnvironmentId, InstanceId, UpgradeId};
+use domain::program::ProgramDigest;
 pub use domain::spec::InstanceSpec;
 pub use domain::status::{Adoption, Heartbeat, InstanceMetrics, InstanceReport, Protection, SystemMetrics};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,65 @@ pub struct DtmaInfo {
     pub environment: EnvironmentId,
     /// What its runtime protects servers with.
     pub protections: Vec<Protection>,
+    /// The architecture of its host as Rust calls it, such as `x86_64`; absent: it is older than the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+}
+
+/// The largest binary that a host takes, in bytes.
+pub const MAX_BINARY: u64 = 1 << 30;
+/// The largest piece of one that a request may carry, in bytes.
+pub const MAX_PIECE: usize = 4 << 20;
+
+/// `PUT /v1/binary/{sha256}?offset=N&size=N`, the body a piece: where this piece begins and how large the whole is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PieceQuery {
+    /// Bytes before this piece. A piece that does not follow what is there changes nothing.
+    pub offset: u64,
+    /// Bytes of the whole binary.
+    pub size: u64,
+}
+
+/// How much of a binary a host has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BinaryProgress {
+    /// Bytes from its beginning.
+    pub received: u64,
+    /// It is whole, and has the digest of its name.
+    pub is_complete: bool,
+}
+
+/// `POST /v1/upgrade`: makes a binary that is there the service's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeRequest {
+    /// Which.
+    pub program: ProgramDigest,
+    /// Whose attempt that is: the same again changes nothing.
+    pub attempt: UpgradeId,
+}
+
+/// `GET /v1/upgrade`: what became of the last attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UpgradeView {
+    /// The last that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<UpgradeRequest>,
+    /// What became of it; absent: it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<UpgradeOutcome>,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UpgradeOutcome {
+    /// Which.
+    pub attempt: UpgradeId,
+    /// Why the binary before it serves again, or still; absent: it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// `POST /v1/cleanup`, and the same of the control plane's environments.

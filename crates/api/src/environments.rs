@@ -28,6 +28,9 @@ pub struct Environment {
     /// Its DTMA's version, once it reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtma_version: Option<String>,
+    /// Whether its DTMA is another program than the control plane, and can be upgraded from there.
+    #[serde(default)]
+    pub outdated: bool,
     /// When its DTMA last reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heartbeat_at: Option<Timestamp>,

@@ -15,4 +15,5 @@ pub mod moves;
 pub mod registries;
 pub mod server;
 pub mod tokens;
+pub mod upgrades;
 pub mod users;

@@ -170,6 +170,9 @@ pub(crate) struct UpArgs {
     /// Who is told of what is broken.
     #[command(flatten)]
     pub(crate) alerts: AlertArgs,
+    /// What hosts are upgraded to instead of this program; for tests
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub(crate) upgrade_program: Option<PathBuf>,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -199,6 +202,9 @@ pub(crate) struct ServerArgs {
     /// Who is told of what is broken.
     #[command(flatten)]
     pub(crate) alerts: AlertArgs,
+    /// What hosts are upgraded to instead of this program; for tests
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub(crate) upgrade_program: Option<PathBuf>,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,

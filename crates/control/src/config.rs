@@ -40,6 +40,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Where droplets are made, when there is an account for that.
     pub digitalocean: Option<DigitalOcean>,
+    /// What hosts are upgraded to, when it is not the own program; for tests.
+    pub upgrade_program: Option<PathBuf>,
     /// Who is told of what is broken.
     pub receivers: Receivers,
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use api::dtma::{CleanupReport, CleanupRequest, DtmaInfo, InstanceSpec};
+use api::dtma::{
+    BinaryProgress, CleanupReport, CleanupRequest, DtmaInfo, InstanceSpec, PieceQuery, UpgradeRequest,
+    UpgradeView,
+};
 use api::errors::{ErrorBody, ErrorDetail};
 use api::instances::LogQuery;
 use bytes::Bytes;
 use domain::ids::InstanceId;
+use domain::program::ProgramDigest;
 use domain::status::InstanceReport;
 use hop::pool::{HopError, Pool, PooledBody};
 use hop::tls::OtherKey;
@@ -20,6 +24,8 @@ use crate::reach::Host;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A cleanup walks and removes trees, and waits for the engine.
 const CLEANUP_PATIENCE: Duration = Duration::from_mins(5);
+/// A piece of a program passes over whatever way there is, and the last one is read again whole.
+const PIECE_PATIENCE: Duration = Duration::from_mins(2);
 /// The largest answer that is read, in bytes; logs are streamed and have no limit.
 const MAX_ANSWER: usize = 1 << 20;
 
@@ -102,6 +108,55 @@ impl DtmaClient {
             serde_json::from_slice(&read(response).await?).map_err(|_| DtmaError::Garbled(status))
         };
         tokio::time::timeout(CLEANUP_PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
+    }
+
+    /// Sends a piece of a binary, or asks how much of it is there with an empty one.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn put_binary(
+        &self,
+        host: &Host,
+        program: &ProgramDigest,
+        query: PieceQuery,
+        piece: Bytes,
+    ) -> Result<BinaryProgress, DtmaError> {
+        let path = format!("/v1/binary/{program}?offset={}&size={}", query.offset, query.size);
+        self.ask(PIECE_PATIENCE, host, Method::PUT, &path, piece.into()).await
+    }
+
+    /// Begins to put a binary in the place of the host's own.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn upgrade(&self, host: &Host, request: &UpgradeRequest) -> Result<(), DtmaError> {
+        let body = serde_json::to_vec(request).unwrap_or_default();
+        let whole = async { read(self.send(host, Method::POST, "/v1/upgrade", body).await?).await.map(drop) };
+        tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
+    }
+
+    /// What became of the last upgrade.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn upgrade_view(&self, host: &Host) -> Result<UpgradeView, DtmaError> {
+        self.ask(PATIENCE, host, Method::GET, "/v1/upgrade", Vec::new()).await
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        patience: Duration,
+        host: &Host,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, DtmaError> {
+        let whole = async {
+            let response = self.send_within(patience, host, method, path, body).await?;
+            let status = response.status();
+            serde_json::from_slice(&read(response).await?).map_err(|_| DtmaError::Garbled(status))
+        };
+        tokio::time::timeout(patience, whole).await.unwrap_or(Err(DtmaError::Silent))
     }
 
     /// What it says it is.

@@ -94,6 +94,8 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         tunnels: crate::tunnels::Tunnels::default(),
         metrics: Metrics::default(),
         program: crate::program::Program::default(),
+        offered: crate::program::Program::of(config.upgrade_program.clone()),
+        upgrades: Notify::new(),
         public: config.public.clone(),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
         acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),

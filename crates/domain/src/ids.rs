@@ -59,6 +59,8 @@ ids! {
     InstanceId;
     /// One line of the audit table (`audit_log`).
     AuditId;
+    /// One upgrade of hosts (`upgrades`).
+    UpgradeId;
     /// Something that is or was broken (`alerts`).
     AlertId;
 }

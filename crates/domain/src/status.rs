@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::Profile;
 use crate::egress::{Blocked, Egress};
 use crate::ids::{EnvironmentId, InstanceId};
+use crate::program::ProgramDigest;
 use crate::spec::InstanceSpec;
 use crate::time::Timestamp;
 
@@ -258,6 +259,9 @@ pub struct Heartbeat {
     /// Instances that older callers removed on the host since the last heartbeat that was taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<InstanceId>,
+    /// The binary that it is, where it is a service whose binary can be replaced from afar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramDigest>,
 }
 
 /// An instance that an older caller deployed on a host, for the control plane to keep from now on.

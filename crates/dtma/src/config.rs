@@ -45,6 +45,8 @@ pub struct Config {
     pub backend_key: Option<Secret>,
     /// The disk that holds `data` is cleared of what no instance needs when it is fuller than this; absent: never.
     pub cleanup_percent: Option<u8>,
+    /// Its own binary, where it is a service whose binary can be replaced.
+    pub service: Option<PathBuf>,
     /// Told once it serves: a service manager waits for that.
     pub serves: Arc<Notify>,
     /// The longest time between two heartbeats.
@@ -111,6 +113,7 @@ impl Config {
             tunnel: false,
             backend_key: None,
             cleanup_percent: None,
+            service: None,
             serves: Arc::default(),
             heartbeat: HEARTBEAT_PERIOD,
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::dtma::{HEARTBEAT_PATH, HeartbeatAnswer};
 use domain::backoff::Backoff;
 use domain::ids::EnvironmentId;
+use domain::program::ProgramDigest;
 use domain::secret::Secret;
 use domain::status::Heartbeat;
 use domain::time::Timestamp;
@@ -50,11 +51,19 @@ pub(crate) struct Reporter {
     pub(crate) meter: Meter,
     /// Measures the instances.
     pub(crate) gauge: Gauge,
+    /// The binary that this is, where it can be replaced.
+    pub(crate) program: Option<ProgramDigest>,
 }
 
 impl Reporter {
     /// That of this host, as it was configured.
-    pub(crate) fn of(config: &Config, url: Url, meter: Meter, gauge: Gauge) -> Self {
+    pub(crate) fn of(
+        config: &Config,
+        url: Url,
+        meter: Meter,
+        gauge: Gauge,
+        program: Option<ProgramDigest>,
+    ) -> Self {
         Self {
             url,
             pin: config.tls_pin,
@@ -64,6 +73,7 @@ impl Reporter {
             period: config.heartbeat,
             meter,
             gauge,
+            program,
         }
     }
 }
@@ -171,6 +181,7 @@ async fn send(
         protections: instances.shared().runtime.protections(),
         adopt: instances.adoptions(),
         removed: instances.shared().removed.list(),
+        program: reporter.program.clone(),
     };
     let response = client
         .post(reporter.url.clone())
@@ -182,12 +193,19 @@ async fn send(
     if !response.status().is_success() {
         return Err(format!("it answered {}", response.status()));
     }
-    instances.shared().removed.forget(&heartbeat.removed);
-    // An empty answer, or one of a control plane that knows no leases, grants none.
+    let status = response.status();
     let answer = response.bytes().await.map_err(|error| chain(&error.without_url()))?;
-    let answer: HeartbeatAnswer = serde_json::from_slice(&answer).unwrap_or_default();
+    let answer = read(&answer)
+        .map_err(|error| format!("it answered {status}, and not as a control plane: {error}"))?;
+    instances.shared().removed.forget(&heartbeat.removed);
     instances.granted(sent, &answer.leases);
     Ok(())
+}
+
+/// What an answer says. An empty one, or one of a control plane that knows no leases, grants none. What is no answer of a control plane's,
+/// such as a proxy's page, says nothing of whether the heartbeat was taken: all stays as it was granted.
+fn read(answer: &[u8]) -> Result<HeartbeatAnswer, serde_json::Error> {
+    if answer.is_empty() { Ok(HeartbeatAnswer::default()) } else { serde_json::from_slice(answer) }
 }
 
 /// A host without a certificate store still reaches a control plane over plain HTTP: only HTTPS fails there, when it
@@ -249,6 +267,20 @@ mod tests {
         check("127.0.0.1:8420", Err(()));
         check("unix:/x", Err(()));
         check("", Err(()));
+    }
+
+    #[test]
+    fn answers() {
+        let check = |given: &str, expected: Option<usize>| {
+            let read = read(given.as_bytes());
+            assert_eq!(read.as_ref().map(|answer| answer.leases.len()).ok(), expected, "{given}: {read:?}");
+        };
+        check("", Some(0));
+        check("{}", Some(0));
+        check(r#"{"leases":["01890a5d-ac96-774b-bcce-b302099a8057"],"later":1}"#, Some(1));
+        check("<html>Welcome</html>", None);
+        check(r#"{"leases":"all"}"#, None);
+        check(r#"{"leases":["#, None);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod shim_client;
 mod specs;
 mod system;
 mod tunnel;
+mod upgrade;
 mod usage;
 
 use std::future::Future;
@@ -144,6 +145,7 @@ pub async fn run(
     });
     let gauge = Gauge::new(Arc::clone(&shared.runtime));
     let instances = Instances::start(shared, found);
+    let upgrades = Arc::new(upgrade::Upgrades::new(&layout.data, config.service.clone()));
     let asked = CancellationToken::new();
     let app = http::App {
         instances: instances.clone(),
@@ -153,11 +155,13 @@ pub async fn run(
         backend_key: config.backend_key.as_ref().map(http::hash),
         reports: heartbeat_url.is_some(),
         gauge: gauge.clone(),
+        upgrades: Arc::clone(&upgrades),
         stop: asked.clone(),
     };
     let heartbeats = async {
         if let Some(url) = heartbeat_url {
-            let reporter = heartbeat::Reporter::of(&config, url, Meter::new(layout.data.clone()), gauge);
+            let meter = Meter::new(layout.data.clone());
+            let reporter = heartbeat::Reporter::of(&config, url, meter, gauge, upgrades.program());
             heartbeat::run(reporter, instances.clone()).await;
         } else {
             tracing::info!("no control plane is configured; this host goes on alone");

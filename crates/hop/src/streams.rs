@@ -31,9 +31,9 @@ pub(crate) const ALL_WINDOWS: u32 = 1 << 30;
 /// it is being made, where it is handed on, and where it runs.
 pub type Lifetime = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>;
 
-/// Opens a connection on a stream. What is given must be polled; it ends when the connection does, also when nothing came for
+/// Opens a connection on a stream. The future that is given must be polled; it ends when the connection does, also when nothing came for
 /// `quiet` and for as long again after a sign of life was asked for.
-pub(crate) async fn open<S>(stream: S, quiet: Duration) -> io::Result<(SendRequest<Bytes>, Lifetime)>
+pub(crate) async fn open<S>(stream: S, quiet: Duration) -> io::Result<(SendRequest<Bytes>, Heard, Lifetime)>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -45,7 +45,7 @@ where
         .handshake(Listened { stream, heard: heard.clone() })
         .await
         .map_err(io::Error::other)?;
-    Ok((sender, Box::pin(keep(connection, heard, quiet))))
+    Ok((sender, heard.clone(), Box::pin(keep(connection, heard, quiet))))
 }
 
 /// Sends a request with its whole body and gives the answer as soon as its head is here. When that future, or the answer's
@@ -125,14 +125,15 @@ where
 
 /// When something last came.
 #[derive(Clone)]
-struct Heard {
+pub(crate) struct Heard {
     since: Instant,
     /// In milliseconds after `since`.
     last: Arc<AtomicU64>,
 }
 
 impl Heard {
-    fn last(&self) -> Instant {
+    /// When that was.
+    pub(crate) fn last(&self) -> Instant {
         self.since + Duration::from_millis(self.last.load(Ordering::Relaxed))
     }
 

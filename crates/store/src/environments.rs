@@ -2,6 +2,7 @@
 
 use domain::ids::{AccountId, EnvironmentId, UserId};
 use domain::names::{EnvironmentName, InstanceName};
+use domain::program::ProgramDigest;
 use domain::status::{EnvironmentStatus, Protection, SystemMetrics};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,9 @@ pub struct Health {
     pub system: SystemMetrics,
     /// What the runtime protects servers with.
     pub protections: Vec<Protection>,
+    /// The binary that its DTMA is, where that can be replaced from afar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramDigest>,
 }
 
 /// A heartbeat, as far as it is about the environment.

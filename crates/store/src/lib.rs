@@ -26,6 +26,7 @@ pub mod instances;
 pub mod policies;
 pub mod registries;
 pub mod tokens;
+pub mod upgrades;
 
 pub use database::Database;
 pub use errors::StoreError;

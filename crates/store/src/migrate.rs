@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (6, "alerts", include_str!("../migrations/0006_alerts.sql")),
     (7, "registry_handovers", include_str!("../migrations/0007_registry_handovers.sql")),
     (9, "departures", include_str!("../migrations/0009_departures.sql")),
+    (10, "upgrades", include_str!("../migrations/0010_upgrades.sql")),
     (11, "token_scopes", include_str!("../migrations/0011_token_scopes.sql")),
 ];
 

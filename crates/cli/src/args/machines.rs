@@ -91,6 +91,24 @@ pub(crate) enum EnvCommand {
         #[arg(required = true, value_name = "KEY=VALUE|KEY-", value_parser = label)]
         labels: Vec<(String, Option<String>)>,
     },
+    /// Replace the host agents of machines by the program that the control plane is, in waves; without names, how far that is
+    #[command(after_help = "Examples:
+  berth env upgrade workshop --wait
+  berth env upgrade --all --wave 1,25%,100% --wait")]
+    Upgrade {
+        /// Names of environments, in this order
+        #[arg(conflicts_with = "all")]
+        names: Vec<String>,
+        /// All that can be upgraded, report and are another program
+        #[arg(long)]
+        all: bool,
+        /// How many are done when each wave is: a number, or a share of all
+        #[arg(long, value_name = "N|N%", value_delimiter = ',', default_value = "1,25%,100%")]
+        wave: Vec<String>,
+        /// Wait until all are done, or one failed
+        #[arg(long)]
+        wait: bool,
+    },
     /// Remove from a machine what no instance needs, nor the way back: images and packages that Berth fetched, copies of
     /// its own binary, ended containers, its network
     Cleanup {

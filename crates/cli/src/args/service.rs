@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use domain::ids::UpgradeId;
 
 use super::{PackagesChoice, RuntimeChoice};
 
@@ -51,4 +52,10 @@ pub(crate) struct UpgradeArgs {
     /// Seconds that it has to serve; then the one before is brought back
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) within: u64,
+    /// File to leave what became of it in, for the host agent that asked
+    #[arg(long, hide = true, value_name = "FILE", requires = "attempt")]
+    pub(crate) outcome: Option<PathBuf>,
+    /// Whose attempt it is
+    #[arg(long, hide = true, value_name = "ID")]
+    pub(crate) attempt: Option<UpgradeId>,
 }

@@ -71,6 +71,7 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
         control: config.control_url.as_deref().and_then(host_and_port),
         nameservers: args.nameserver,
     };
+    config.service = args.service.then(std::env::current_exe).and_then(Result::ok);
     config.cleanup_percent = Some(args.cleanup_at).filter(|percent| *percent != 0);
     let relay = match args.packages {
         PackagesChoice::Direct => None,

@@ -11,6 +11,7 @@ mod remove;
 mod revoke;
 mod show;
 mod strays;
+mod upgrade;
 
 use api::environments::{Environment, EnvironmentToken};
 use comfy_table::{Cell, Color};
@@ -38,6 +39,9 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Uncordon { name } => change::cordon(&name, false, client, output).await,
         EnvCommand::Drain { name, wait } => drain::run(&name, wait, client, output).await,
         EnvCommand::Label { name, labels } => change::label(&name, labels, client, output).await,
+        EnvCommand::Upgrade { names, all, wave, wait } => {
+            upgrade::run(names, all, wave, wait, client, output).await
+        }
         EnvCommand::Token { name } => token(&name, client, output).await,
         EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
         EnvCommand::Remove { name, yes, no_wait } => remove::run(&name, yes, no_wait, client, output).await,
@@ -61,19 +65,30 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
                 Cell::new(&environment.name),
                 status_cell(environment),
                 Cell::new(environment.instances),
-                Cell::new(environment.dtma_version.as_deref().unwrap_or("-")),
+                version_cell(environment),
                 Cell::new(environment.last_heartbeat_at.map_or_else(|| "-".to_owned(), to_the_second)),
                 Cell::new(address(environment)),
             ]
         })
         .collect();
     output.table(["NAME", "STATUS", "INSTANCES", "DTMA", "LAST HEARTBEAT", "ADDRESS"], rows)?;
+    if environments.iter().any(|environment| environment.outdated) {
+        output.hint("`berth env upgrade --all --wait` makes outdated host agents what the control plane is");
+    }
     for environment in &environments {
         if let Some(message) = &environment.message {
             output.warn(&format!("{}: {message}", environment.name));
         }
     }
     Ok(())
+}
+
+fn version_cell(environment: &Environment) -> Cell {
+    let version = environment.dtma_version.as_deref().unwrap_or("-");
+    if environment.outdated {
+        return Cell::new(format!("{version}, outdated")).fg(Color::Yellow);
+    }
+    Cell::new(version)
 }
 
 fn address(environment: &Environment) -> &str {

@@ -40,6 +40,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     config.acme = front.acme;
     config.proxies = control::Proxies(args.public.trusted_proxies.clone());
     config.heartbeat = args.heartbeat.period();
+    config.upgrade_program.clone_from(&args.upgrade_program);
     config.receivers = args.alerts.receivers()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
@@ -91,6 +92,7 @@ pub(crate) fn config(
         },
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: digitalocean()?,
+        upgrade_program: None,
         receivers: Receivers::default(),
     })
 }

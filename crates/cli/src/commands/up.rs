@@ -186,6 +186,9 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
         server.extend(["--allow-origin", origin].map(OsString::from));
     }
     server.extend(args.alerts.arguments());
+    if let Some(file) = &args.upgrade_program {
+        server.extend([OsString::from("--upgrade-program"), file.into()]);
+    }
     if let Some(reach) = args.reach {
         let word = match reach {
             ReachChoice::Socket => "socket",

@@ -6,6 +6,7 @@
 mod containers;
 mod droplets;
 mod join;
+mod waves;
 
 use std::fs;
 use std::net::SocketAddr;

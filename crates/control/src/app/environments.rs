@@ -25,7 +25,7 @@ use store::{StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption, droplets, fleet, leases};
+use crate::app::{App, Outcome, Problem, adoption, droplets, fleet, leases, upgrades};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
@@ -388,7 +388,11 @@ fn is_lost(row: &InstanceRow, reported: &HashSet<InstanceId>) -> bool {
 fn row_of(heartbeat: &Heartbeat, at: Timestamp, silence: Duration) -> HeartbeatRow {
     HeartbeatRow {
         dtma_version: heartbeat.dtma_version.clone(),
-        health: Health { system: heartbeat.system.clone(), protections: heartbeat.protections.clone() },
+        health: Health {
+            system: heartbeat.system.clone(),
+            protections: heartbeat.protections.clone(),
+            program: heartbeat.program.clone(),
+        },
         dtma_started_at: heartbeat.started_at,
         sequence: heartbeat.sequence,
         at,
@@ -571,6 +575,9 @@ fn render(
     let told = droplet.and_then(|droplet| droplets::message_of(app, &row, droplet));
     let (message, address) = (told.or_else(|| message_of(app, &row)), dialled_at(&row));
     let droplet = droplet.map(|droplet| droplets::render(&row, droplet));
+    let outdated = upgrades::program_of(&row)
+        .and_then(|its| Some(app.offered.known()? != its.as_str()))
+        .unwrap_or_default();
     let (system, protections) =
         row.health.map_or((None, Vec::new()), |health| (Some(health.system), health.protections));
     Environment {
@@ -580,6 +587,7 @@ fn render(
         message,
         address: address.map(|address| address.to_string()),
         dtma_version: row.dtma_version,
+        outdated,
         last_heartbeat_at: row.last_heartbeat_at,
         system,
         protections,

@@ -17,6 +17,7 @@ pub(crate) mod problem;
 pub(crate) mod registries;
 pub(crate) mod relay;
 pub(crate) mod tokens;
+pub(crate) mod upgrades;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,10 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// What hosts are enrolled with.
     pub(crate) program: crate::program::Program,
+    /// What hosts are upgraded to.
+    pub(crate) offered: crate::program::Program,
+    /// Wakes the reconciler of upgrades.
+    pub(crate) upgrades: Notify,
     pub(crate) public: Public,
     /// Fetches packages for hosts that cannot.
     pub(crate) relay: relay::Relay,

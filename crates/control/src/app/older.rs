@@ -48,6 +48,7 @@ pub(crate) async fn heartbeat(
         health: Health {
             system: system_of(body.get("system_status").unwrap_or(&Value::Null)),
             protections: Vec::new(),
+            program: None,
         },
         // An older host numbers nothing, so each counts when it comes.
         dtma_started_at: at,

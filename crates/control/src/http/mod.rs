@@ -17,6 +17,7 @@ mod registries;
 mod relay;
 mod server;
 mod tokens;
+mod upgrades;
 mod users;
 
 use std::sync::Arc;
@@ -106,6 +107,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
         .routes(routes!(moves::drain))
+        .routes(routes!(upgrades::list, upgrades::begin))
         .routes(routes!(enrolments::create))
         .routes(routes!(enrolments::revoke))
         .routes(routes!(droplets::options))

@@ -7,6 +7,7 @@ pub(crate) mod dialled;
 pub(crate) mod droplets;
 pub(crate) mod failover;
 pub(crate) mod liveness;
+pub(crate) mod upgrades;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(crate) struct Statuses {
     droplets: Mutex<droplets::Status>,
     failover: Mutex<failover::Status>,
     liveness: Mutex<liveness::Status>,
+    upgrades: Mutex<upgrades::Status>,
 }
 
 /// The statuses as they are written.
@@ -44,6 +46,8 @@ pub(crate) struct StatusView {
     pub(crate) failover: failover::Status,
     /// Of [`liveness`].
     pub(crate) liveness: liveness::Status,
+    /// Of [`upgrades`].
+    pub(crate) upgrades: upgrades::Status,
 }
 
 impl Statuses {
@@ -56,6 +60,7 @@ impl Statuses {
             droplets: self.droplets.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             failover: self.failover.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             liveness: self.liveness.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            upgrades: self.upgrades.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -77,6 +82,10 @@ impl Statuses {
 
     fn set_failover(&self, status: failover::Status) {
         *self.failover.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn set_upgrades(&self, status: upgrades::Status) {
+        *self.upgrades.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     fn set_liveness(&self, status: liveness::Status) {
@@ -119,5 +128,6 @@ pub(crate) async fn run(app: Arc<App>) {
         }
     };
     let droplets = droplets::Reconciler::new(Arc::new(crate::directory::now)).run(&app);
-    tokio::join!(deploy, liveness, dialled, droplets, failover, alerts::run(&app));
+    let upgrades = upgrades::run(&app);
+    tokio::join!(deploy, liveness, dialled, droplets, failover, alerts::run(&app), upgrades);
 }

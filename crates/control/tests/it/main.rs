@@ -22,3 +22,4 @@ mod registries;
 mod relay;
 mod start;
 mod tokens;
+mod upgrades;

@@ -80,6 +80,7 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
         local_way: LocalWay::Socket,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: None,
+        upgrade_program: None,
         receivers: control::Receivers::default(),
     }
 }

@@ -36,6 +36,7 @@ pub(crate) async fn info(State(app): State<App>) -> Json<DtmaInfo> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         environment: app.environment,
         protections: app.instances.shared().runtime.protections(),
+        architecture: Some(std::env::consts::ARCH.to_owned()),
     })
 }
 

@@ -9,6 +9,7 @@ mod host;
 mod instances;
 mod logs;
 mod older;
+mod upgrade;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -34,6 +35,7 @@ use utoipa_axum::routes;
 
 use crate::instances::Instances;
 use crate::system::Meter;
+use crate::upgrade::Upgrades;
 use crate::usage::Gauge;
 use errors::Refusal;
 
@@ -54,6 +56,8 @@ pub(crate) struct App {
     pub(crate) reports: bool,
     /// What instances use.
     pub(crate) gauge: Gauge,
+    /// Another binary for this host.
+    pub(crate) upgrades: Arc<Upgrades>,
     /// Ends the DTMA, and with it the answers that have no end of their own.
     pub(crate) stop: CancellationToken,
 }
@@ -134,6 +138,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(host::metrics))
         .routes(routes!(host::shutdown))
         .routes(routes!(cleanup::run))
+        .routes(routes!(upgrade::put))
+        .routes(routes!(upgrade::begin, upgrade::show))
         .routes(routes!(instances::list))
         .routes(routes!(instances::put, instances::get, instances::remove))
         .routes(routes!(instances::start))

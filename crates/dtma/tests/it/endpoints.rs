@@ -23,6 +23,16 @@ fn table(id: InstanceId) -> Vec<(&'static str, &'static str, String, Option<serd
         host("GET", "/metrics", None, 200),
         host("GET", "/v1/instances", None, 200),
         host("POST", "/v1/cleanup", Some(serde_json::json!({"dry_run": true})), 200),
+        host("GET", "/v1/upgrade", None, 200),
+        host(
+            "POST",
+            "/v1/upgrade",
+            Some(
+                serde_json::json!({"program": "0".repeat(64), "attempt": "00000000-0000-7000-8000-000000000000"}),
+            ),
+            409,
+        ),
+        ("PUT", "/v1/binary/{sha256}", format!("/v1/binary/{}?offset=0&size=1", "0".repeat(64)), None, 409),
         row("GET", "/v1/instances/{id}", "", None, 404),
         row("DELETE", "/v1/instances/{id}", "", None, 404),
         row("POST", "/v1/instances/{id}/start", "/start", None, 404),

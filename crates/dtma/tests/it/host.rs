@@ -78,6 +78,7 @@ impl Host {
             tunnel: false,
             backend_key: self.backend_key.clone(),
             cleanup_percent: self.cleanup_percent,
+            service: None,
             serves: Arc::default(),
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
         }

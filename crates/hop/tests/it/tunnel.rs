@@ -39,14 +39,58 @@ async fn a_host_is_reached_over_the_connection_that_it_opened() {
     assert_eq!(call(&pool, &address).await.unwrap(), "ping");
 
     drop(second);
-    let refused = async {
-        while call(&pool, &address).await.is_ok() {
-            tokio::task::yield_now().await;
+}
+
+/// Calls until one is neither answered nor refused, which is given. One that crosses with the goodbye may be told that it was not sent.
+async fn unanswered(pool: &Pool<Full<Bytes>>) -> tokio::task::JoinHandle<Result<Bytes, HopError>> {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < SOON {
+        let pool = pool.clone();
+        let mut next = tokio::spawn(async move { call(&pool, &Address::Tunnel(7)).await });
+        match tokio::time::timeout(Duration::from_millis(200), &mut next).await {
+            Ok(answered) => match answered.unwrap() {
+                Ok(_) | Err(HopError::Connect { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            },
+            Err(_) => return next,
         }
-    };
-    tokio::time::timeout(SOON, refused).await.unwrap();
-    let _third = opened(&pool, 7).await;
-    assert_eq!(call(&pool, &address).await.unwrap(), "ping");
+    }
+    panic!("each is answered or refused");
+}
+
+/// A host that is started again says goodbye before: whoever calls meanwhile waits for it, for some seconds.
+#[tokio::test]
+async fn calls_wait_for_a_host_that_said_goodbye() {
+    let pool = Pool::new();
+    drop(opened(&pool, 7).await);
+    let waits = unanswered(&pool).await;
+    let again = opened(&pool, 7).await;
+    assert_eq!(waits.await.unwrap().unwrap(), "ping");
+
+    // One that does not come back is not waited for again.
+    drop(again);
+    let begun = std::time::Instant::now();
+    let refused = unanswered(&pool).await.await.unwrap();
+    assert!(matches!(refused, Err(HopError::Connect { .. })), "{refused:?}");
+    assert!((5..20).contains(&begun.elapsed().as_secs()), "after {:?}", begun.elapsed());
+    let begun = std::time::Instant::now();
+    assert!(matches!(call(&pool, &Address::Tunnel(7)).await, Err(HopError::Connect { .. })));
+    assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
+}
+
+/// One that went without a word may be gone for good.
+#[tokio::test]
+async fn nobody_waits_for_a_host_whose_tunnel_broke_off() {
+    let pool = Pool::new();
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let host = tokio::spawn(serve_tunnel(theirs, service_fn(host), SOON, std::future::pending()));
+    let connection = tokio::spawn(pool.attach(7, ours, SOON).await.unwrap());
+    assert_eq!(call(&pool, &Address::Tunnel(7)).await.unwrap(), "ping");
+    host.abort();
+    let ended = tokio::time::timeout(SOON, connection).await.expect("its end");
+    let begun = std::time::Instant::now();
+    assert!(call(&pool, &Address::Tunnel(7)).await.is_err(), "{ended:?}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
 }
 
 #[tokio::test]

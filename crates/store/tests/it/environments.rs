@@ -29,6 +29,7 @@ pub(crate) fn heartbeat(process: i64, sequence: u64, at: i64) -> HeartbeatRow {
                 granted: true,
                 detail: "ABI 7".to_owned(),
             }],
+            program: Some("0".repeat(64).parse().unwrap()),
         },
         dtma_started_at: after(process),
         sequence,

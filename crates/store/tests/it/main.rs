@@ -14,6 +14,7 @@ mod open;
 mod policies;
 mod registries;
 mod tokens;
+mod upgrades;
 
 use api::users::Role;
 use domain::ids::{AccountId, EnvironmentId, UserId};

@@ -2,16 +2,29 @@
 
 use std::time::Duration;
 
+use api::dtma::UpgradeOutcome;
+
 use super::pin::own_pin;
 use crate::args::UpgradeArgs;
 use crate::commands::child::reachable;
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::service::{self, Place, Programs, SERVICE, Units};
 
-/// Replaces it, or leaves or brings back the one before.
+/// Replaces it, or leaves or brings back the one before. The host agent that asked finds in a file what became of it.
 pub(crate) fn run(args: &UpgradeArgs, output: Output) -> Result<(), CliError> {
+    let done = replace(args, output);
+    if let (Some(file), Some(attempt)) = (&args.outcome, args.attempt) {
+        let failure = done.as_ref().err().map(ToString::to_string);
+        let text = serde_json::to_string(&UpgradeOutcome { attempt, failure })
+            .map_err(|e| CliError::because("cannot write what became of it", e))?;
+        data_dir::write_private(file, &text)?;
+    }
+    done
+}
+
+fn replace(args: &UpgradeArgs, output: Output) -> Result<(), CliError> {
     check_host()?;
     let root = std::path::Path::new("/");
     let programs = Programs::below(root);

@@ -63,6 +63,7 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
         local_way: LocalWay::Socket,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: None,
+        upgrade_program: None,
         receivers: crate::receivers::Receivers::default(),
     };
     crate::setup(&config).await.unwrap();

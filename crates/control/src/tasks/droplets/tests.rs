@@ -120,6 +120,7 @@ impl World {
             local_way: LocalWay::Socket,
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
             digitalocean: Some(DigitalOcean { limits: limits(), ..DigitalOcean::new(settings) }),
+            upgrade_program: None,
             receivers: crate::receivers::Receivers::default(),
         };
         crate::setup(&config).await.unwrap();
@@ -210,7 +211,7 @@ impl World {
         let system = SystemMetrics { cpu_load_percent: 0.0, cores: 1, memory, disk: None, uptime_seconds: 1 };
         let heartbeat = HeartbeatRow {
             dtma_version: "0.1.0".to_owned(),
-            health: Health { system, protections: Vec::new() },
+            health: Health { system, protections: Vec::new(), program: None },
             dtma_started_at: Timestamp(1),
             sequence: self.sequence,
             at: self.now(),

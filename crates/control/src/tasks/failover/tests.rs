@@ -34,6 +34,7 @@ impl Stage {
             local_way: LocalWay::Socket,
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
             digitalocean: None,
+            upgrade_program: None,
             receivers: crate::receivers::Receivers::default(),
             registries: crate::Registries::default(),
             acme: None,
@@ -79,7 +80,7 @@ impl Stage {
         }));
         let heartbeat = HeartbeatRow {
             dtma_version: "0".to_owned(),
-            health: Health { system: system.unwrap(), protections: Vec::new() },
+            health: Health { system: system.unwrap(), protections: Vec::new(), program: None },
             dtma_started_at: Timestamp(1),
             sequence: self.beats,
             at: now(),

@@ -21,7 +21,7 @@ async fn heard(app: &App, row: &EnvironmentRow, at: Timestamp, sequence: u64) {
     };
     let heartbeat = HeartbeatRow {
         dtma_version: "0.1.0".to_owned(),
-        health: Health { system, protections: Vec::new() },
+        health: Health { system, protections: Vec::new(), program: None },
         dtma_started_at: Timestamp(1),
         sequence,
         at,
@@ -56,6 +56,7 @@ async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
         local_way: LocalWay::Dtma,
         heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: None,
+        upgrade_program: None,
         receivers: crate::receivers::Receivers::default(),
     };
     crate::setup(&config).await.unwrap();
