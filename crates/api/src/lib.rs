@@ -3,6 +3,7 @@
 //! Types and paths only; no logic. The resource of a module has the same file name in every layer.
 
 pub mod alerts;
+pub mod audit;
 pub mod catalog;
 pub mod droplets;
 pub mod dtma;

@@ -2,6 +2,7 @@
 //! the arguments and the two environment variables.
 
 mod alerts;
+mod audit;
 mod child;
 mod choices;
 mod dtma;
@@ -23,6 +24,7 @@ use domain::secret::Secret;
 use hop::tls::Pin;
 
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
+pub(crate) use self::audit::{AuditArgs, AuditKeepArgs};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
 pub(crate) use self::dtma::DtmaArgs;
@@ -136,6 +138,8 @@ pub(crate) enum AskCommand {
     Env(EnvCommand),
     /// Show what is broken, and what was lately; `berth alerts test` shows whether those who are told are reached
     Alerts(AlertsArgs),
+    /// Show who did what, and when, newest first; for an admin
+    Audit(AuditArgs),
     /// Show whom the token speaks for
     Whoami,
 }
@@ -173,6 +177,9 @@ pub(crate) struct UpArgs {
     /// What hosts are upgraded to instead of this program; for tests
     #[arg(long, hide = true, value_name = "FILE")]
     pub(crate) upgrade_program: Option<PathBuf>,
+    /// How long the audit is kept.
+    #[command(flatten)]
+    pub(crate) audit: AuditKeepArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -205,6 +212,9 @@ pub(crate) struct ServerArgs {
     /// What hosts are upgraded to instead of this program; for tests
     #[arg(long, hide = true, value_name = "FILE")]
     pub(crate) upgrade_program: Option<PathBuf>,
+    /// How long the audit is kept.
+    #[command(flatten)]
+    pub(crate) audit: AuditKeepArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,

@@ -1,6 +1,7 @@
 //! One file per command. Each has one function that does it; this file says which, and on what runtime it runs.
 
 mod alerts;
+mod audit;
 mod call;
 mod catalog;
 mod child;
@@ -67,6 +68,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,
+        AskCommand::Audit(args) => audit::run(args, &client, output).await,
         AskCommand::Whoami => whoami::run(&client, output).await,
     }
 }

@@ -56,6 +56,13 @@ impl Output {
         self.data(&text)
     }
 
+    /// Prints one line of JSON Lines.
+    pub(crate) fn line(self, value: &impl Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string(value)
+            .map_err(|e| CliError::because("the answer cannot be written as JSON", e))?;
+        self.data(&text)
+    }
+
     /// Asks on the terminal; anything but a yes is an error. Where nobody can be asked, `unasked` is.
     pub(crate) fn confirm(self, question: &str, unasked: CliError) -> Result<(), CliError> {
         if !std::io::stdin().is_terminal() {

@@ -44,6 +44,31 @@ pub struct Config {
     pub upgrade_program: Option<PathBuf>,
     /// Who is told of what is broken.
     pub receivers: Receivers,
+    /// For how long lines of the audit are kept; absent: for ever.
+    pub audit_keep: Option<Duration>,
+}
+
+impl Config {
+    /// Of a control plane without a machine of its own, with the usual times, and nothing that must be asked for.
+    pub fn new(data: PathBuf, public: Public) -> Self {
+        Self {
+            data,
+            database: None,
+            public,
+            own_urls: Vec::new(),
+            proxies: Proxies::default(),
+            acme: None,
+            registries: Registries::default(),
+            local: None,
+            allowed_origins: Vec::new(),
+            local_way: LocalWay::Socket,
+            heartbeat: api::dtma::HEARTBEAT_PERIOD,
+            digitalocean: None,
+            receivers: Receivers::default(),
+            upgrade_program: None,
+            audit_keep: None,
+        }
+    }
 }
 
 /// Where droplets are made, and how long that may take.

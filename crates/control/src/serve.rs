@@ -59,6 +59,8 @@ pub async fn run(
         tokio::spawn(acme::run(acme.clone(), Arc::clone(status), stop.clone()));
     }
     let store = app.store.clone();
+    let (keep, kept) = (config.audit_keep, Arc::clone(&app));
+    tokio::spawn(async move { crate::app::audit::keep(&kept, keep).await });
     let reconcilers = tokio::spawn(tasks::run(app));
     let served = listeners.into_iter().map(|listener| {
         let (is_tls, front) = (matches!(listener, Listener::Tls(..)), front.clone());

@@ -1,4 +1,5 @@
-//! The audit table: who did what to what, and when. Lines are added and read, never changed or removed.
+//! The audit table: who did what to what, and when. Lines are added and read, never changed, and removed only when they are older than
+//! the installation keeps them.
 
 use domain::ids::{AccountId, AuditId};
 use domain::time::Timestamp;
@@ -58,17 +59,66 @@ pub async fn append(tx: &mut Tx, line: &AuditRow) -> Result<(), StoreError> {
     .map_err(StoreError::from_driver)
 }
 
-/// The last `limit` lines of an account, newest first.
-pub async fn list(store: &Store, account: AccountId, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+/// Which lines of an account are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted<'a> {
+    /// None that is older.
+    pub since: Option<Timestamp>,
+    /// Actions that begin so.
+    pub action: Option<&'a str>,
+    /// Of the thing with this id or name.
+    pub object: Option<&'a str>,
+    /// Those that come after this one, which is skipped with all before it.
+    pub after: Option<AuditId>,
+    /// How many.
+    pub limit: u32,
+}
+
+/// Lines of an account, newest first, each with the name of the user who is its actor. After a line that is not there (any more)
+/// comes nothing.
+pub async fn list(
+    store: &Store,
+    account: AccountId,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<(AuditRow, Option<String>)>, StoreError> {
+    // A prefix is compared as such: LIKE would take `_` for any character, and upper case for lower in SQLite.
     const SQL: &str =
-        "SELECT id, account_id, actor, action, object_kind, object_id, object_name, detail_json, at
-        FROM audit_log WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2";
-    let found: Vec<AuditRaw> = on_pool!(store.read(), db => sqlx::query_as(SQL)
+        "SELECT l.id, account_id, actor, action, object_kind, object_id, object_name, detail_json, at,
+            u.name AS actor_name
+        FROM audit_log l LEFT JOIN users u ON l.actor = 'user:' || u.id
+        WHERE account_id = $1 AND $2 <= at AND substr(action, 1, length($3)) = $3
+            AND ($4 = '' OR object_name = $4 OR object_id = $4)
+            AND ($5 = '' OR EXISTS (SELECT 1 FROM audit_log b WHERE b.account_id = $1 AND b.id = $5
+                AND (l.at < b.at OR (l.at = b.at AND l.id < b.id))))
+        ORDER BY at DESC, l.id DESC LIMIT $6";
+    let (action, object) = (
+        text("action", wanted.action.unwrap_or_default())?,
+        text("object", wanted.object.unwrap_or_default())?,
+    );
+    let found: Vec<ListedRaw> = on_pool!(store.read(), db => sqlx::query_as(SQL)
         .bind(account.to_string())
-        .bind(i64::from(limit))
+        .bind(wanted.since.map_or(i64::MIN, |at| at.0))
+        .bind(action)
+        .bind(object)
+        .bind(wanted.after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(i64::from(wanted.limit))
         .fetch_all(db).await)
     .map_err(StoreError::from_driver)?;
-    found.into_iter().map(TryInto::try_into).collect()
+    found.into_iter().map(|raw| Ok((raw.line.try_into()?, raw.actor_name))).collect()
+}
+
+/// Removes lines that are older than `before`, of all accounts.
+pub async fn prune(tx: &mut Tx, before: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "DELETE FROM audit_log WHERE at < $1";
+    on_pool!(tx.connection(), db => sqlx::query(SQL).bind(before.0).execute(db).await.map(drop))
+        .map_err(StoreError::from_driver)
+}
+
+#[derive(FromRow)]
+struct ListedRaw {
+    #[sqlx(flatten)]
+    line: AuditRaw,
+    actor_name: Option<String>,
 }
 
 #[derive(FromRow)]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, Receivers, Registries, StartError};
+use control::{Config, DigitalOcean, LocalEnvironment, LocalWay, Public, Registries, StartError};
 use domain::secret::Secret;
 use hop::serve::Listener;
 
@@ -42,6 +42,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     config.heartbeat = args.heartbeat.period();
     config.upgrade_program.clone_from(&args.upgrade_program);
     config.receivers = args.alerts.receivers()?;
+    config.audit_keep = args.audit.keep();
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
     }
@@ -72,12 +73,7 @@ pub(crate) fn config(
     dtma: Option<SocketAddr>,
 ) -> Result<Config, CliError> {
     Ok(Config {
-        data: data.control(),
         database: database.map(|database| database.expose().to_owned()),
-        public,
-        own_urls: Vec::new(),
-        proxies: control::Proxies::default(),
-        acme: None,
         registries,
         local: dtma.map(|dtma| LocalEnvironment {
             dtma,
@@ -90,10 +86,8 @@ pub(crate) fn config(
             Some(ReachChoice::Dtma) => LocalWay::Dtma,
             Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,
         },
-        heartbeat: api::dtma::HEARTBEAT_PERIOD,
         digitalocean: digitalocean()?,
-        upgrade_program: None,
-        receivers: Receivers::default(),
+        ..Config::new(data.control(), public)
     })
 }
 

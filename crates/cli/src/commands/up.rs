@@ -189,6 +189,7 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     if let Some(file) = &args.upgrade_program {
         server.extend([OsString::from("--upgrade-program"), file.into()]);
     }
+    server.extend(args.audit.arguments());
     if let Some(reach) = args.reach {
         let word = match reach {
             ReachChoice::Socket => "socket",

@@ -103,6 +103,14 @@ fn tokens_that_are_for_less() {
     assert_eq!(names, ["echo"], "nobody sees what he may not call");
     let listed = platform.ok(&["token", "list"]);
     assert!(listed.contains("read mcp:call:welcome/ec*"), "{listed}");
+
+    check(&["audit"], 1, &["--scope admin"]);
+    let audit = platform.ok(&["audit", "--action", "token."]);
+    assert!(audit.contains("token.create") && audit.contains("admin") && audit.contains("ci"), "{audit}");
+    let exported = platform.ok(&["audit", "--since", "1h", "--json"]);
+    let actions: Vec<serde_json::Value> =
+        exported.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect();
+    assert!(actions.iter().any(|line| line["action"] == "instance.deploy"), "{exported}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
 mod alerts;
+mod audit;
 mod catalog;
 mod droplets;
 mod dtma;
@@ -115,6 +116,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(droplets::destroy_stray))
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::test))
+        .routes(routes!(audit::list))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))

@@ -228,7 +228,7 @@ async fn what_is_deployed_is_shown_without_its_secrets() {
         let bytes = std::fs::read(&file).unwrap();
         assert!(!bytes.windows(7).any(|part| part == b"hunter2"), "{}", file.display());
     }
-    let audit = store::audit::list(&platform.store, account(&platform).await, 100).await.unwrap();
+    let audit = crate::platform::audit_lines(&platform.store, account(&platform).await, 100).await.unwrap();
     assert!(
         audit
             .iter()

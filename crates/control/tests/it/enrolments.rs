@@ -73,7 +73,7 @@ async fn ends(mut stream: TcpStream) {
 async fn audited(platform: &Platform) -> Vec<(String, String, Value)> {
     let name = "default".parse().unwrap();
     let account = store::accounts::account_by_name(&platform.store, &name).await.unwrap().unwrap();
-    let lines = store::audit::list(&platform.store, account.id, 100).await.unwrap();
+    let lines = crate::platform::audit_lines(&platform.store, account.id, 100).await.unwrap();
     lines.into_iter().map(|line| (line.action, line.actor, line.detail)).collect()
 }
 

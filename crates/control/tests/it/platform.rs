@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use api::users::Role;
 use bytes::Bytes;
-use control::{Config, LocalEnvironment, LocalSetup, LocalWay};
+use control::{Config, LocalEnvironment, LocalSetup};
 use domain::ids::{AccountId, EnvironmentId, TokenId, UserId};
 use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
@@ -26,6 +26,17 @@ use tokio_util::sync::CancellationToken;
 
 /// How long anything may take on a busy machine before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The newest lines of an account's audit.
+pub(crate) async fn audit_lines(
+    store: &Store,
+    account: AccountId,
+    limit: u32,
+) -> Result<Vec<store::audit::AuditRow>, store::StoreError> {
+    let wanted = store::audit::Wanted { limit, ..Default::default() };
+    let found = store::audit::list(store, account, &wanted).await?;
+    Ok(found.into_iter().map(|(line, _)| line).collect())
+}
 
 pub(crate) struct Platform {
     pub(crate) address: SocketAddr,
@@ -68,20 +79,8 @@ impl Answer {
 
 pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Config {
     Config {
-        data: dir.join("control"),
-        database: None,
-        public: control::Public::new(url, None).unwrap(),
-        own_urls: Vec::new(),
-        proxies: control::Proxies::default(),
-        acme: None,
-        registries: control::Registries::default(),
         local: Some(LocalEnvironment { dtma, sockets: dir.join("sockets"), token: None }),
-        allowed_origins: Vec::new(),
-        local_way: LocalWay::Socket,
-        heartbeat: api::dtma::HEARTBEAT_PERIOD,
-        digitalocean: None,
-        upgrade_program: None,
-        receivers: control::Receivers::default(),
+        ..Config::new(dir.join("control"), control::Public::new(url, None).unwrap())
     }
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::app::deployment;
-use crate::config::{Config, LocalEnvironment, LocalWay};
+use crate::config::{Config, LocalEnvironment};
 use crate::reach::Way;
 
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -47,24 +47,12 @@ async fn willing_host() -> SocketAddr {
 async fn a_host_that_says_nothing_holds_up_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config {
-        data: dir.path().join("control"),
-        database: None,
-        public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
-        own_urls: Vec::new(),
-        proxies: crate::Proxies::default(),
-        acme: None,
-        registries: crate::Registries::default(),
         local: Some(LocalEnvironment {
             dtma: silent_host().await,
             sockets: dir.path().join("sockets"),
             token: None,
         }),
-        allowed_origins: Vec::new(),
-        local_way: LocalWay::Socket,
-        heartbeat: api::dtma::HEARTBEAT_PERIOD,
-        digitalocean: None,
-        upgrade_program: None,
-        receivers: crate::receivers::Receivers::default(),
+        ..Config::new(dir.path().join("control"), crate::Public::new("http://127.0.0.1:1", None).unwrap())
     };
     crate::setup(&config).await.unwrap();
     let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();

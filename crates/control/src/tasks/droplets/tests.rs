@@ -15,7 +15,7 @@ use testkit::digitalocean::{Config as FakeConfig, Fake, Fault, TOKEN};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::config::{Config, DigitalOcean, LocalWay};
+use crate::config::{Config, DigitalOcean};
 use crate::reach::Way;
 
 const CASES: u32 = 60;
@@ -108,20 +108,8 @@ impl World {
         settings.answer_within = Duration::from_secs(1);
         let dir = tempfile::tempdir().unwrap();
         let config = Config {
-            data: dir.path().join("control"),
-            database: None,
-            public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
-            own_urls: Vec::new(),
-            proxies: crate::Proxies::default(),
-            acme: None,
-            registries: crate::Registries::default(),
-            local: None,
-            allowed_origins: Vec::new(),
-            local_way: LocalWay::Socket,
-            heartbeat: api::dtma::HEARTBEAT_PERIOD,
             digitalocean: Some(DigitalOcean { limits: limits(), ..DigitalOcean::new(settings) }),
-            upgrade_program: None,
-            receivers: crate::receivers::Receivers::default(),
+            ..Config::new(dir.path().join("control"), crate::Public::new("http://127.0.0.1:1", None).unwrap())
         };
         crate::setup(&config).await.unwrap();
         let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::app::{deployment, instances};
-use crate::config::{Config, LocalEnvironment, LocalWay};
+use crate::config::{Config, LocalEnvironment};
 use crate::directory::now;
 
 struct Stage {
@@ -21,24 +21,12 @@ impl Stage {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = Config {
-            data: dir.path().join("control"),
-            database: None,
-            public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
-            own_urls: Vec::new(),
             local: Some(LocalEnvironment {
                 dtma: "127.0.0.1:1".parse().unwrap(),
                 sockets: dir.path().join("sockets"),
                 token: None,
             }),
-            allowed_origins: Vec::new(),
-            local_way: LocalWay::Socket,
-            heartbeat: api::dtma::HEARTBEAT_PERIOD,
-            digitalocean: None,
-            upgrade_program: None,
-            receivers: crate::receivers::Receivers::default(),
-            registries: crate::Registries::default(),
-            acme: None,
-            proxies: crate::Proxies::default(),
+            ..Config::new(dir.path().join("control"), crate::Public::new("http://127.0.0.1:1", None).unwrap())
         };
         crate::setup(&config).await.unwrap();
         let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();

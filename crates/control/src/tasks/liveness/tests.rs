@@ -40,24 +40,13 @@ async fn local(app: &App) -> EnvironmentRow {
 async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config {
-        data: dir.path().join("control"),
-        database: None,
-        public: crate::Public::new("http://127.0.0.1:1", None).unwrap(),
-        own_urls: Vec::new(),
-        proxies: crate::Proxies::default(),
-        acme: None,
-        registries: crate::Registries::default(),
         local: Some(LocalEnvironment {
             dtma: ([127, 0, 0, 1], 1).into(),
             sockets: dir.path().join("sockets"),
             token: None,
         }),
-        allowed_origins: Vec::new(),
         local_way: LocalWay::Dtma,
-        heartbeat: api::dtma::HEARTBEAT_PERIOD,
-        digitalocean: None,
-        upgrade_program: None,
-        receivers: crate::receivers::Receivers::default(),
+        ..Config::new(dir.path().join("control"), crate::Public::new("http://127.0.0.1:1", None).unwrap())
     };
     crate::setup(&config).await.unwrap();
     let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();

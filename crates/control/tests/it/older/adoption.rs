@@ -45,7 +45,7 @@ async fn actions(platform: &Platform) -> Vec<(String, String)> {
         .await
         .unwrap()
         .unwrap();
-    let lines = store::audit::list(&platform.store, account.id, 100).await.unwrap();
+    let lines = crate::platform::audit_lines(&platform.store, account.id, 100).await.unwrap();
     let ours = lines.into_iter().filter(|line| line.actor.starts_with("environment:"));
     ours.map(|line| (line.action, line.object_name.unwrap_or_default())).collect()
 }

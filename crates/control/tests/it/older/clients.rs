@@ -122,7 +122,7 @@ async fn the_token_of_an_environment_is_shown_and_noted() {
         .await
         .unwrap()
         .unwrap();
-    let lines = store::audit::list(&platform.store, account.id, 100).await.unwrap();
+    let lines = crate::platform::audit_lines(&platform.store, account.id, 100).await.unwrap();
     let noted: Vec<_> = lines.iter().filter(|line| line.action == "environment.token").collect();
     assert_eq!(noted.len(), 1, "{lines:?}");
     assert!(noted[0].actor.starts_with("user:") && noted[0].object_name.as_deref() == Some("local"));
