@@ -9,6 +9,7 @@ mod dtma;
 mod machines;
 mod moves;
 mod public;
+mod rates;
 mod registry;
 mod service;
 
@@ -35,6 +36,7 @@ pub(crate) use self::machines::{
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
+pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
@@ -180,6 +182,9 @@ pub(crate) struct UpArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// How often MCP servers may be called.
+    #[command(flatten)]
+    pub(crate) rates: RateArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -215,6 +220,9 @@ pub(crate) struct ServerArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// How often MCP servers may be called.
+    #[command(flatten)]
+    pub(crate) rates: RateArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::provisioning::Limits;
+use domain::rate::Rate;
 use domain::secret::Secret;
 
 use crate::acme::Acme;
@@ -44,8 +45,21 @@ pub struct Config {
     pub upgrade_program: Option<PathBuf>,
     /// Who is told of what is broken.
     pub receivers: Receivers,
+    /// How often MCP servers may be called.
+    pub rates: Rates,
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
+}
+
+/// How often MCP servers may be called; absent: as often as anybody likes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// With each API token.
+    pub token: Option<Rate>,
+    /// In each account.
+    pub account: Option<Rate>,
+    /// Each instance.
+    pub instance: Option<Rate>,
 }
 
 impl Config {
@@ -66,6 +80,7 @@ impl Config {
             digitalocean: None,
             receivers: Receivers::default(),
             upgrade_program: None,
+            rates: Rates::default(),
             audit_keep: None,
         }
     }

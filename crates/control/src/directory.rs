@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use domain::ids::{AccountId, EnvironmentId, InstanceId};
+use domain::ids::{AccountId, EnvironmentId, InstanceId, TokenId};
 use domain::names::{AccountName, EnvironmentName};
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
-use gateway::{AuthError, Calls, NotServed, Principal, Target};
+use gateway::{AuthError, Buckets, Calls, Limits, NotServed, Principal, Target};
 use http::HeaderValue;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
@@ -26,7 +26,7 @@ use crate::app::problem::Chain;
 use crate::auth::cache::Cache;
 use crate::auth::token;
 use crate::auth::{Caller, capped};
-use crate::config::LocalWay;
+use crate::config::{LocalWay, Rates};
 use crate::reach::{Host, ReachError, reach};
 use crate::secrets::MasterKey;
 
@@ -40,6 +40,9 @@ pub(crate) struct LiveDirectory {
     keys: Arc<MasterKey>,
     local: LocalWay,
     tokens: Cache,
+    token_buckets: Buckets<TokenId>,
+    account_buckets: Buckets<AccountId>,
+    instance_buckets: Buckets<InstanceId>,
     picture: ArcSwap<Picture>,
     /// Two refreshes at once could end in the wrong order.
     refreshing: tokio::sync::Mutex<()>,
@@ -90,12 +93,15 @@ impl Picture {
 
 impl LiveDirectory {
     /// An empty directory; call [`LiveDirectory::refresh`] before serving.
-    pub(crate) fn new(store: Store, keys: Arc<MasterKey>, local: LocalWay) -> Self {
+    pub(crate) fn new(store: Store, keys: Arc<MasterKey>, local: LocalWay, rates: Rates) -> Self {
         Self {
             store,
             keys,
             local,
             tokens: Cache::default(),
+            token_buckets: Buckets::new(rates.token),
+            account_buckets: Buckets::new(rates.account),
+            instance_buckets: Buckets::new(rates.instance),
             picture: ArcSwap::default(),
             refreshing: tokio::sync::Mutex::new(()),
         }
@@ -183,6 +189,7 @@ impl LiveDirectory {
             uri: mcp.uri,
             bearer: mcp.bearer,
             key,
+            limit: self.instance_buckets.of(row.id),
         }))
     }
 
@@ -224,7 +231,11 @@ impl LiveDirectory {
         if holder.token.last_used_at.is_none_or(|last| TOUCH_EVERY < at.micros_since(last)) {
             self.note_use(&holder, at).await;
         }
-        let caller = Arc::new(caller_of(holder).ok_or(AuthError::Unavailable)?);
+        let limits = Limits {
+            token: self.token_buckets.of(holder.token.id),
+            account: self.account_buckets.of(holder.token.account),
+        };
+        let caller = Arc::new(caller_of(holder, limits).ok_or(AuthError::Unavailable)?);
         self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
         Ok(caller)
     }
@@ -265,7 +276,7 @@ impl gateway::Directory for LiveDirectory {
     }
 }
 
-fn caller_of(holder: TokenHolder) -> Option<Caller> {
+fn caller_of(holder: TokenHolder, limits: Limits) -> Option<Caller> {
     let header = HeaderValue::try_from(format!("user:{}", holder.token.user)).ok()?;
     let scopes = holder.token.scopes.as_ref();
     Some(Caller {
@@ -275,7 +286,12 @@ fn caller_of(holder: TokenHolder) -> Option<Caller> {
         account_name: holder.account_name.clone(),
         role: capped(holder.role, scopes),
         expires_at: holder.token.expires_at,
-        principal: Arc::new(Principal { account: holder.account_name, header, calls: Calls::of(scopes) }),
+        principal: Arc::new(Principal {
+            account: holder.account_name,
+            header,
+            calls: Calls::of(scopes),
+            limits,
+        }),
         scopes: holder.token.scopes.clone(),
     })
 }

@@ -31,7 +31,7 @@ mod tunnels;
 pub use acme::Acme;
 pub use app::Problem;
 pub use app::relay::Registries;
-pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay};
+pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay, Rates};
 pub use http::{older_paths, openapi};
 pub use ipnet::IpNet;
 pub use proxies::Proxies;

@@ -83,7 +83,8 @@ pub async fn run(
 pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result<Arc<App>, StartError> {
     let (store, keys) = open(config).await?;
     fill_catalog(&store).await?;
-    let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way));
+    let directory =
+        Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way, config.rates));
     directory.refresh().await.map_err(StartError::Store)?;
     let provider =
         config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;

@@ -16,6 +16,7 @@ pub mod package;
 pub mod placement;
 pub mod program;
 pub mod provisioning;
+pub mod rate;
 pub mod registry;
 pub mod scopes;
 pub mod secret;

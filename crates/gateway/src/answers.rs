@@ -1,6 +1,8 @@
 //! The answers that the gateway gives itself: a status, a JSON-RPC error that carries the request's own id, and a
 //! sentence that says what to do.
 
+use std::time::Duration;
+
 use api::errors::ErrorBody;
 use bytes::Bytes;
 use domain::names::InstanceName;
@@ -29,6 +31,8 @@ pub(crate) enum Refusal {
     Auth(AuthError),
     /// The token is not for calls of this instance.
     Scope { name: InstanceName },
+    /// More calls than a limit allows; there is one again after `wait`.
+    TooOften { whose: &'static str, wait: Duration },
     /// The message is over the limit.
     TooLarge { limit: usize },
     /// The body broke off.
@@ -101,6 +105,18 @@ impl Refusal {
                     "this API token is not for calls of `{name}`: make one with `berth token create NAME --scope mcp:call:{name}`"
                 ),
             ),
+            Self::TooOften { whose, wait } => {
+                // Whole seconds, and enough of them.
+                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+                (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_often",
+                    Some(seconds),
+                    format!(
+                        "{whose} may not be used more often than its limit allows: try again in {seconds} s"
+                    ),
+                )
+            }
             Self::TooLarge { limit } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",

@@ -10,6 +10,7 @@ use hop::address::Address;
 use http::{HeaderValue, Uri};
 
 use crate::calls::Calls;
+use crate::limits::Bucket;
 
 /// Answers from memory wherever it can: both questions are asked for every call.
 pub trait Directory: Send + Sync + 'static {
@@ -27,7 +28,7 @@ pub trait Directory: Send + Sync + 'static {
 }
 
 /// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Principal {
     /// The account that the token belongs to; instances of others do not exist for it.
     pub account: AccountName,
@@ -35,6 +36,17 @@ pub struct Principal {
     pub header: HeaderValue,
     /// What it may call in the account.
     pub calls: Calls,
+    /// How often its token may call, and all of its account together.
+    pub limits: Limits,
+}
+
+/// How often one may call; absent: as often as it likes.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// With one token.
+    pub token: Option<Arc<Bucket>>,
+    /// In one account.
+    pub account: Option<Arc<Bucket>>,
 }
 
 /// Why a token is refused.
@@ -72,6 +84,8 @@ pub struct Target {
     pub bearer: Option<HeaderValue>,
     /// The key that the shim wants to see.
     pub key: HeaderValue,
+    /// How often it may be called; absent: as often as anybody likes.
+    pub limit: Option<Arc<Bucket>>,
 }
 
 /// Why an instance is not served.

@@ -8,6 +8,7 @@ mod answers;
 mod body;
 mod calls;
 mod directory;
+mod limits;
 mod origin;
 
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use http_body_util::{Either, Full};
 
 use crate::answers::{Answer, Refusal};
 pub use crate::calls::{Calls, Extent};
-pub use crate::directory::{AuthError, Directory, NotServed, Principal, Target};
+pub use crate::directory::{AuthError, Directory, Limits, NotServed, Principal, Target};
+pub use crate::limits::{Bucket, Buckets};
 use crate::origin::Origins;
 
 /// What a response of the gateway carries: an answer of its own, or the shim's bytes as they come.
@@ -113,6 +115,7 @@ impl Gateway {
 
         let (target, transport, extent) =
             self.find(parts.uri.path(), &principal).map_err(|refusal| refusal.answer(Some(&body)))?;
+        within_limits(&principal.limits, &target).map_err(|refusal| refusal.answer(Some(&body)))?;
         let uri = transport.uri(&target.uri, parts.uri.query());
 
         hop::forward::strip_inbound(&mut parts.headers, HEADER_PREFIX);
@@ -185,6 +188,25 @@ impl Gateway {
         let target = self.directory.find(account, instance, principal).map_err(not_served)?;
         Ok((target, transport, extent))
     }
+}
+
+/// Takes one of each limit that there is; the narrower one first, so that who may not call takes nothing of what others share.
+fn within_limits(limits: &Limits, target: &Target) -> Result<(), Refusal> {
+    let of_whom = [
+        ("this API token", &limits.token),
+        ("this account", &limits.account),
+        ("this instance", &target.limit),
+    ];
+    if of_whom.iter().all(|(_, bucket)| bucket.is_none()) {
+        return Ok(());
+    }
+    let now = limits::now();
+    for (whose, bucket) in of_whom {
+        if let Some(bucket) = bucket {
+            bucket.take(now).map_err(|wait| Refusal::TooOften { whose, wait })?;
+        }
+    }
+    Ok(())
 }
 
 impl Transport {

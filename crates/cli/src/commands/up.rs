@@ -190,6 +190,7 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
         server.extend([OsString::from("--upgrade-program"), file.into()]);
     }
     server.extend(args.audit.arguments());
+    server.extend(args.rates.arguments());
     if let Some(reach) = args.reach {
         let word = match reach {
             ReachChoice::Socket => "socket",

@@ -114,6 +114,15 @@ fn tokens_that_are_for_less() {
 }
 
 #[test]
+fn calls_over_the_limit() {
+    let platform = Platform::start_with(BERTH, &["--rate-instance", "1/h"]);
+    let call = ["call", "welcome", "echo", r#"{"message":"hi"}"#];
+    // A session takes more than one request.
+    refuses(&platform, &call, &["this instance may not be used more often than its limit allows"]);
+    assert_eq!(platform.wait_for("welcome", "running")["status"], "running", "nothing else has limits");
+}
+
+#[test]
 fn tokens_that_open_nothing() {
     let platform = Platform::start(BERTH);
     let with = |token: &str, arguments: &[&str]| {

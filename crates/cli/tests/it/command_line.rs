@@ -48,6 +48,7 @@ fn usage() {
     check(&["up", "--listen", "127.0.0.1:0", "--dtma-listen", "0.0.0.0:0"], 2, &plain);
     check(&["dtma", "--listen", "0.0.0.0:0"], 2, &plain);
     check(&["up", "--runtime", "kubernetes"], 2, &["--runtime", "auto", "docker", "process"]);
+    check(&["up", "--rate-token", "0/s"], 2, &["--rate-token", "`600/m`"]);
     check(&["deploy", "x", "--set", "novalue"], 2, &["--set", "KEY=VALUE"]);
     check(&["deploy", "x", "--secret", "=x"], 2, &["--secret", "KEY=@FILE"]);
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use domain::ids::InstanceId;
-use gateway::{AuthError, Calls, Directory, Gateway, NotServed, Principal, Target};
+use gateway::{AuthError, Bucket, Calls, Directory, Gateway, Limits, NotServed, Principal, Target};
 use hop::address::Address;
 use hop::pool::Pool;
 use hop::serve::Listener;
@@ -155,6 +155,8 @@ fn serve_shim(dir: &TempDir, shim: Shim, seen: Arc<Mutex<Vec<Seen>>>) {
 
 struct Names {
     instances: HashMap<&'static str, Result<Arc<Target>, NotServed>>,
+    /// One call an hour.
+    slow: Arc<Bucket>,
 }
 
 impl Names {
@@ -166,6 +168,7 @@ impl Names {
             uri: Uri::from_static("/mcp"),
             bearer: None,
             key: HeaderValue::from_static("the-key"),
+            limit: None,
         };
         // The same shim as if it were behind a DTMA.
         let behind = Target {
@@ -185,7 +188,7 @@ impl Names {
                 Err(NotServed::Unreachable { message: "its environment `far` does not report".to_owned() }),
             ),
         ]);
-        Self { instances }
+        Self { instances, slow: Arc::new(Bucket::new("1/h".parse().unwrap())) }
     }
 }
 
@@ -195,6 +198,7 @@ impl Directory for Names {
             account: "acme".parse().unwrap(),
             header: HeaderValue::from_static("user:1"),
             calls: Calls::All,
+            limits: Limits::default(),
         });
         if let Some(scopes) = bearer.strip_prefix("berth_for_") {
             let scopes = scopes.split('_').map(|scope| scope.parse().unwrap()).collect::<Vec<_>>();
@@ -203,6 +207,10 @@ impl Directory for Names {
         }
         match bearer {
             TOKEN => Some(Ok(principal)),
+            "berth_slow" => {
+                let limits = Limits { token: Some(Arc::clone(&self.slow)), account: None };
+                Some(Ok(Arc::new(Principal { limits, ..(*principal).clone() })))
+            }
             "berth_expired" => Some(Err(AuthError::Expired)),
             "berth_revoked" => Some(Err(AuthError::Revoked)),
             _ => None,

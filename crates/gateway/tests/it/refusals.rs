@@ -116,6 +116,23 @@ async fn another_account_does_not_exist() {
 }
 
 #[tokio::test]
+async fn who_calls_too_often_is_told_when_to_come_back() {
+    let platform = Platform::start(answering("{}")).await;
+    let call = async || {
+        let headers = [("authorization", "Bearer berth_slow")];
+        platform.send_bare(Method::POST, "/mcp/acme/echo", &headers, CALL).await
+    };
+    assert_eq!(call().await.status, StatusCode::OK);
+    let refused = call().await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3500..=3600).contains(&seconds), "{seconds}");
+    let body = refused.json();
+    assert_eq!((&body["id"], &body["error"]["data"]["reason"]), (&"abc-1".into(), &"too_often".into()));
+    assert_eq!(platform.send(Method::POST, "/mcp/acme/echo", &[], CALL).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_token_calls_what_it_is_for() {
     let platform = Platform::start(answering("{}")).await;
     let rule = r#"{"tools":{"allow":["get*"]},"prompts":{"allow":[]},"resources":{"allow":[]}}"#;
