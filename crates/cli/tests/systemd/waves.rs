@@ -2,6 +2,7 @@
 //! stops at the first.
 
 use std::fs;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
@@ -73,16 +74,23 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
     assert!(platform.ok(&["env", "list"]).contains("outdated"));
     let first: Vec<_> = machines.iter().map(agent).collect();
 
-    // Both, the one that is dialled and the one in its tunnel, are called all the while.
+    // Both, the one that is dialled and the one in its tunnel, are called all the while. Readers of logs stay until they are cut off, so each
+    // host agent takes all the time that it has to end.
     let over = AtomicBool::new(false);
+    let readers = NAMES.map(|name| {
+        let mut command = platform.command(&["logs", &format!("at-{name}"), "--follow"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("a reader")
+    });
     std::thread::scope(|scope| {
         let calls = NAMES.map(|name| {
             let (platform, over) = (&platform, &over);
             scope.spawn(move || {
                 let (mut answered, mut refused) = (0, Vec::new());
                 while !over.load(Ordering::Relaxed) {
+                    let begun = std::time::Instant::now();
                     match says_hi(platform, &format!("at-{name}")) {
-                        Ok(()) => answered += 1,
+                        Ok(()) => { answered += 1; if begun.elapsed().as_millis() > 600 { eprintln!("CALL {name} {:?}", begun.elapsed()); } }
                         Err(why) => refused.push(why),
                     }
                 }
@@ -97,6 +105,11 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
             assert!(0 < answered && refused.is_empty(), "{name}: {answered} answered, not {refused:?}");
         }
     });
+    for mut reader in readers {
+        // It may have ended with the host agent that it read from.
+        let _ = reader.kill();
+        reader.wait().expect("its end");
+    }
     let good: Vec<_> = machines.iter().map(agent).collect();
     for ((before, after), name) in first.iter().zip(&good).zip(NAMES) {
         assert!(before.0 != after.0 && before.1 != after.1, "{name}: {before:?} {after:?}");
