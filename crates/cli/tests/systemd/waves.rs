@@ -2,7 +2,6 @@
 //! stops at the first.
 
 use std::fs;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
@@ -16,13 +15,22 @@ use crate::{BERTH, SERVICE, program, text};
 
 const NAMES: [&str; 2] = ["one", "two"];
 
-fn says_hi(platform: &Platform, instance: &str) -> Result<(), String> {
-    let output = platform.run(&["call", instance, "echo", r#"{"message":"hi"}"#]);
-    if output.status.success() && output.stdout == b"hi\n" {
+fn calls(
+    platform: &Platform,
+    instance: &str,
+    (tool, arguments, answer): (&str, &str, &str),
+) -> Result<(), String> {
+    let output = platform.run(&["call", instance, tool, arguments]);
+    if output.status.success() && String::from_utf8_lossy(&output.stdout) == answer {
         return Ok(());
     }
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
+
+/// A call that is answered at once.
+const QUICK: (&str, &str, &str) = ("echo", r#"{"message":"hi"}"#, "hi\n");
+/// One that is under way when its host's agent is to end.
+const LONG: (&str, &str, &str) = ("progress", r#"{"steps":3,"delay_ms":1000}"#, "took 3 steps\n");
 
 /// Process id and binary of a machine's host agent.
 fn agent(machine: &Machine<'_>) -> (String, String) {
@@ -74,46 +82,38 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
     assert!(platform.ok(&["env", "list"]).contains("outdated"));
     let first: Vec<_> = machines.iter().map(agent).collect();
 
-    // Both, the one that is dialled and the one in its tunnel, are called all the while. Readers of logs stay until they are cut off, so each
-    // host agent takes all the time that it has to end.
+    // Both, the one that is dialled and the one in its tunnel, are called all the while.
     let over = AtomicBool::new(false);
-    let readers = NAMES.map(|name| {
-        let mut command = platform.command(&["logs", &format!("at-{name}"), "--follow"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().expect("a reader")
-    });
     std::thread::scope(|scope| {
-        let calls = NAMES.map(|name| {
+        let callers = [("one", QUICK), ("one", LONG), ("two", QUICK), ("two", LONG)].map(|(name, call)| {
             let (platform, over) = (&platform, &over);
-            scope.spawn(move || {
+            let caller = scope.spawn(move || {
                 let (mut answered, mut refused) = (0, Vec::new());
                 while !over.load(Ordering::Relaxed) {
-                    let begun = std::time::Instant::now();
-                    match says_hi(platform, &format!("at-{name}")) {
-                        Ok(()) => { answered += 1; if begun.elapsed().as_millis() > 600 { eprintln!("CALL {name} {:?}", begun.elapsed()); } }
+                    match calls(platform, &format!("at-{name}"), call) {
+                        Ok(()) => answered += 1,
                         Err(why) => refused.push(why),
                     }
                 }
                 (answered, refused)
-            })
+            });
+            (name, call.0, caller)
         });
         let done = platform.run(&["env", "upgrade", "one", "two", "--wave", "1,100%", "--wait", "--json"]);
         over.store(true, Ordering::Relaxed);
         assert!(done.status.success(), "{done:?}");
-        for (calls, name) in calls.into_iter().zip(NAMES) {
-            let (answered, refused) = calls.join().expect("calls");
-            assert!(0 < answered && refused.is_empty(), "{name}: {answered} answered, not {refused:?}");
+        for (name, tool, caller) in callers {
+            let (answered, refused) = caller.join().expect("a caller");
+            assert!(
+                0 < answered && refused.is_empty(),
+                "{tool} at {name}: {answered} answered, not {refused:?}"
+            );
         }
     });
-    for mut reader in readers {
-        // It may have ended with the host agent that it read from.
-        let _ = reader.kill();
-        reader.wait().expect("its end");
-    }
     let good: Vec<_> = machines.iter().map(agent).collect();
     for ((before, after), name) in first.iter().zip(&good).zip(NAMES) {
         assert!(before.0 != after.0 && before.1 != after.1, "{name}: {before:?} {after:?}");
-        wait::until("a call", || says_hi(&platform, &format!("at-{name}")).ok());
+        wait::until("a call", || calls(&platform, &format!("at-{name}"), QUICK).ok());
     }
     assert_eq!(outdated(&platform), [false, false]);
     let again = platform.run(&["env", "upgrade", "--all"]);
@@ -145,6 +145,6 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
     assert_eq!(after[0].1, good[0].1, "the one before serves again");
     assert_eq!(after[1], good[1], "the second is untouched");
     for name in NAMES {
-        wait::until("a call", || says_hi(&platform, &format!("at-{name}")).ok());
+        wait::until("a call", || calls(&platform, &format!("at-{name}"), QUICK).ok());
     }
 }
