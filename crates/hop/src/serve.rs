@@ -6,13 +6,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -24,7 +26,10 @@ use crate::tls::ServerConfig;
 
 /// A client that has not sent a whole head by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// After the stop, exchanges under way have this long to finish.
+/// After the stop, a connection that its caller keeps stays open so long for a request that is on its way, whose answer then says that it was
+/// the last: a caller whose request crosses with the end does not know what became of it.
+const CROSSING: Duration = Duration::from_millis(300);
+/// After that, exchanges under way have this long to finish.
 const DRAIN: Duration = Duration::from_secs(5);
 /// A client that has not agreed on a key by then is cut off.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -63,7 +68,8 @@ impl Listener {
     }
 }
 
-/// Serves until `stop` is done, then stops accepting, gives what is under way five seconds, and returns.
+/// Serves until `stop` is done, then stops accepting, takes what is on its way on open connections, gives what is under way five seconds, and
+/// returns.
 pub async fn serve<S, B>(listener: Listener, service: S, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -88,7 +94,9 @@ pub async fn serve_each<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     // Each connection has a receiver: the last one that is dropped is the end of the drain.
-    let (drain, draining) = watch::channel(());
+    let (drain, over) = watch::channel(());
+    let draining = Draining { over, is_leaving: Arc::default() };
+    let is_leaving = Arc::clone(&draining.is_leaving);
     let mut stop = pin!(stop);
     // Every head that is waited for is a timer. The runtime wakes itself with a system call for one that is due before all
     // others, which it never is while this one stands.
@@ -117,6 +125,10 @@ pub async fn serve_each<S, B>(
     }
     drop(listener);
     drop(draining);
+    is_leaving.store(true, Ordering::Relaxed);
+    if tokio::time::timeout(CROSSING, drain.closed()).await.is_ok() {
+        return;
+    }
     drain.send_replace(());
     if tokio::time::timeout(DRAIN, drain.closed()).await.is_err() {
         tracing::debug!("connections were still open at the end of the drain");
@@ -136,6 +148,40 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     serve(listener, TowerToHyperService::new(router), stop).await;
+}
+
+/// The end of a listener, as one of its connections sees it.
+#[derive(Clone)]
+struct Draining {
+    /// Changes when a connection is to end once nothing is under way.
+    over: watch::Receiver<()>,
+    /// Whether an answer is the last on its connection.
+    is_leaving: Arc<AtomicBool>,
+}
+
+impl Draining {
+    /// The service, which says of its last answer over HTTP/1.1 that it is one.
+    fn announced<S, B>(
+        &self,
+        service: S,
+    ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + use<S, B>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S::Future: Send,
+        B: Body,
+    {
+        let is_leaving = Arc::clone(&self.is_leaving);
+        service_fn(move |request| {
+            let (answer, is_leaving) = (service.call(request), Arc::clone(&is_leaving));
+            async move {
+                let mut answer = answer.await?;
+                if is_leaving.load(Ordering::Relaxed) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok(answer)
+            }
+        })
+    }
 }
 
 enum Stream {
@@ -166,7 +212,7 @@ async fn accept(listener: &Listener) -> io::Result<(Stream, Option<SocketAddr>)>
     }
 }
 
-fn connection<I, S, B>(io: TokioIo<I>, service: S, draining: watch::Receiver<()>)
+fn connection<I, S, B>(io: TokioIo<I>, service: S, draining: Draining)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -175,13 +221,14 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let service = draining.announced(service);
     let connection = http1_builder().serve_connection(io, service).with_upgrades();
     let end = http1::UpgradeableConnection::graceful_shutdown;
     tokio::spawn(async move { ended(drained(connection, draining, end).await) });
 }
 
 /// A connection that begins with a handshake. Nobody else waits for it.
-fn tls<S, B>(stream: TcpStream, config: Arc<ServerConfig>, service: S, mut draining: watch::Receiver<()>)
+fn tls<S, B>(stream: TcpStream, config: Arc<ServerConfig>, service: S, mut draining: Draining)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
@@ -193,7 +240,7 @@ where
         let handshake = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream));
         let shaken = tokio::select! {
             shaken = handshake => shaken,
-            _ = draining.changed() => return,
+            _ = draining.over.changed() => return,
         };
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
@@ -203,6 +250,7 @@ where
             }
             Err(_) => return,
         };
+        let service = draining.announced(service);
         let connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
         ended(drained(connection, draining, http1::UpgradeableConnection::graceful_shutdown).await);
     });
@@ -211,7 +259,7 @@ where
 /// Drives a connection; told to end, it finishes what is under way.
 async fn drained<C>(
     connection: C,
-    mut draining: watch::Receiver<()>,
+    mut draining: Draining,
     end: impl FnOnce(Pin<&mut C>),
 ) -> Result<(), hyper::Error>
 where
@@ -222,7 +270,7 @@ where
         // First the connection: one that is new has a request to read, which an end before the first look would lose.
         biased;
         result = connection.as_mut() => return result,
-        _ = draining.changed() => end(connection.as_mut()),
+        _ = draining.over.changed() => end(connection.as_mut()),
     }
     connection.await
 }
@@ -274,7 +322,7 @@ where
 
 /// A connection of either version, told by its first bytes (RFC 9113 §3.4). They are looked at and left where they are, so that
 /// reading afterwards costs nothing more.
-fn either<S, B>(stream: TcpStream, service: S, draining: watch::Receiver<()>)
+fn either<S, B>(stream: TcpStream, service: S, draining: Draining)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -296,7 +344,7 @@ where
             let connection = http2_builder().serve_connection(io, service);
             ended(drained(connection, draining, http2::Connection::graceful_shutdown).await);
         } else {
-            let connection = http1_builder().serve_connection(io, service);
+            let connection = http1_builder().serve_connection(io, draining.announced(service));
             ended(drained(connection, draining, http1::Connection::graceful_shutdown).await);
         }
     });

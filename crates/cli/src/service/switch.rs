@@ -18,6 +18,8 @@ use crate::output::Output;
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
 /// How long a service has to serve, unless said otherwise.
 pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+/// The property that differs between two starts of a unit.
+const INVOCATION: &str = "InvocationID";
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -98,9 +100,10 @@ pub(crate) fn switch(
 }
 
 fn restart(programs: &Programs, name: &str, place: Place, within: Duration) -> Result<(), CliError> {
+    let earlier = show(SERVICE, INVOCATION)?.remove(INVOCATION);
     // Not waited for: one that never says that it is ready would be waited for too long.
     systemctl(&["restart", "--no-block", SERVICE])?;
-    wait_until_it_serves(&programs.path(name), place, within)
+    wait(&programs.path(name), place, within, earlier.as_deref())
 }
 
 /// Waits until the service runs this very binary and answers.
@@ -108,17 +111,24 @@ fn restart(programs: &Programs, name: &str, place: Place, within: Duration) -> R
 /// # Errors
 /// When it ends before that, or takes too long.
 pub(crate) fn wait_until_it_serves(program: &Path, place: Place, within: Duration) -> Result<(), CliError> {
+    wait(program, place, within, None)
+}
+
+/// As [`wait_until_it_serves`]; `earlier` is the start before: until systemd begins the one that it was asked for, it goes on to say how that
+/// one ended.
+fn wait(program: &Path, place: Place, within: Duration, earlier: Option<&str>) -> Result<(), CliError> {
     let program = program.canonicalize().map_err(|e| CliError::because("cannot find the binary", e))?;
     let deadline = Instant::now() + within;
     loop {
-        let state = show(SERVICE, "ActiveState,SubState,MainPID,ExecMainStatus")?;
+        let state = show(SERVICE, "ActiveState,SubState,MainPID,ExecMainStatus,InvocationID")?;
         let is = |name: &str, value: &str| state.get(name).is_some_and(|found| found == value);
         let pid = state.get("MainPID").map_or("0", String::as_str);
         let runs_it = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
         if is("ActiveState", "active") && runs_it && is_healthy(place) {
             return Ok(());
         }
-        if is("ActiveState", "failed") || is("SubState", "auto-restart") {
+        let has_begun = earlier.is_none() || state.get(INVOCATION).map(String::as_str) != earlier;
+        if has_begun && (is("ActiveState", "failed") || is("SubState", "auto-restart")) {
             let status = state.get("ExecMainStatus").map_or("unknown", String::as_str);
             return Err(CliError::failed(format!("it ended with status {status} before it served")));
         }

@@ -15,13 +15,22 @@ use crate::{BERTH, SERVICE, program, text};
 
 const NAMES: [&str; 2] = ["one", "two"];
 
-fn says_hi(platform: &Platform, instance: &str) -> Result<(), String> {
-    let output = platform.run(&["call", instance, "echo", r#"{"message":"hi"}"#]);
-    if output.status.success() && output.stdout == b"hi\n" {
+fn calls(
+    platform: &Platform,
+    instance: &str,
+    (tool, arguments, answer): (&str, &str, &str),
+) -> Result<(), String> {
+    let output = platform.run(&["call", instance, tool, arguments]);
+    if output.status.success() && String::from_utf8_lossy(&output.stdout) == answer {
         return Ok(());
     }
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
+
+/// A call that is answered at once.
+const QUICK: (&str, &str, &str) = ("echo", r#"{"message":"hi"}"#, "hi\n");
+/// One that is under way when its host's agent is to end.
+const LONG: (&str, &str, &str) = ("progress", r#"{"steps":3,"delay_ms":1000}"#, "took 3 steps\n");
 
 /// Process id and binary of a machine's host agent.
 fn agent(machine: &Machine<'_>) -> (String, String) {
@@ -76,31 +85,35 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
     // Both, the one that is dialled and the one in its tunnel, are called all the while.
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let calls = NAMES.map(|name| {
+        let callers = [("one", QUICK), ("one", LONG), ("two", QUICK), ("two", LONG)].map(|(name, call)| {
             let (platform, over) = (&platform, &over);
-            scope.spawn(move || {
+            let caller = scope.spawn(move || {
                 let (mut answered, mut refused) = (0, Vec::new());
                 while !over.load(Ordering::Relaxed) {
-                    match says_hi(platform, &format!("at-{name}")) {
+                    match calls(platform, &format!("at-{name}"), call) {
                         Ok(()) => answered += 1,
                         Err(why) => refused.push(why),
                     }
                 }
                 (answered, refused)
-            })
+            });
+            (name, call.0, caller)
         });
         let done = platform.run(&["env", "upgrade", "one", "two", "--wave", "1,100%", "--wait", "--json"]);
         over.store(true, Ordering::Relaxed);
         assert!(done.status.success(), "{done:?}");
-        for (calls, name) in calls.into_iter().zip(NAMES) {
-            let (answered, refused) = calls.join().expect("calls");
-            assert!(0 < answered && refused.is_empty(), "{name}: {answered} answered, not {refused:?}");
+        for (name, tool, caller) in callers {
+            let (answered, refused) = caller.join().expect("a caller");
+            assert!(
+                0 < answered && refused.is_empty(),
+                "{tool} at {name}: {answered} answered, not {refused:?}"
+            );
         }
     });
     let good: Vec<_> = machines.iter().map(agent).collect();
     for ((before, after), name) in first.iter().zip(&good).zip(NAMES) {
         assert!(before.0 != after.0 && before.1 != after.1, "{name}: {before:?} {after:?}");
-        wait::until("a call", || says_hi(&platform, &format!("at-{name}")).ok());
+        wait::until("a call", || calls(&platform, &format!("at-{name}"), QUICK).ok());
     }
     assert_eq!(outdated(&platform), [false, false]);
     let again = platform.run(&["env", "upgrade", "--all"]);
@@ -132,6 +145,6 @@ fn hosts_are_upgraded_in_waves_and_a_bad_program_stops_at_the_first() {
     assert_eq!(after[0].1, good[0].1, "the one before serves again");
     assert_eq!(after[1], good[1], "the second is untouched");
     for name in NAMES {
-        wait::until("a call", || says_hi(&platform, &format!("at-{name}")).ok());
+        wait::until("a call", || calls(&platform, &format!("at-{name}"), QUICK).ok());
     }
 }

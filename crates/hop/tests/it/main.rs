@@ -75,6 +75,32 @@ async fn links_lead_nowhere() {
     assert!(bind_unix(&other, "a.sock").is_err(), "a link is not replaced");
 }
 
+/// A request that crosses with the end of its server is answered: its caller could not know otherwise whether it was acted upon.
+#[tokio::test]
+async fn a_request_that_crosses_with_the_end_is_answered() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nping";
+    let root = tempfile::tempdir().unwrap();
+    let stop = echo(root.path());
+    let mut kept = tokio::net::UnixStream::connect(root.path().join("a.sock")).await.unwrap();
+    let mut answer = vec![0; 1024];
+    kept.write_all(HEAD).await.unwrap();
+    let length = kept.read(&mut answer).await.unwrap();
+    assert!(!String::from_utf8_lossy(&answer[..length]).contains("connection: close"));
+
+    drop(stop);
+    let refused =
+        async { while tokio::net::UnixStream::connect(root.path().join("a.sock")).await.is_ok() {} };
+    tokio::time::timeout(SOON, refused).await.unwrap();
+    // Late enough for a connection that ends at once to have ended.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    kept.write_all(HEAD).await.unwrap();
+    let mut answer = String::new();
+    kept.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ping"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_pooled_connection_that_ended_is_replaced() {
     let root = tempfile::tempdir().unwrap();
