@@ -52,7 +52,8 @@ impl FromStr for ImageName {
         }
         let registry = registry_of(text).parse::<RegistryHost>().map_err(|_| wrong())?;
         // What is no registry's is the first part of a name on Docker Hub.
-        let rest = text.strip_prefix(registry_of(text)).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
+        let rest =
+            text.strip_prefix(registry_of(text)).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
         let (rest, digest) = rest.split_once('@').map_or((rest, None), |(rest, digest)| (rest, Some(digest)));
         let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag)));
         let repository = if registry.as_str() == HUB && !path.contains('/') {

@@ -46,7 +46,7 @@ use crate::{BoxFuture, Inventory, OnProgress, Prepared, Runtime, Shim, Usage};
 use egress::Filter;
 pub use egress::Options as EgressOptions;
 use engine::Engine;
-pub use passes::{Passes, Trouble};
+pub use passes::{Pass, Passes, Trouble};
 
 /// Which instances run in containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -203,9 +203,7 @@ impl DockerRuntime {
                         bollard::errors::Error::DockerStreamError { error } if is_full(&error) => {
                             self.engine.full()
                         }
-                        bollard::errors::Error::DockerStreamError { error } => {
-                            refused(&error)
-                        }
+                        bollard::errors::Error::DockerStreamError { error } => refused(&error),
                         error => match self.engine.error(PULL, NO_PROGRESS, error) {
                             RuntimeError::Engine { detail, .. } => refused(&detail),
                             error => error,
@@ -343,9 +341,7 @@ impl Layers {
 fn told(image: &str, has_login: bool, trouble: Trouble) -> RuntimeError {
     let (image, registry) = (image.to_owned(), registry_of(image).to_owned());
     match trouble {
-        Trouble::Credentials => {
-            RuntimeError::CredentialsRefused { given: given(has_login), registry, image }
-        }
+        Trouble::Credentials => RuntimeError::CredentialsRefused { given: given(has_login), registry, image },
         Trouble::Unknown(detail) => RuntimeError::UnknownImage { image, detail },
         Trouble::Away(detail) => RuntimeError::RegistryAway { registry, detail },
         Trouble::Other(detail) => RuntimeError::Install { package: image, detail },
@@ -378,11 +374,7 @@ fn refusal(image: &str, has_login: bool, words: &str) -> RuntimeError {
         "incorrect username or password",
         "authentication required",
     ]) {
-        return RuntimeError::CredentialsRefused {
-            given: given(has_login),
-            registry,
-            image,
-        };
+        return RuntimeError::CredentialsRefused { given: given(has_login), registry, image };
     }
     if says(&[
         "manifest unknown",

@@ -56,7 +56,10 @@ impl Passes {
     }
 
     /// Lets the engine ask for an image, until the pass is dropped.
-    pub(super) fn open(self: &Arc<Self>, image: ImageName) -> Result<Pass, RuntimeError> {
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn open(self: &Arc<Self>, image: ImageName) -> Result<Pass, RuntimeError> {
         // 128 bits that nobody guesses: other programs of this host reach the address too.
         let mut random = [0; 16];
         getrandom::fill(&mut random)
@@ -73,25 +76,25 @@ impl Passes {
 
 /// What one pull may ask for.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub struct Pass {
     passes: Arc<Passes>,
     key: String,
 }
 
 impl Pass {
     /// Where the engine asks, in the shape of a repository's name.
-    pub(super) fn repository(&self) -> String {
+    pub fn repository(&self) -> String {
         format!("{}/{}", self.passes.address, self.key)
     }
 
     /// What the engine calls the image once it is pulled.
-    pub(super) fn name(&self, reference: &str) -> String {
+    pub fn name(&self, reference: &str) -> String {
         let between = if is_digest(reference) { '@' } else { ':' };
         format!("{}{between}{reference}", self.repository())
     }
 
     /// Why the image did not come, as far as anybody said.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<Trouble> {
         self.passes.opened().get(&self.key)?.trouble.clone()
     }
 }
@@ -114,7 +117,10 @@ mod tests {
         let other = passes.open("nginx".parse().unwrap()).unwrap();
         let repository = pass.repository();
         let key = repository.strip_prefix("127.0.0.1:7/").unwrap().to_owned();
-        assert!(key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()), "{key}");
+        assert!(
+            key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()),
+            "{key}"
+        );
         assert_eq!(pass.name("1"), format!("{repository}:1"));
         let digest = format!("sha256:{}", "0".repeat(64));
         assert_eq!(pass.name(&digest), format!("{repository}@{digest}"));

@@ -50,8 +50,7 @@ impl DockerRuntime {
     pub(super) fn note_pulled(&self, pulled: &Pulled) -> Result<(), RuntimeError> {
         private_directory(&self.layout.pulled())?;
         let path = self.note_of(&pulled.name);
-        let text = serde_json::to_string(pulled)
-            .map_err(|e| RuntimeError::io("write", &path)(e.into()))?;
+        let text = serde_json::to_string(pulled).map_err(|e| RuntimeError::io("write", &path)(e.into()))?;
         mark::write(&path, &text)
     }
 
