@@ -17,7 +17,10 @@ pub const HEARTBEAT_PATH: &str = "/api/v1/dtma/heartbeat";
 pub const TUNNEL_PATH: &str = "/api/v1/dtma/tunnel";
 /// Where a DTMA fetches packages that its host cannot: `GET {RELAY_PATH}/npm/…` and `/pypi/…`, Bearer the environment's token.
 pub const RELAY_PATH: &str = "/api/v1/dtma/relay";
-/// The header of such a request that says where the DTMA's own relay listens: `http://127.0.0.1:PORT`. Addresses of the registries in
+/// Where a DTMA fetches container images of its instances that its host cannot: `GET {IMAGES_PATH}/v2/REGISTRY/NAME/manifests/…` and `/blobs/…` of
+/// the distribution specification, Bearer the environment's token.
+pub const IMAGES_PATH: &str = "/api/v1/dtma/images";
+/// The header of a request for packages that says where the DTMA's own relay listens: `http://127.0.0.1:PORT`. Addresses of the registries in
 /// an answer become addresses there.
 pub const RELAY_BASE: &str = "berth-relay-base";
 /// The name under which it asks for that (RFC 9110 §7.8).

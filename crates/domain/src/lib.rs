@@ -10,6 +10,7 @@ pub mod cleanup;
 pub mod container;
 pub mod egress;
 pub mod ids;
+pub mod image;
 pub mod lease;
 pub mod names;
 pub mod package;

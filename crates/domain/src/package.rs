@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::is_digest;
+
 /// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `oci:IMAGE`, `file:PATH`,
 /// `builtin:NAME`, `https://…`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -202,13 +204,8 @@ fn is_plain_path(text: &str) -> bool {
 
 /// The distribution specification's reference: a registry's host when the first part looks like one, a path of lower-case
 /// names, a tag, a digest.
-fn is_image(text: &str) -> bool {
+pub(crate) fn is_image(text: &str) -> bool {
     let (text, digest) = text.split_once('@').map_or((text, None), |(text, digest)| (text, Some(digest)));
-    let is_digest = |digest: &str| {
-        digest
-            .strip_prefix("sha256:")
-            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-    };
     let (host, path) = match text.split_once('/') {
         Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (Some(host), path),
         _ => (None, text),

@@ -9,6 +9,7 @@ mod config;
 mod face;
 mod heartbeat;
 mod http;
+mod images;
 mod instance;
 mod instances;
 mod leases;

@@ -1,16 +1,18 @@
-//! Packages for a host that reaches its control plane alone: an address of this machine where npm and pip ask, and whose questions are
-//! put to the control plane under the environment's token.
+//! Packages for a host that reaches its control plane alone: an address of this machine where npm, pip and the Docker engine ask, and whose
+//! questions are put to the control plane under the environment's token.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::runtime::docker::Passes;
 use api::dtma::{RELAY_BASE, RELAY_PATH};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use domain::secret::Secret;
 use hop::serve::Listener;
 use reqwest::Url;
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::DtmaError;
 use crate::config::Config;
 use crate::heartbeat;
+use crate::images;
 use crate::instance::chain;
 
 /// A control plane that is silent for so long is away.
@@ -33,17 +36,28 @@ pub struct Relay {
 }
 
 #[derive(Debug, Clone)]
-struct Way {
+pub(crate) struct Way {
     client: reqwest::Client,
     control: Url,
     token: Secret,
     /// Where it listens itself, such as `http://127.0.0.1:41234`.
     base: String,
+    /// What the engine may ask for.
+    pub(crate) passes: Arc<Passes>,
+}
+
+impl Way {
+    /// A question to the control plane. The path must be a plain one.
+    pub(crate) fn ask(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let mut place = self.control.clone();
+        place.set_path(path);
+        self.client.request(method, place).bearer_auth(self.token.expose())
+    }
 }
 
 impl Relay {
-    /// Listens on a free port of the loopback address. Every program of this host may ask there: what it gets is what everybody can get
-    /// from the registries.
+    /// Listens on a free port of the loopback address. Every program of this host may ask there: what it gets of packages is what everybody
+    /// can get from the registries. Images may be private, so they take the key of a pull that is under way.
     ///
     /// # Errors
     /// [`DtmaError::Relay`], [`DtmaError::ControlUrl`]
@@ -59,8 +73,14 @@ impl Relay {
         .map_err(DtmaError::Relay)?;
         let failed = |error: std::io::Error| DtmaError::Relay(error.to_string());
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
-        let base = format!("http://{}", listener.local_addr().map_err(failed)?);
-        Ok(Self { listener, way: Way { client, control, token: config.token.clone(), base } })
+        let address = listener.local_addr().map_err(failed)?;
+        let (base, passes) = (format!("http://{address}"), Passes::new(address));
+        Ok(Self { listener, way: Way { client, control, token: config.token.clone(), base, passes } })
+    }
+
+    /// What lets the engine pull here.
+    pub fn passes(&self) -> Arc<Passes> {
+        Arc::clone(&self.way.passes)
     }
 
     /// What npm and pip are told.
@@ -79,7 +99,11 @@ impl Relay {
 
     /// Serves until `stop`.
     pub async fn serve(self, stop: CancellationToken) {
-        let router = Router::new().fallback(pass).with_state(Arc::new(self.way));
+        let router = Router::new()
+            .route("/v2/", get(images::speaks))
+            .route("/v2/{key}/{kind}/{reference}", get(images::pass))
+            .fallback(pass)
+            .with_state(Arc::new(self.way));
         hop::serve::serve_router(Listener::Tcp(self.listener), router, stop.cancelled_owned()).await;
     }
 }
@@ -89,14 +113,19 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
         // npm asks for audits in this way, and goes on without.
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let mut place = way.control.clone();
-    place.set_path(&format!("{RELAY_PATH}{}", request.uri().path()));
+    let path = request.uri().path();
+    // Nothing else of the control plane may be asked under the token, whatever the path looks like.
+    let is_package = path.starts_with("/npm/") || path.starts_with("/pypi/");
+    let dots = path.to_ascii_lowercase().replace("%2e", ".");
+    if !is_package || dots.split(['/', '\\']).any(|part| matches!(part, "." | "..")) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let mut headers = HeaderMap::new();
     for name in [header::ACCEPT, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
         headers.extend(request.headers().get(&name).map(|value| (name, value.clone())));
     }
-    let asked = way.client.request(request.method().clone(), place).headers(headers);
-    let asked = asked.bearer_auth(way.token.expose()).header(RELAY_BASE, &way.base);
+    let asked = way.ask(request.method().clone(), &format!("{RELAY_PATH}{path}"));
+    let asked = asked.headers(headers).header(RELAY_BASE, &way.base);
     let response = match asked.send().await {
         Ok(response) => response,
         Err(error) => {

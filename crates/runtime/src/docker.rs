@@ -18,6 +18,7 @@ mod images;
 mod leftovers;
 mod mark;
 mod network;
+mod passes;
 mod ports;
 mod pulled;
 mod start;
@@ -45,6 +46,7 @@ use crate::{BoxFuture, Inventory, OnProgress, Prepared, Runtime, Shim, Usage};
 use egress::Filter;
 pub use egress::Options as EgressOptions;
 use engine::Engine;
+pub use passes::{Pass, Passes, Trouble};
 
 /// Which instances run in containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct DockerRuntime {
     process: ProcessRuntime,
     scope: Scope,
     engine: Arc<Engine>,
+    /// Where images come from, when it is not their registries.
+    passes: Option<Arc<Passes>>,
     layout: Layout,
     berth: PathBuf,
     /// Which of the engine's objects are this runtime's.
@@ -105,6 +109,7 @@ impl DockerRuntime {
             process,
             scope,
             engine,
+            passes: None,
             layout,
             berth,
             identity,
@@ -128,6 +133,12 @@ impl DockerRuntime {
     #[must_use]
     pub fn in_scopes(self) -> Self {
         Self { process: self.process.in_scopes(), ..self }
+    }
+
+    /// Has the engine pull images from there instead of from their registries.
+    #[must_use]
+    pub fn pulling(self, passes: Arc<Passes>) -> Self {
+        Self { passes: Some(passes), ..self }
     }
 
     /// As [`ProcessRuntime::fetching`]. Images are pulled by the engine, which has settings of its own.

@@ -1,11 +1,13 @@
 //! A real registry of container images, on the loopback address of the test's Docker engine, with or without a password.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::docker::Docker;
+use crate::hosts::copy_both;
 use crate::wait;
 
 /// The user and password of a registry with a password.
@@ -20,6 +22,7 @@ const KEEPER: &str = "docker-registry serve \"$1\" & cat >/dev/null; kill $!";
 #[derive(Debug)]
 pub struct Registry {
     address: String,
+    port: u16,
     /// The process whose network it listens in.
     engine: u32,
     keeper: Child,
@@ -49,7 +52,7 @@ impl Registry {
         let file = home.path().join("config.yml");
         fs::write(&file, config).expect("the configuration");
         let keeper = serve(docker.pid(), &file);
-        Self { address: format!("127.0.0.1:{port}"), engine: docker.pid(), keeper, home }
+        Self { address: format!("127.0.0.1:{port}"), port, engine: docker.pid(), keeper, home }
     }
 
     /// Ends it; what it has is kept.
@@ -77,6 +80,59 @@ impl Registry {
         wait::until("the registry", || docker.push(&full, tag, LOGIN));
         docker.delete(&format!("/images/{full}:{tag}"));
         format!("{full}:{tag}")
+    }
+
+    /// The digest of an image that it has, as it says it.
+    ///
+    /// # Panics
+    /// When it has none of this name.
+    pub fn digest(&self, docker: &Docker, name: &str, tag: &str) -> String {
+        let asked = format!(
+            "HEAD /v2/{name}/manifests/{tag} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Accept: application/vnd.docker.distribution.manifest.v2+json\r\n\r\n",
+            self.address
+        );
+        let answer = docker.talk(self.port, asked.as_bytes()).expect("it answers");
+        let digest = answer.lines().find_map(|line| line.strip_prefix("Docker-Content-Digest: "));
+        digest.unwrap_or_else(|| panic!("it has no `{name}:{tag}`: {answer}")).to_owned()
+    }
+
+    /// An address of this machine's own network, where it answers too for as long as the test process lives.
+    ///
+    /// # Panics
+    /// When it cannot be listened on.
+    pub fn outside(&self, docker: &'static Docker) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let (address, port) = (listener.local_addr().expect("a socket of ours"), self.port);
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    let far = docker.in_its_network(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
+                    if let Ok(far) = far {
+                        copy_both(&near, &far);
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    /// Changes a byte of the largest thing that it keeps, which it does not notice.
+    ///
+    /// # Panics
+    /// When it keeps nothing.
+    pub fn spoil(&self) {
+        let blobs = self.home.path().join("data/docker/registry/v2/blobs/sha256");
+        let below = |path: &Path| -> Vec<PathBuf> {
+            let entries = fs::read_dir(path).expect("its files");
+            entries.map(|entry| entry.expect("an entry").path()).collect()
+        };
+        let all = below(&blobs).into_iter().flat_map(|path| below(&path)).map(|path| path.join("data"));
+        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let largest = all.max_by_key(size).expect("something");
+        let mut bytes = fs::read(&largest).expect("a file");
+        *bytes.last_mut().expect("a byte") ^= 1;
+        fs::write(&largest, bytes).expect("the same file");
     }
 }
 

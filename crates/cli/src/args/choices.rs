@@ -24,7 +24,7 @@ pub(crate) enum ReachChoice {
     Http2,
 }
 
-/// Where packages of npm and PyPI come from.
+/// Where packages of npm and PyPI and container images come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PackagesChoice {
     /// The registries, which this host reaches

@@ -279,7 +279,7 @@ pub(crate) struct JoinArgs {
     /// `http://[USER:PASSWORD@]HOST:PORT`; it is kept beside the token
     #[arg(long, value_name = "URL", env = PROXY_VARIABLE, hide_env_values = true)]
     pub(crate) proxy: Option<Proxy>,
-    /// Where packages of npm and PyPI come from, for a host that reaches no registries
+    /// Where packages of npm and PyPI and container images come from, for a host that reaches no registries
     #[arg(long, value_enum)]
     pub(crate) packages: Option<PackagesChoice>,
 }

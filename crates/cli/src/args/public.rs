@@ -53,6 +53,15 @@ pub(crate) struct PublicArgs {
     /// Where the files are that this index names, when they are not below its own address
     #[arg(long, value_name = "URL", requires = "pypi_index", env = "BERTH_PYPI_FILES")]
     pub(crate) pypi_files: Option<String>,
+    /// Registry of images in a network of yours, or where such a registry has its tokens or its files: `HOST[:PORT]`, or
+    /// `http://HOST[:PORT]` for one without TLS. What is on the internet needs not be named; may be given again
+    #[arg(
+        long = "image-registry",
+        value_name = "HOST",
+        env = "BERTH_IMAGE_REGISTRIES",
+        value_delimiter = ','
+    )]
+    pub(crate) image_registries: Vec<String>,
 }
 
 fn email(text: &str) -> Result<String, String> {

@@ -30,7 +30,7 @@ pub(crate) struct InstallArgs {
     /// What runs the servers
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Auto)]
     pub(crate) runtime: RuntimeChoice,
-    /// Where packages of npm and PyPI come from
+    /// Where packages of npm and PyPI and container images come from
     #[arg(long, value_enum, default_value_t = PackagesChoice::Direct)]
     pub(crate) packages: PackagesChoice,
     /// How full the disk may become before what no instance needs is removed; 0 removes nothing

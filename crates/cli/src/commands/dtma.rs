@@ -17,7 +17,7 @@ use domain::secret::Secret;
 use dtma::{Config, DtmaError, Enrolment, Proxy, Relay};
 use hop::serve::Listener;
 use runtime::Runtime;
-use runtime::docker::{DockerRuntime, EgressOptions, Scope};
+use runtime::docker::{DockerRuntime, EgressOptions, Passes, Scope};
 use runtime::layout::Layout;
 use runtime::process::ProcessRuntime;
 
@@ -78,11 +78,12 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
         PackagesChoice::FromControl => Some(Relay::listen(&config).await.map_err(failure)?),
     };
     let mut fetching = config.proxy.as_ref().map(Proxy::variables).unwrap_or_default();
+    let passes = relay.as_ref().map(Relay::passes);
     if let Some(relay) = relay {
         fetching.extend(relay.variables());
         tokio::spawn(relay.serve(stop.clone()));
     }
-    let runtime = runtime(args.runtime, args.service, &data, (egress, fetching))?;
+    let runtime = runtime(args.runtime, args.service, &data, (egress, fetching, passes))?;
     manager.keep_told(Arc::clone(&config.serves), address, stop.clone());
     let listener = if args.tls {
         Listener::Tls(listener, hop::tls::server_config(pin::files(&data)?).map_err(pin::failure)?)
@@ -146,7 +147,7 @@ fn runtime(
     choice: RuntimeChoice,
     in_scopes: bool,
     data: &DataDir,
-    (egress, fetching): (EgressOptions, BTreeMap<String, String>),
+    (egress, fetching, passes): (EgressOptions, BTreeMap<String, String>, Option<Arc<Passes>>),
 ) -> Result<Arc<dyn Runtime>, CliError> {
     let berth =
         std::env::current_exe().map_err(|e| CliError::because("cannot tell which program this is", e))?;
@@ -167,6 +168,10 @@ fn runtime(
     let runtime = DockerRuntime::new(layout, &berth, scope, egress)
         .map_err(|e| CliError::because("the runtime `docker` cannot start", e))?
         .fetching(fetching);
+    let runtime = match passes {
+        Some(passes) => runtime.pulling(passes),
+        None => runtime,
+    };
     Ok(Arc::new(if in_scopes { runtime.in_scopes() } else { runtime }))
 }
 

@@ -102,6 +102,9 @@ pub(crate) fn arguments(args: &PublicArgs, https: Option<SocketAddr>) -> Vec<OsS
     add("--npm-registry", args.npm_registry.clone().map(Into::into));
     add("--pypi-index", args.pypi_index.clone().map(Into::into));
     add("--pypi-files", args.pypi_files.clone().map(Into::into));
+    for registry in &args.image_registries {
+        add("--image-registry", Some(registry.into()));
+    }
     for network in &args.trusted_proxies {
         add("--trusted-proxy", Some(network.to_string().into()));
     }
@@ -114,7 +117,9 @@ pub(crate) fn arguments(args: &PublicArgs, https: Option<SocketAddr>) -> Vec<OsS
 /// When one of them is no address of a registry.
 pub(crate) fn registries(args: &PublicArgs) -> Result<Registries, CliError> {
     let (npm, pypi, files) = (&args.npm_registry, &args.pypi_index, &args.pypi_files);
-    Registries::new(npm.as_deref(), pypi.as_deref(), files.as_deref()).map_err(CliError::usage)
+    Registries::new(npm.as_deref(), pypi.as_deref(), files.as_deref())
+        .and_then(|registries| registries.with_images(&args.image_registries))
+        .map_err(CliError::usage)
 }
 
 fn check_redirect(args: &PublicArgs, public: &Public) -> Result<(), CliError> {

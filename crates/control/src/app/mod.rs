@@ -9,6 +9,7 @@ pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
+pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod leases;
 pub(crate) mod moves;
@@ -60,6 +61,8 @@ pub(crate) struct App {
     pub(crate) public: Public,
     /// Fetches packages for hosts that cannot.
     pub(crate) relay: relay::Relay,
+    /// Fetches container images for the same.
+    pub(crate) images: images::Images,
     /// The certificate of the public address, where an authority is asked for it.
     pub(crate) acme: Option<Arc<AcmeStatus>>,
     pub(crate) local: LocalWay,

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method};
 use reqwest::Url;
 use tokio::sync::OnceCell;
 
+use crate::app::images::Places;
 use crate::app::problem::Chain;
 use crate::app::{Outcome, Problem};
 
@@ -27,6 +28,8 @@ pub struct Registries {
     pypi: Option<Url>,
     /// Where the files are that the index names, when they are not below that too.
     files: Option<Url>,
+    /// Registries of images that may be anywhere.
+    images: Places,
 }
 
 impl Registries {
@@ -51,7 +54,20 @@ impl Registries {
             npm: npm.map(parse).transpose()?,
             pypi: pypi.map(below).transpose()?,
             files: files.map(parse).transpose()?,
+            images: Places::default(),
         })
+    }
+
+    /// The same with registries of images that are not on the internet, each `HOST[:PORT]`, or `http://HOST[:PORT]` without TLS.
+    ///
+    /// # Errors
+    /// Which of them is no such address.
+    pub fn with_images(self, named: &[String]) -> Result<Self, String> {
+        Ok(Self { images: Places::new(named)?, ..self })
+    }
+
+    pub(crate) fn images(&self) -> &Places {
+        &self.images
     }
 
     /// Where a path of the relay leads; `None` for what is no package's, or when nobody has named the registry.

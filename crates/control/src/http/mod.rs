@@ -9,6 +9,7 @@ mod enrolments;
 mod environments;
 mod events;
 mod extract;
+mod images;
 mod instances;
 mod moves;
 mod older;
@@ -83,6 +84,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(plain::router())
         .merge(enrolments::router())
         .merge(relay::router())
+        .merge(images::router())
         .merge(older::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)

@@ -14,6 +14,7 @@ mod events;
 mod fleet;
 mod gateway_path;
 mod heartbeats;
+mod images;
 mod moves;
 mod older;
 mod openapi;

@@ -9,6 +9,7 @@ mod endpoints;
 mod forward;
 mod heartbeat;
 mod host;
+mod images;
 mod leases;
 mod logs;
 mod machine;

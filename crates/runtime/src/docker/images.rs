@@ -2,17 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::models::{CreateImageInfo, ImageInspect};
-use bollard::query_parameters::CreateImageOptions;
+use bollard::query_parameters::{CreateImageOptions, TagImageOptions};
 use bytes::Bytes;
+use domain::image::{ImageName, is_digest};
+use domain::package::PackageError;
 use domain::registry::{RegistryLogin, registry_of};
 use domain::spec::InstanceSpec;
 use domain::status::Progress;
 use futures_util::StreamExt as _;
 
 use super::engine::{LOOK, WORK, is_full, is_restarting};
+use super::passes::{Passes, Trouble};
+use super::pulled::Pulled;
 use super::{DockerRuntime, credentials};
 use crate::error::RuntimeError;
 use crate::{Image, OnProgress, Prepared};
@@ -36,20 +42,32 @@ impl DockerRuntime {
         spec: &InstanceSpec,
         progress: OnProgress<'_>,
     ) -> Result<Prepared, RuntimeError> {
-        let mut found = self.inspect(image).await?;
+        let mut found = self.find_image(image).await?;
         if found.is_none() {
-            self.pull(image, spec.registry.as_ref(), progress).await?;
-            found = self.inspect(image).await?;
-            if let Some(found) = &found {
-                self.note_pulled(image, found)?;
+            let login = spec.registry.as_ref().filter(|login| login.host.has(image));
+            match &self.passes {
+                None => self.pull_from_registry(image, login, progress).await?,
+                Some(passes) => self.pull_through(passes, image, login.is_some(), progress).await?,
             }
+            found = self.find_image(image).await?;
         }
-        let found = found.ok_or_else(|| RuntimeError::UnknownImage {
-            image: image.to_owned(),
-            detail: "it was pulled and is gone again".to_owned(),
-        })?;
+        let found = found.ok_or_else(|| gone(image))?;
         self.check_platform(image, &found).await?;
-        prepared(image, spec, found)
+        let noted = self.note(image)?.filter(|note| Some(&note.id) == found.id.as_ref());
+        prepared(image, spec, found, noted.and_then(|note| note.digest))
+    }
+
+    /// The image under its own name, or the one that stands for it here.
+    async fn find_image(&self, image: &str) -> Result<Option<ImageInspect>, RuntimeError> {
+        if let Some(found) = self.inspect(image).await? {
+            return Ok(Some(found));
+        }
+        match self.note(image)? {
+            Some(Pulled { id, kept: Some(kept), .. }) => {
+                Ok(self.inspect(&kept).await?.filter(|found| found.id.as_ref() == Some(&id)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The image that holds nothing, for what brings its own files.
@@ -89,22 +107,78 @@ impl DockerRuntime {
             .await
     }
 
-    async fn pull(
+    /// As the host's own `docker pull` would.
+    async fn pull_from_registry(
         &self,
         image: &str,
         given: Option<&RegistryLogin>,
         progress: OnProgress<'_>,
     ) -> Result<(), RuntimeError> {
+        let login = given.map(credentials::of_login).or_else(|| credentials::of(registry_of(image)));
+        let has_login = login.is_some();
+        let refused = |words: &str| refusal(image, has_login, words);
+        self.pull(image, split(image), login, &refused, progress).await?;
+        match self.inspect(image).await? {
+            Some(found) => self.note_pulled(&Pulled::of(image, &found)),
+            None => Ok(()),
+        }
+    }
+
+    /// By another way than from its registry, under a name that only this pull has. Then it gets its own.
+    async fn pull_through(
+        &self,
+        passes: &Arc<Passes>,
+        image: &str,
+        has_login: bool,
+        progress: OnProgress<'_>,
+    ) -> Result<(), RuntimeError> {
+        let wrong = |error: PackageError| RuntimeError::UnknownImage {
+            image: image.to_owned(),
+            detail: error.to_string(),
+        };
+        let name: ImageName = image.parse().map_err(wrong)?;
+        let pass = passes.open(name.clone())?;
+        let (repository, reference) = (pass.repository(), name.reference());
+        let refused = |words: &str| match pass.trouble() {
+            Some(trouble) => told(image, has_login, trouble),
+            // The engine's own, which should speak of the name that everybody else knows.
+            None => refusal(image, has_login, &words.replace(&repository, split(image).0)),
+        };
+        self.pull(image, (&repository, reference), None, &refused, progress).await?;
+        let temporary = pass.name(reference);
+        let found = self.inspect(&temporary).await?.ok_or_else(|| gone(image))?;
+        // Whatever comes between, a cleanup knows both names.
+        self.note_pulled(&Pulled::of(&temporary, &found))?;
+        // An image cannot be given a digest for a name.
+        let tag = reference.replace("sha256:", "sha256-");
+        let own = split(image).0;
+        let kept = is_digest(reference).then(|| format!("{own}:{tag}"));
+        let mut pulled = Pulled { kept, ..Pulled::of(image, &found) };
+        // An engine gives a registry's digest to nothing but the name that was pulled.
+        pulled.digest = digest_of(&found);
+        self.note_pulled(&pulled)?;
+        let options = TagImageOptions { repo: Some(own.to_owned()), tag: Some(tag) };
+        let from = temporary.as_str();
+        self.engine
+            .ask("name the image", LOOK, |docker| async move { docker.tag_image(from, Some(options)).await })
+            .await?;
+        self.remove_image(&temporary).await
+    }
+
+    async fn pull(
+        &self,
+        image: &str,
+        (name, tag): (&str, &str),
+        login: Option<DockerCredentials>,
+        refused: &(dyn Fn(&str) -> RuntimeError + Sync),
+        progress: OnProgress<'_>,
+    ) -> Result<(), RuntimeError> {
         progress(Progress { step: format!("pulling {image}"), percent: None });
-        let (name, tag) = split(image);
         let options = CreateImageOptions {
             from_image: Some(name.to_owned()),
             tag: Some(tag.to_owned()),
             ..CreateImageOptions::default()
         };
-        let given = given.filter(|login| login.host.has(image)).map(credentials::of_login);
-        let login = given.or_else(|| credentials::of(registry_of(image)));
-        let has_login = login.is_some();
         let mut steps =
             self.engine
                 .ask(PULL, LOOK, |docker| async move {
@@ -129,11 +203,9 @@ impl DockerRuntime {
                         bollard::errors::Error::DockerStreamError { error } if is_full(&error) => {
                             self.engine.full()
                         }
-                        bollard::errors::Error::DockerStreamError { error } => {
-                            refusal(image, has_login, &error)
-                        }
+                        bollard::errors::Error::DockerStreamError { error } => refused(&error),
                         error => match self.engine.error(PULL, NO_PROGRESS, error) {
-                            RuntimeError::Engine { detail, .. } => refusal(image, has_login, &detail),
+                            RuntimeError::Engine { detail, .. } => refused(&detail),
                             error => error,
                         },
                     };
@@ -178,7 +250,14 @@ pub(super) struct Platform {
 
 /// How an image is started: as `docker run` would. Arguments of ours take the place of its command, unless it has no entry
 /// point that would take them.
-fn prepared(image: &str, spec: &InstanceSpec, found: ImageInspect) -> Result<Prepared, RuntimeError> {
+fn prepared(
+    image: &str,
+    spec: &InstanceSpec,
+    found: ImageInspect,
+    noted: Option<String>,
+) -> Result<Prepared, RuntimeError> {
+    // An image that came from a registry is known by what the registry calls it, a local one by what the engine does.
+    let digest = digest_of(&found).or(noted);
     let config = found.config.unwrap_or_default();
     let mut command = config.entrypoint.unwrap_or_default();
     if command.is_empty() || spec.launch.args.is_empty() {
@@ -188,9 +267,6 @@ fn prepared(image: &str, spec: &InstanceSpec, found: ImageInspect) -> Result<Pre
         return Err(RuntimeError::NoCommand { image: image.to_owned() });
     }
     let id = found.id.unwrap_or_default();
-    // An image that came from a registry is known by what the registry calls it, a local one by what the engine does.
-    let of_registry = found.repo_digests.unwrap_or_default().into_iter().next();
-    let digest = of_registry.and_then(|name| Some(name.split_once('@')?.1.to_owned()));
     let mut env: BTreeMap<String, String> = [("PATH".to_owned(), PATH.to_owned())].into();
     env.extend(config.env.unwrap_or_default().iter().map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -205,6 +281,19 @@ fn prepared(image: &str, spec: &InstanceSpec, found: ImageInspect) -> Result<Pre
         env,
         image: Some(Image { id, workdir: workdir.into(), stop_signal: config.stop_signal }),
     })
+}
+
+/// What the registry that it came from calls it.
+fn digest_of(found: &ImageInspect) -> Option<String> {
+    let name = found.repo_digests.as_ref()?.first()?;
+    Some(name.split_once('@')?.1.to_owned())
+}
+
+fn gone(image: &str) -> RuntimeError {
+    RuntimeError::UnknownImage {
+        image: image.to_owned(),
+        detail: "it was pulled and is gone again".to_owned(),
+    }
 }
 
 /// Name and tag, or digest, as the engine takes them: without a tag it would pull all there are.
@@ -248,6 +337,21 @@ impl Layers {
     }
 }
 
+/// What whoever was asked in the registry's place said, as an error of the image.
+fn told(image: &str, has_login: bool, trouble: Trouble) -> RuntimeError {
+    let (image, registry) = (image.to_owned(), registry_of(image).to_owned());
+    match trouble {
+        Trouble::Credentials => RuntimeError::CredentialsRefused { given: given(has_login), registry, image },
+        Trouble::Unknown(detail) => RuntimeError::UnknownImage { image, detail },
+        Trouble::Away(detail) => RuntimeError::RegistryAway { registry, detail },
+        Trouble::Other(detail) => RuntimeError::Install { package: image, detail },
+    }
+}
+
+fn given(has_login: bool) -> &'static str {
+    if has_login { "refused the credentials" } else { "wants credentials" }
+}
+
 /// What the engine's words about a pull mean to the one who asked for it. They are no protocol, so what is not known passes
 /// as it is.
 fn refusal(image: &str, has_login: bool, words: &str) -> RuntimeError {
@@ -270,11 +374,7 @@ fn refusal(image: &str, has_login: bool, words: &str) -> RuntimeError {
         "incorrect username or password",
         "authentication required",
     ]) {
-        return RuntimeError::CredentialsRefused {
-            given: if has_login { "refused the credentials" } else { "wants credentials" },
-            registry,
-            image,
-        };
+        return RuntimeError::CredentialsRefused { given: given(has_login), registry, image };
     }
     if says(&[
         "manifest unknown",

@@ -20,21 +20,37 @@ use crate::store::hexadecimal;
 
 /// One image that was not there before it was pulled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Pulled {
+pub(super) struct Pulled {
     /// The name that was asked for.
-    name: String,
+    pub(super) name: String,
     /// The engine's id of what came.
-    id: String,
+    pub(super) id: String,
+    /// The name under which the engine has it, when it can have no such name as was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<String>,
+    /// What its registry calls it, when the engine does not know that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<String>,
+}
+
+impl Pulled {
+    /// One that the engine has under the name that was asked for.
+    pub(super) fn of(name: &str, found: &ImageInspect) -> Self {
+        let id = found.id.clone().unwrap_or_default();
+        Self { name: name.to_owned(), id, kept: None, digest: None }
+    }
+
+    fn kept(&self) -> &str {
+        self.kept.as_deref().unwrap_or(&self.name)
+    }
 }
 
 impl DockerRuntime {
     /// Notes an image that was just pulled.
-    pub(super) fn note_pulled(&self, name: &str, found: &ImageInspect) -> Result<(), RuntimeError> {
-        let Some(id) = found.id.clone() else { return Ok(()) };
+    pub(super) fn note_pulled(&self, pulled: &Pulled) -> Result<(), RuntimeError> {
         private_directory(&self.layout.pulled())?;
-        let path = self.note_of(name);
-        let text = serde_json::to_string(&Pulled { name: name.to_owned(), id })
-            .map_err(|e| RuntimeError::io("write", &path)(e.into()))?;
+        let path = self.note_of(&pulled.name);
+        let text = serde_json::to_string(pulled).map_err(|e| RuntimeError::io("write", &path)(e.into()))?;
         mark::write(&path, &text)
     }
 
@@ -46,16 +62,18 @@ impl DockerRuntime {
         }
         let busy = self.images_of_containers().await?;
         let mut all = Vec::new();
-        for (path, Pulled { name, id }) in notes {
-            let Some(found) = self.inspect(&name).await?.filter(|found| found.id.as_ref() == Some(&id))
-            else {
+        for (path, pulled) in notes {
+            let found = self.inspect(pulled.kept()).await?;
+            let Some(found) = found.filter(|found| found.id.as_ref() == Some(&pulled.id)) else {
                 fs::remove_file(&path).map_err(RuntimeError::io("remove", path))?;
                 continue;
             };
             let of_registry = found.repo_digests.unwrap_or_default();
             let mut digests: Vec<String> =
                 of_registry.iter().filter_map(|name| Some(name.split_once('@')?.1.to_owned())).collect();
+            let Pulled { name, id, digest, .. } = pulled;
             digests.push(id.clone());
+            digests.extend(digest);
             let bytes = found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
             let thing = Thing { kind: ThingKind::Image, name, bytes };
             all.push(Found { thing, digests, busy: busy.contains(&id) });
@@ -68,12 +86,13 @@ impl DockerRuntime {
     pub(super) async fn remove_image(&self, name: &str) -> Result<(), RuntimeError> {
         let note = self.notes()?.into_iter().find(|(_, pulled)| pulled.name == name);
         let Some((path, pulled)) = note else { return Ok(()) };
-        if self.inspect(name).await?.is_some_and(|found| found.id == Some(pulled.id)) {
+        let kept = pulled.kept();
+        if self.inspect(kept).await?.is_some_and(|found| found.id.as_ref() == Some(&pulled.id)) {
             let options = RemoveImageOptions { force: false, ..RemoveImageOptions::default() };
             let removed = self
                 .engine
                 .ask("remove an image", WORK, |docker| async move {
-                    docker.remove_image(name, Some(options), None).await.map(drop)
+                    docker.remove_image(kept, Some(options), None).await.map(drop)
                 })
                 .await;
             match removed {
@@ -94,6 +113,11 @@ impl DockerRuntime {
                 })
                 .await?;
         Ok(list.into_iter().filter_map(|container| container.image_id).collect())
+    }
+
+    /// What was noted of an image when it was pulled.
+    pub(super) fn note(&self, name: &str) -> Result<Option<Pulled>, RuntimeError> {
+        Ok(self.notes()?.into_iter().map(|(_, pulled)| pulled).find(|pulled| pulled.name == name))
     }
 
     fn note_of(&self, name: &str) -> PathBuf {
