@@ -33,12 +33,23 @@ pub(crate) struct FakeDtma {
     sequence: AtomicU64,
 }
 
+/// A DTMA that listens, also when this is dropped.
+pub(crate) struct Up {
+    stop: CancellationToken,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Up {
+    /// Ends it; nobody answers there any more, on connections that are kept neither.
+    pub(crate) async fn end(&mut self) {
+        self.stop.cancel();
+        (&mut self.served).await.unwrap();
+    }
+}
+
 impl FakeDtma {
-    /// Listens on a port of its own, or on `address`; gives where, and what stops it.
-    pub(crate) async fn listen(
-        self: &Arc<Self>,
-        address: Option<SocketAddr>,
-    ) -> (SocketAddr, CancellationToken) {
+    /// Listens on a port of its own, or on `address`; gives where, and what ends it.
+    pub(crate) async fn listen(self: &Arc<Self>, address: Option<SocketAddr>) -> (SocketAddr, Up) {
         let wanted = address.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());
         let listener = tokio::net::TcpListener::bind(wanted).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -50,10 +61,10 @@ impl FakeDtma {
             .with_state(Arc::clone(self));
         let stop = CancellationToken::new();
         let until = stop.clone();
-        tokio::spawn(hop::serve::serve_router(Listener::Tcp(listener), router, async move {
+        let served = tokio::spawn(hop::serve::serve_router(Listener::Tcp(listener), router, async move {
             until.cancelled().await;
         }));
-        (address, stop)
+        (address, Up { stop, served })
     }
 
     pub(crate) fn spec(&self, name: &str) -> Option<InstanceSpec> {

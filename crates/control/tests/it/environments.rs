@@ -188,12 +188,12 @@ async fn one_that_reports_and_cannot_be_dialled_says_so_until_it_can() {
     *dtma.environment.lock().unwrap() = id.clone();
     let look = async {
         environment_until(&platform, "far", message("its DTMA does not answer at")).await;
-        let (_, stop) = dtma.listen(Some(address)).await;
+        let (_, mut up) = dtma.listen(Some(address)).await;
         environment_until(&platform, "far", |environment| {
             environment["status"] == "active" && environment["message"].is_null()
         })
         .await;
-        stop.cancel();
+        up.end().await;
     };
     let go_on = async {
         loop {

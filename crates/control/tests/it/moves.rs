@@ -8,9 +8,8 @@ use std::time::Duration;
 use domain::status::InstanceStatus;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::dtma::{FakeDtma, heartbeat, report_of};
+use crate::dtma::{FakeDtma, Up, heartbeat, report_of};
 use crate::platform::{Answer, Platform, nobody};
 use crate::reconciler::wait_for;
 
@@ -20,7 +19,7 @@ struct Host {
     name: &'static str,
     dtma: Arc<FakeDtma>,
     address: SocketAddr,
-    stop: CancellationToken,
+    up: Up,
     id: String,
     token: String,
     sequence: AtomicU64,
@@ -29,13 +28,13 @@ struct Host {
 impl Host {
     async fn start(platform: &Platform, name: &'static str) -> Self {
         let dtma = Arc::new(FakeDtma::default());
-        let (address, stop) = dtma.listen(None).await;
+        let (address, up) = dtma.listen(None).await;
         let body = json!({ "name": name, "kind": "host", "address": address, "insecure_http": true });
         let id = platform.post(PATH, body).await.json()["id"].as_str().unwrap().to_owned();
         let token = platform.post(&format!("{PATH}/{name}/token"), json!({})).await.json();
         let token = token["token"].as_str().unwrap().to_owned();
         (*dtma.environment.lock().unwrap()).clone_from(&id);
-        let host = Self { name, dtma, address, stop, id, token, sequence: AtomicU64::new(0) };
+        let host = Self { name, dtma, address, up, id, token, sequence: AtomicU64::new(0) };
         host.beat(platform).await;
         host
     }
@@ -71,12 +70,12 @@ impl Host {
     }
 
     /// Nobody listens there any more.
-    fn away(&self) {
-        self.stop.cancel();
+    async fn away(&mut self) {
+        self.up.end().await;
     }
 
     async fn back(&mut self) {
-        self.stop = self.dtma.listen(Some(self.address)).await.1;
+        self.up = self.dtma.listen(Some(self.address)).await.1;
     }
 }
 
@@ -104,7 +103,7 @@ async fn it_starts_only_once_its_host_has_let_go() {
     let (platform, mut a, b) = start().await;
     deploy(&platform, "x", &a, json!({ "secrets": { "K": "hunter2" } })).await;
     let before = (a.dtma.spec("x").unwrap(), platform.get("/api/v1/instances/x").await.json());
-    a.away();
+    a.away().await;
     let moved = move_to(&platform, "x", "b").await.json();
     assert_eq!((&moved["environment"], &moved["status"]), (&json!("b"), &json!("pending_deploy")));
     assert_eq!((&moved["url"], &moved["id"]), (&before.1["url"], &before.1["id"]));
@@ -138,7 +137,7 @@ async fn it_starts_only_once_its_host_has_let_go() {
 async fn it_comes_back_or_goes_on_without_a_host_that_is_gone() {
     let (platform, mut a, b) = start().await;
     deploy(&platform, "x", &a, json!({})).await;
-    a.away();
+    a.away().await;
     move_to(&platform, "x", "b").await;
     let back = move_to(&platform, "x", "a").await.json();
     // The other never had it, but that it has to say itself.
@@ -149,7 +148,7 @@ async fn it_comes_back_or_goes_on_without_a_host_that_is_gone() {
     wait_for(|| a.dtma.spec("x").map(|spec| spec.generation) == generation).await;
     assert!(!b.has("x"));
 
-    a.away();
+    a.away().await;
     move_to(&platform, "x", "b").await;
     let kept = platform.send(Some(&platform.owner), Method::DELETE, &format!("{PATH}/b"), None).await;
     assert_eq!(kept.status, StatusCode::CONFLICT);
@@ -160,7 +159,7 @@ async fn it_comes_back_or_goes_on_without_a_host_that_is_gone() {
     // What is removed while it leaves is removed everywhere.
     let mut c = Host::start(&platform, "c").await;
     deploy(&platform, "y", &c, json!({})).await;
-    c.away();
+    c.away().await;
     move_to(&platform, "y", "b").await;
     platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/instances/y", None).await;
     let mut there = true;
@@ -283,7 +282,7 @@ async fn a_lease_is_for_the_host_that_has_the_instance() {
     let failover = json!({ "failover": { "lease_seconds": 60, "lost_after_seconds": 90 } });
     let path = "/api/v1/instances/x/failover";
     // While the host has the spec without a lease, there is nothing to grant.
-    a.away();
+    a.away().await;
     let set = platform.send(Some(&platform.owner), Method::PUT, path, Some(failover.clone())).await;
     assert_eq!(set.json()["failover"], failover["failover"]);
     assert_eq!(a.leases(&platform).await, 0, "what it has knows of no lease");
@@ -291,7 +290,7 @@ async fn a_lease_is_for_the_host_that_has_the_instance() {
     a.beat(&platform).await;
     wait_for(|| a.dtma.spec("x").is_some_and(|spec| spec.lease_seconds == Some(60))).await;
     assert_eq!((a.leases(&platform).await, b.leases(&platform).await), (1, 0));
-    a.away();
+    a.away().await;
     move_to(&platform, "x", "b").await;
     assert_eq!(
         (a.leases(&platform).await, b.leases(&platform).await),

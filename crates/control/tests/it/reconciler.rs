@@ -90,9 +90,8 @@ async fn stop_start_restart_and_remove_reach_the_host() {
 #[tokio::test]
 async fn a_host_that_is_away_is_said_and_retried() {
     let dtma = Arc::new(FakeDtma::default());
-    let (address, up) = dtma.listen(None).await;
-    up.cancel();
-    wait_for(|| std::net::TcpStream::connect(address).is_err()).await;
+    let (address, mut up) = dtma.listen(None).await;
+    up.end().await;
     let platform = Platform::start(address).await;
     let waiting = platform.instance_until("welcome", |instance| instance["message"].is_string()).await;
     assert_eq!(waiting["status"], "pending_deploy");
@@ -101,13 +100,12 @@ async fn a_host_that_is_away_is_said_and_retried() {
     let ready = platform.get("/readyz").await.json();
     assert_eq!(ready["reconcilers"]["deploy"]["waiting"], 1);
 
-    let (_, up) = dtma.listen(Some(address)).await;
+    let (_, mut up) = dtma.listen(Some(address)).await;
     let taken = platform.instance_until("welcome", |instance| instance["status"] == "installing").await;
     assert_eq!(taken["message"], json!(null), "the complaint is gone with its reason");
 
     // Away again while an instance is to go: it stays until its host has removed it.
-    up.cancel();
-    wait_for(|| std::net::TcpStream::connect(address).is_err()).await;
+    up.end().await;
     platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/instances/welcome", None).await;
     let waiting = platform.instance_until("welcome", |instance| instance["message"].is_string()).await;
     assert_eq!(waiting["status"], "deleting");
