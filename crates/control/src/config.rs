@@ -47,6 +47,8 @@ pub struct Config {
     pub receivers: Receivers,
     /// How often MCP servers may be called.
     pub rates: Rates,
+    /// Gives memory that is free back to the host; called before something large is allocated that stays and is hardly written to.
+    pub give_back: fn(),
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
 }
@@ -81,6 +83,7 @@ impl Config {
             receivers: Receivers::default(),
             upgrade_program: None,
             rates: Rates::default(),
+            give_back: || {},
             audit_keep: None,
         }
     }

@@ -94,7 +94,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         directory,
         events: Hub::default(),
         dtma: DtmaClient::default(),
-        tunnels: crate::tunnels::Tunnels::default(),
+        tunnels: crate::tunnels::Tunnels::new(config.give_back),
         metrics: Metrics::default(),
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),

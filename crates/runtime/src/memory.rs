@@ -15,17 +15,20 @@ pub async fn keep_giving_back() {
     }
 }
 
+/// Gives every whole page that nobody uses back to the host. What is allocated afterwards weighs only the pages that are written to, while
+/// memory that was used before weighs all of its own.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(
     unsafe_code,
     reason = "the C library's allocator is asked directly, and nothing else has a word for it"
 )]
-fn give_back() {
+pub fn give_back() {
     // SAFETY: malloc_trim(3) may be called at any time and from any thread; it touches free memory only.
     unsafe {
         libc::malloc_trim(0);
     }
 }
 
+/// Where the allocator has no word for it: nothing.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}
+pub fn give_back() {}

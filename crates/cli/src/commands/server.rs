@@ -88,6 +88,7 @@ pub(crate) fn config(
             Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,
         },
         digitalocean: digitalocean()?,
+        give_back: ::runtime::memory::give_back,
         ..Config::new(data.control(), public)
     })
 }
