@@ -9,18 +9,19 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("api", &["domain"]),
     ("hop", &[]),
     ("digitalocean", &[]),
     ("mcp", &[]),
+    ("oauth", &[]),
     ("store", &["api", "domain"]),
     ("runtime", &["domain"]),
     ("shim", &["domain", "hop", "mcp"]),
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
-    ("control", &["api", "digitalocean", "domain", "gateway", "hop", "store"]),
+    ("control", &["api", "digitalocean", "domain", "gateway", "hop", "oauth", "store"]),
     ("cli", &["api", "control", "digitalocean", "domain", "dtma", "hop", "mcp", "runtime", "shim"]),
     ("testkit", &["api", "domain"]),
     ("fixture", &[]),
