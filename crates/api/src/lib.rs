@@ -13,6 +13,7 @@ pub mod errors;
 pub mod events;
 pub mod instances;
 pub mod moves;
+pub mod oauth;
 pub mod registries;
 pub mod server;
 pub mod tokens;

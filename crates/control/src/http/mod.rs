@@ -3,15 +3,18 @@
 mod alerts;
 mod audit;
 mod catalog;
+mod clients;
 mod droplets;
 mod dtma;
 mod enrolments;
 mod environments;
 mod events;
 mod extract;
+mod grants;
 mod images;
 mod instances;
 mod moves;
+pub(crate) mod oauth;
 mod older;
 mod plain;
 mod refused;
@@ -86,6 +89,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(relay::router())
         .merge(images::router())
         .merge(older::router())
+        .merge(oauth::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), count))
@@ -125,6 +129,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(registries::login, registries::logout))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(clients::list, clients::create))
+        .routes(routes!(clients::remove))
+        .routes(routes!(grants::list))
+        .routes(routes!(grants::revoke))
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))

@@ -211,6 +211,34 @@ impl Platform {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
+    /// `POST` of a form, with further headers.
+    pub(crate) async fn post_form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("content-type", "application/x-www-form-urlencoded");
+        for &(name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(form.finish()))).unwrap();
+        let sent = tokio::time::timeout(PATIENCE, self.pool.send(&Address::Tcp(self.address), request)).await;
+        let (parts, body) = sent.unwrap().unwrap().into_parts();
+        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The address that it is reached by.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// `POST` of a text that is declared as JSON, as the owner.
     pub(crate) async fn send_raw(&self, path: &str, text: &'static str) -> Answer {
         let request = Request::builder()
