@@ -15,6 +15,7 @@ pub mod instances;
 pub mod moves;
 pub mod registries;
 pub mod server;
+pub mod sessions;
 pub mod tokens;
 pub mod upgrades;
 pub mod users;
