@@ -16,6 +16,7 @@ pub mod moves;
 pub mod oauth;
 pub mod registries;
 pub mod server;
+pub mod sessions;
 pub mod tokens;
 pub mod upgrades;
 pub mod users;

@@ -8,6 +8,7 @@ mod choices;
 mod dtma;
 mod machines;
 mod moves;
+mod people;
 mod public;
 mod rates;
 mod registry;
@@ -34,6 +35,7 @@ pub(crate) use self::machines::{
     EnvOptionsCommand, JoinArgs,
 };
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
+pub(crate) use self::people::{PasswordArgs, RecoverArgs};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use rates::RateArgs;
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the host agent (DTMA) alone
     Dtma(DtmaArgs),
+    /// Print a link that signs you in, on Berth's own machine, when nothing else does
+    Recover(RecoverArgs),
     /// What asks a control plane.
     #[command(flatten)]
     Ask(AskCommand),
@@ -144,6 +148,8 @@ pub(crate) enum AskCommand {
     Audit(AuditArgs),
     /// Show whom the token speaks for
     Whoami,
+    /// Set your password, with which you sign in to the pages
+    Password(PasswordArgs),
 }
 
 /// `berth up`.

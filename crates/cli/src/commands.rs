@@ -13,7 +13,9 @@ mod instances;
 mod logs;
 mod manager;
 mod moves;
+mod password;
 mod public;
+mod recover;
 mod registry;
 pub(crate) mod sandbox;
 mod server;
@@ -38,6 +40,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
         Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
+        Command::Recover(args) => block_on(recover::run(args, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
         Command::Ask(command) => {
@@ -70,6 +73,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,
         AskCommand::Audit(args) => audit::run(args, &client, output).await,
         AskCommand::Whoami => whoami::run(&client, output).await,
+        AskCommand::Password(args) => password::run(&args, &client, output).await,
     }
 }
 

@@ -101,6 +101,10 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         store,
         keys,
         directory,
+        browsers: crate::auth::browser::Browsers::new(
+            &config.public,
+            own_origins(&config.public, &config.own_urls),
+        ),
         events: Hub::default(),
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::new(config.give_back),

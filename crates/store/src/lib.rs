@@ -24,8 +24,11 @@ pub mod enrolments;
 pub mod environments;
 pub mod instances;
 pub mod oauth;
+pub mod people;
 pub mod policies;
 pub mod registries;
+pub mod sessions;
+pub mod sign_in_links;
 pub mod tokens;
 pub mod upgrades;
 

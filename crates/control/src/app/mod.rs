@@ -15,9 +15,12 @@ pub(crate) mod leases;
 pub(crate) mod moves;
 pub(crate) mod oauth;
 pub(crate) mod older;
+pub(crate) mod passwords;
 pub(crate) mod problem;
 pub(crate) mod registries;
 pub(crate) mod relay;
+pub(crate) mod sessions;
+pub(crate) mod sign_in;
 pub(crate) mod tokens;
 pub(crate) mod upgrades;
 
@@ -49,6 +52,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) keys: Arc<MasterKey>,
     pub(crate) directory: Arc<LiveDirectory>,
+    /// What signing in with a browser needs.
+    pub(crate) browsers: crate::auth::browser::Browsers,
     pub(crate) events: Hub,
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,

@@ -90,6 +90,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(images::router())
         .merge(older::router())
         .merge(oauth::router())
+        .merge(crate::web::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), count))
@@ -100,6 +101,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::whoami))
+        .routes(routes!(users::set_password))
         .routes(routes!(server::show))
         .routes(routes!(instances::list, instances::deploy))
         .routes(routes!(instances::show, instances::remove))

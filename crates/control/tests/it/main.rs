@@ -4,6 +4,7 @@
 
 mod alerts;
 mod audit;
+mod browser;
 mod deploy;
 mod droplets;
 mod dtma;
@@ -23,6 +24,7 @@ mod platform;
 mod reconciler;
 mod registries;
 mod relay;
+mod sign_in;
 mod start;
 mod tokens;
 mod upgrades;

@@ -12,6 +12,7 @@ mod environments;
 mod instances;
 mod oauth;
 mod open;
+mod people;
 mod policies;
 mod registries;
 mod tokens;
