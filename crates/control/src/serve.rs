@@ -115,6 +115,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         public: config.public.clone(),
         bases: gateway::Bases::new(config.public.url(), own_origins(&config.public, &config.own_urls).iter()),
         outside: crate::outside::Outside::new(config.private_clients),
+        device_codes: gateway::Buckets::new(crate::app::oauth::devices::TYPING.parse().ok()),
         registrations: gateway::Buckets::new(crate::app::oauth::register::RATE.parse().ok()),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
         images: crate::app::images::Images::new(config.registries.images().clone()),

@@ -71,6 +71,8 @@ pub(crate) struct App {
     pub(crate) outside: crate::outside::Outside,
     /// How often one address may register clients.
     pub(crate) registrations: gateway::Buckets<std::net::IpAddr>,
+    /// How often one person may type the code of a device.
+    pub(crate) device_codes: gateway::Buckets<domain::ids::UserId>,
     /// Fetches packages for hosts that cannot.
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.

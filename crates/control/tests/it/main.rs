@@ -5,6 +5,7 @@
 mod alerts;
 mod audit;
 mod browser;
+mod consent;
 mod deploy;
 mod droplets;
 mod dtma;
