@@ -8,6 +8,7 @@ mod choices;
 mod dtma;
 mod machines;
 mod moves;
+mod oauth;
 mod people;
 mod public;
 mod rates;
@@ -35,6 +36,7 @@ pub(crate) use self::machines::{
     EnvOptionsCommand, JoinArgs,
 };
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
+pub(crate) use self::oauth::{ClientCommand, GrantCommand};
 pub(crate) use self::people::{PasswordArgs, RecoverArgs};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
@@ -136,6 +138,12 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List and take back what people allowed MCP clients
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Register OAuth clients by hand
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// Keep, list and forget logins of registries of container images
     #[command(subcommand)]
     Registry(RegistryCommand),

@@ -9,10 +9,12 @@ mod connect;
 mod deploy;
 mod dtma;
 mod env;
+mod grant;
 mod instances;
 mod logs;
 mod manager;
 mod moves;
+mod oauth_client;
 mod password;
 mod public;
 mod recover;
@@ -68,6 +70,8 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Grant(command) => grant::run(command, &client, output).await,
+        AskCommand::Client(command) => oauth_client::run(command, &client, output).await,
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,
