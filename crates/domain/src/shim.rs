@@ -268,6 +268,31 @@ pub enum ServerState {
     },
 }
 
+/// A token that a shim needs for a server that runs elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TokenWanted {
+    /// Why.
+    pub reason: TokenReason,
+    /// The values of the server's `WWW-Authenticate`, as it wrote them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub challenge: Vec<String>,
+    /// The version of the token that was shown, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
+}
+
+/// Why a shim needs a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenReason {
+    /// The server answered 401.
+    Refused,
+    /// The server answered 403: the token's scopes are not enough (RFC 6750 §3.1).
+    Scope,
+    /// The token ends soon.
+    Expiring,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

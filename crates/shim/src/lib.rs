@@ -18,7 +18,7 @@ mod sessions;
 mod shared;
 mod supervise;
 mod tool;
-mod upstream;
+pub mod upstream;
 mod worker;
 mod workers;
 

@@ -110,7 +110,7 @@ async fn target(shared: &Shared) -> Result<(Target, Option<u16>), String> {
     };
     let url: Uri = url.parse().map_err(|error| format!("the server's address cannot be used: {error}"))?;
     let transport = if sse { Transport::Sse } else { Transport::Streamable };
-    Ok((Target { url, transport, headers }, port))
+    Ok((Target { url, transport, headers, purse: None }, port))
 }
 
 /// The settings and secrets of a server that runs elsewhere.

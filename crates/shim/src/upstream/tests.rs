@@ -41,7 +41,7 @@ impl Pipe {
         headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {SECRET}")).unwrap());
         let (to, outgoing) = mpsc::channel(8);
         let (push, got) = mpsc::unbounded_channel();
-        let target = Target { url: url.parse().unwrap(), transport, headers };
+        let target = Target { url: url.parse().unwrap(), transport, headers, purse: None };
         let task = tokio::spawn(run(target, outgoing, move |incoming| {
             let got = match incoming {
                 Incoming::Message { origin, message } => {
