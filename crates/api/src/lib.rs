@@ -17,4 +17,5 @@ pub mod registries;
 pub mod server;
 pub mod tokens;
 pub mod upgrades;
+pub mod upstreams;
 pub mod users;

@@ -17,6 +17,7 @@ mod replay;
 mod sessions;
 mod shared;
 mod supervise;
+mod tokens;
 mod tool;
 pub mod upstream;
 mod worker;

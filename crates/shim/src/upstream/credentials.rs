@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// A token that ends so soon is renewed before it is shown: the call may take a while to be looked at.
 const AHEAD: Duration = Duration::from_secs(30);
+/// Whoever asks within this for what was just refused is told the same: calls that come together ask once.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// Where tokens come from.
 pub trait Credentials: fmt::Debug + Send + Sync {
@@ -40,7 +42,8 @@ pub struct Token {
 pub struct Purse {
     source: Arc<dyn Credentials>,
     token: Mutex<Option<Token>>,
-    asking: tokio::sync::Mutex<()>,
+    /// Held by whoever asks; what was refused last, and when.
+    asking: tokio::sync::Mutex<Option<(Instant, TokenReason, String)>>,
 }
 
 impl Purse {
@@ -70,15 +73,30 @@ impl Purse {
 
     /// Another one than the one that was refused.
     pub(super) async fn renew(&self, wanted: TokenWanted) -> Result<Token, String> {
-        let _one_at_a_time = self.asking.lock().await;
+        let mut refused = self.asking.lock().await;
         let newer =
             self.token().clone().filter(|token| wanted.refused.is_none_or(|refused| refused < token.version));
         if let Some(newer) = newer {
             return Ok(newer);
         }
-        let token = self.source.token(wanted).await?;
-        *self.token() = Some(token.clone());
-        Ok(token)
+        if let Some((at, reason, why)) = &*refused
+            && *reason == wanted.reason
+            && at.elapsed() < REFUSED_FOR
+        {
+            return Err(why.clone());
+        }
+        let reason = wanted.reason;
+        match self.source.token(wanted).await {
+            Ok(token) => {
+                *refused = None;
+                *self.token() = Some(token.clone());
+                Ok(token)
+            }
+            Err(why) => {
+                *refused = Some((Instant::now(), reason, why.clone()));
+                Err(why)
+            }
+        }
     }
 }
 
