@@ -27,6 +27,7 @@ pub mod policies;
 pub mod registries;
 pub mod tokens;
 pub mod upgrades;
+pub mod upstreams;
 
 pub use database::Database;
 pub use errors::StoreError;
