@@ -15,7 +15,7 @@ use domain::names::{AccountName, EnvironmentName};
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
-use gateway::{AuthError, Buckets, Calls, Limits, NotServed, Principal, Target};
+use gateway::{Audience, AuthError, Buckets, Calls, Limits, NotServed, Principal, Target};
 use http::HeaderValue;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
@@ -288,6 +288,7 @@ fn caller_of(holder: TokenHolder, limits: Limits) -> Option<Caller> {
         expires_at: holder.token.expires_at,
         principal: Arc::new(Principal {
             account: holder.account_name,
+            audience: Audience::Account,
             header,
             calls: Calls::of(scopes),
             limits,

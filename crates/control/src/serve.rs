@@ -42,6 +42,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     let app = assemble(&config, stop.clone()).await?;
     let gateway_config = gateway::Config {
+        public: app.public.url.clone(),
         own_origins: own_origins(&app.public, &config.own_urls),
         allowed_origins: config.allowed_origins.clone(),
     };

@@ -59,6 +59,10 @@ ids! {
     InstanceId;
     /// One line of the audit table (`audit_log`).
     AuditId;
+    /// What a person allowed a client of OAuth (`oauth_grants`).
+    GrantId;
+    /// A key that access tokens are signed with (`oauth_keys`).
+    SigningKeyId;
     /// One upgrade of hosts (`upgrades`).
     UpgradeId;
     /// Something that is or was broken (`alerts`).

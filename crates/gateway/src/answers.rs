@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, Either, Full, Limited};
 use serde_json::{Value, json};
 
-use crate::{AuthError, Body, NotServed, Target, challenge, json_response};
+use crate::{AuthError, Body, NotServed, Target, json_response};
 
 /// A DTMA's own error is small; more than this is somebody else's.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -57,16 +57,11 @@ impl Refusal {
     /// The answer; `request` is the message that it answers, when it was read.
     pub(crate) fn answer(self, request: Option<&Bytes>) -> Answer {
         let (status, reason, retry_after, message) = self.describe();
-        let challenge = match &self {
-            Self::Auth(error) if *error != AuthError::Unavailable => Some(challenge(*error)),
-            Self::Scope { name } => Some(step_up(name)),
-            _ => None,
-        };
         let data = retry_after.map_or_else(
             || json!({ "reason": reason }),
             |seconds| json!({ "reason": reason, "retryAfterSeconds": seconds }),
         );
-        Answer { status, body: error_body(request, &message, &data), retry_after, challenge }
+        Answer { status, body: error_body(request, &message, &data), retry_after, challenge: None }
     }
 
     fn describe(&self) -> (StatusCode, &'static str, Option<u32>, String) {
@@ -150,14 +145,6 @@ impl Refusal {
     }
 }
 
-/// What the token lacks (RFC 6750 §3.1).
-fn step_up(name: &InstanceName) -> HeaderValue {
-    let text = format!(r#"Bearer realm="berth", error="insufficient_scope", scope="mcp:call:{name}""#);
-    // Names have letters, digits and `-` alone.
-    HeaderValue::try_from(text)
-        .unwrap_or_else(|_| HeaderValue::from_static(r#"Bearer realm="berth", error="insufficient_scope""#))
-}
-
 fn describe_not_served(name: &str, why: &NotServed) -> (StatusCode, &'static str, Option<u32>, String) {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     match why {
@@ -203,6 +190,11 @@ fn describe_not_served(name: &str, why: &NotServed) -> (StatusCode, &'static str
 }
 
 impl Answer {
+    /// The same with a value of `WWW-Authenticate`.
+    pub(crate) fn with_challenge(self, challenge: Option<HeaderValue>) -> Self {
+        Self { challenge, ..self }
+    }
+
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = json_response(self.status, self.body);
         let headers = response.headers_mut();

@@ -34,10 +34,41 @@ pub struct Principal {
     pub account: AccountName,
     /// What the shim is told of the caller, such as `user:0198…`.
     pub header: HeaderValue,
+    /// Which addresses its token is for.
+    pub audience: Audience,
     /// What it may call in the account.
     pub calls: Calls,
     /// How often its token may call, and all of its account together.
     pub limits: Limits,
+}
+
+/// Which MCP addresses a token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// Those of its account, as API tokens are.
+    Account,
+    /// One alone, as access tokens are (RFC 8707; MCP, Authorization: "Token Audience Binding and Validation").
+    Instance {
+        /// The account's name in the address.
+        account: AccountName,
+        /// The instance's.
+        instance: InstanceName,
+    },
+    /// None: it is for the JSON API.
+    Api,
+}
+
+impl Audience {
+    /// Whether an address is one of them.
+    pub(crate) fn is(&self, account: &str, instance: &str) -> bool {
+        match self {
+            Self::Account => true,
+            Self::Instance { account: of, instance: only } => {
+                of.as_str() == account && only.as_str() == instance
+            }
+            Self::Api => false,
+        }
+    }
 }
 
 /// How often one may call; absent: as often as it likes.
@@ -64,6 +95,9 @@ pub enum AuthError {
     /// Its owner ended it.
     #[error("this API token was revoked: make another with `berth token create`")]
     Revoked,
+    /// It is for another address.
+    #[error("this token is for another address: sign in for this one")]
+    Audience,
     /// It could not be checked, because the database did not answer.
     #[error("the token cannot be checked at the moment")]
     Unavailable,

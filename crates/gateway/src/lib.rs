@@ -7,6 +7,7 @@
 mod answers;
 mod body;
 mod calls;
+mod challenges;
 mod directory;
 mod limits;
 mod origin;
@@ -23,7 +24,8 @@ use http_body_util::{Either, Full};
 
 use crate::answers::{Answer, Refusal};
 pub use crate::calls::{Calls, Extent};
-pub use crate::directory::{AuthError, Directory, Limits, NotServed, Principal, Target};
+pub use crate::challenges::{Bases, RESOURCE_METADATA, challenge, parse_address};
+pub use crate::directory::{Audience, AuthError, Directory, Limits, NotServed, Principal, Target};
 pub use crate::limits::{Bucket, Buckets};
 use crate::origin::Origins;
 
@@ -44,6 +46,8 @@ const INNER_HOST: HeaderValue = HeaderValue::from_static("berth");
 /// What the gateway must be told.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
+    /// The public address, without a slash at its end.
+    pub public: String,
     /// Origins (`scheme://host[:port]`) whose pages are Berth's own: the public address and the loopback names of the
     /// listen address. A page of another origin gets a 403.
     pub own_origins: Vec<String>,
@@ -65,6 +69,7 @@ pub struct Gateway {
     directory: Arc<dyn Directory>,
     pool: Pool<Full<Bytes>>,
     origins: Origins,
+    bases: Bases,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -77,7 +82,8 @@ impl Gateway {
     /// A gateway over `directory`, which reaches hosts over the connections of `pool`.
     pub fn new(directory: Arc<dyn Directory>, pool: Pool<Full<Bytes>>, config: &Config) -> Self {
         let origins = Origins::new(config.own_origins.iter().chain(&config.allowed_origins));
-        Self { directory, pool, origins }
+        let bases = Bases::new(&config.public, config.own_origins.iter());
+        Self { directory, pool, origins, bases }
     }
 
     /// Answers one request whose path begins with [`PREFIX`]. Never fails: every failure is an answer.
@@ -109,12 +115,15 @@ impl Gateway {
         if !matches!(parts.method, Method::POST | Method::GET | Method::DELETE) {
             return Err(Refusal::Method.answer(None));
         }
-        let principal =
-            self.authenticate(&parts.headers).await.map_err(|error| Refusal::Auth(error).answer(None))?;
+        let principal = self
+            .authenticate(&parts.headers)
+            .await
+            .map_err(|error| self.challenged(Refusal::Auth(error), &parts, None))?;
         let body = body::collect(body, &parts.headers, MAX_MESSAGE).await.map_err(|e| e.answer(None))?;
 
-        let (target, transport, extent) =
-            self.find(parts.uri.path(), &principal).map_err(|refusal| refusal.answer(Some(&body)))?;
+        let (target, transport, extent) = self
+            .find(parts.uri.path(), &principal)
+            .map_err(|refusal| self.challenged(refusal, &parts, Some(&body)))?;
         within_limits(&principal.limits, &target).map_err(|refusal| refusal.answer(Some(&body)))?;
         let uri = transport.uri(&target.uri, parts.uri.query());
 
@@ -157,6 +166,19 @@ impl Gateway {
         }
     }
 
+    /// The answer to a refusal, with what a client must know to ask for another token.
+    fn challenged(&self, refusal: Refusal, parts: &http::request::Parts, request: Option<&Bytes>) -> Answer {
+        let (base, path) = (self.bases.of(&parts.headers), parts.uri.path());
+        let challenge = match &refusal {
+            Refusal::Auth(error) if *error != AuthError::Unavailable => {
+                Some(challenges::of_address(*error, base, path))
+            }
+            Refusal::Scope { name } => Some(challenges::step_up(name, base, path)),
+            _ => None,
+        };
+        refusal.answer(request).with_challenge(challenge)
+    }
+
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {
         let bearer = bearer(headers).ok_or(AuthError::Missing)?;
         match self.directory.authenticate_known(bearer) {
@@ -177,6 +199,9 @@ impl Gateway {
             None => (instance, Transport::Streamable),
         };
         let not_served = |why| Refusal::NotServed { name: instance.to_owned(), why };
+        if !principal.audience.is(account, instance) {
+            return Err(Refusal::Auth(AuthError::Audience));
+        }
         if account != principal.account.as_str() {
             return Err(not_served(NotServed::Unknown));
         }
@@ -229,22 +254,6 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// The value of `WWW-Authenticate` for a refused token (RFC 6750 §3: no error code when no token was shown).
-pub fn challenge(error: AuthError) -> HeaderValue {
-    HeaderValue::from_static(match error {
-        AuthError::Missing | AuthError::Unavailable => r#"Bearer realm="berth""#,
-        AuthError::Wrong => {
-            r#"Bearer realm="berth", error="invalid_token", error_description="the token is not known""#
-        }
-        AuthError::Expired => {
-            r#"Bearer realm="berth", error="invalid_token", error_description="the token has expired""#
-        }
-        AuthError::Revoked => {
-            r#"Bearer realm="berth", error="invalid_token", error_description="the token was revoked""#
-        }
-    })
 }
 
 /// A JSON answer of the gateway's own.

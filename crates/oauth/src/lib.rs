@@ -5,6 +5,7 @@ pub mod challenge;
 pub mod client;
 pub mod errors;
 pub mod metadata;
+pub mod parameters;
 pub mod pkce;
 pub mod redirect;
 pub mod registration;

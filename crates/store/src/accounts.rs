@@ -132,6 +132,49 @@ pub async fn role_of(store: &Store, account: AccountId, user: UserId) -> Result<
     found.map(|role| role_of_word(&role)).transpose()
 }
 
+/// Who may do what in an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRow {
+    /// The account.
+    pub account: AccountId,
+    /// The user.
+    pub user: UserId,
+    /// The user's name.
+    pub user_name: String,
+    /// What they may do in it.
+    pub role: Role,
+}
+
+/// The members of every account: for the control plane's own work.
+pub async fn list_all_members(store: &Store) -> Result<Vec<MemberRow>, StoreError> {
+    const SQL: &str = "SELECT m.account_id, m.user_id, m.role, u.name AS user_name
+        FROM account_members m JOIN users u ON u.id = m.user_id";
+    let found: Vec<MemberRaw> = on_pool!(store.read(), db => sqlx::query_as(SQL).fetch_all(db).await)
+        .map_err(StoreError::from_driver)?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+#[derive(FromRow)]
+struct MemberRaw {
+    account_id: String,
+    user_id: String,
+    role: String,
+    user_name: String,
+}
+
+impl TryFrom<MemberRaw> for MemberRow {
+    type Error = StoreError;
+
+    fn try_from(raw: MemberRaw) -> Result<Self, StoreError> {
+        Ok(Self {
+            account: parsed("account_members", "account_id", &raw.account_id)?,
+            user: parsed("account_members", "user_id", &raw.user_id)?,
+            user_name: raw.user_name,
+            role: role_of_word(&raw.role)?,
+        })
+    }
+}
+
 #[derive(FromRow)]
 struct NamedRaw {
     id: String,

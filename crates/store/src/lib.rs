@@ -23,6 +23,7 @@ pub mod droplets;
 pub mod enrolments;
 pub mod environments;
 pub mod instances;
+pub mod oauth;
 pub mod policies;
 pub mod registries;
 pub mod tokens;

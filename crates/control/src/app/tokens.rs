@@ -153,6 +153,7 @@ pub(crate) fn refused(error: gateway::AuthError) -> Problem {
         gateway::AuthError::Missing
         | gateway::AuthError::Wrong
         | gateway::AuthError::Expired
+        | gateway::AuthError::Audience
         | gateway::AuthError::Revoked => ErrorCode::Unauthorized,
     };
     Problem::refused(code, error)

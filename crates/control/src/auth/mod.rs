@@ -1,5 +1,6 @@
 //! Who calls: API tokens of people, tokens of DTMAs, and what a role may do.
 
+pub(crate) mod access;
 pub(crate) mod cache;
 pub(crate) mod token;
 

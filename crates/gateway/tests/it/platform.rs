@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use domain::ids::InstanceId;
-use gateway::{AuthError, Bucket, Calls, Directory, Gateway, Limits, NotServed, Principal, Target};
+use gateway::{Audience, AuthError, Bucket, Calls, Directory, Gateway, Limits, NotServed, Principal, Target};
 use hop::address::Address;
 use hop::pool::Pool;
 use hop::serve::Listener;
@@ -73,6 +73,7 @@ impl Platform {
 
     async fn over(dir: TempDir, seen: Arc<Mutex<Vec<Seen>>>) -> Self {
         let config = gateway::Config {
+            public: OWN_ORIGIN.to_owned(),
             own_origins: vec![OWN_ORIGIN.to_owned()],
             allowed_origins: vec![OTHER_ORIGIN.to_owned()],
         };
@@ -195,12 +196,13 @@ impl Names {
 impl Directory for Names {
     fn authenticate_known(&self, bearer: &str) -> Option<Result<Arc<Principal>, AuthError>> {
         let principal = Arc::new(Principal {
+            audience: Audience::Account,
             account: "acme".parse().unwrap(),
             header: HeaderValue::from_static("user:1"),
             calls: Calls::All,
             limits: Limits::default(),
         });
-        if let Some(scopes) = bearer.strip_prefix("berth_for_") {
+        if let Some(scopes) = bearer.strip_prefix("berth_scoped_") {
             let scopes = scopes.split('_').map(|scope| scope.parse().unwrap()).collect::<Vec<_>>();
             let calls = Calls::of(Some(&scopes.try_into().unwrap()));
             return Some(Ok(Arc::new(Principal { calls, ..(*principal).clone() })));
@@ -210,6 +212,14 @@ impl Directory for Names {
             "berth_slow" => {
                 let limits = Limits { token: Some(Arc::clone(&self.slow)), account: None };
                 Some(Ok(Arc::new(Principal { limits, ..(*principal).clone() })))
+            }
+            "berth_for_echo_alone" => {
+                let instance = "echo".parse().unwrap();
+                let audience = Audience::Instance { account: "acme".parse().unwrap(), instance };
+                Some(Ok(Arc::new(Principal { audience, ..(*principal).clone() })))
+            }
+            "berth_for_the_api" => {
+                Some(Ok(Arc::new(Principal { audience: Audience::Api, ..(*principal).clone() })))
             }
             "berth_expired" => Some(Err(AuthError::Expired)),
             "berth_revoked" => Some(Err(AuthError::Revoked)),

@@ -105,6 +105,50 @@ async fn tokens_are_required_and_told_apart() {
 }
 
 #[tokio::test]
+async fn a_refused_client_is_told_where_to_get_a_token() {
+    let platform = Platform::start(answering("{}")).await;
+    let metadata = |path: &str| {
+        format!(
+            r#"resource_metadata="{OWN_ORIGIN}/.well-known/oauth-protected-resource{path}", scope="mcp:call:{}""#,
+            path.split('/').nth(3).unwrap()
+        )
+    };
+    let bare = r#"Bearer realm="berth""#.to_owned();
+    for (path, expected) in [
+        ("/mcp/acme/echo", format!("{bare}, {}", metadata("/mcp/acme/echo"))),
+        ("/mcp/acme/echo/sse", format!("{bare}, {}", metadata("/mcp/acme/echo/sse"))),
+        // As of one that is there.
+        ("/mcp/other/nothing", format!("{bare}, {}", metadata("/mcp/other/nothing"))),
+        ("/mcp/acme/%22", bare.clone()),
+        ("/mcp/acme", bare),
+    ] {
+        let answer = platform.send_bare(Method::POST, path, &[], CALL).await;
+        assert_eq!(answer.headers["www-authenticate"].to_str().unwrap(), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_one_address_opens_no_other() {
+    let platform = Platform::start(answering("{}")).await;
+    for (token, path, status) in [
+        ("berth_for_echo_alone", "/mcp/acme/echo", 200),
+        ("berth_for_echo_alone", "/mcp/acme/stopped", 401),
+        ("berth_for_echo_alone", "/mcp/acme/nothing", 401),
+        ("berth_for_echo_alone", "/mcp/other/echo", 401),
+        ("berth_for_the_api", "/mcp/acme/echo", 401),
+    ] {
+        let token = format!("Bearer {token}");
+        let answer = platform.send_bare(Method::POST, path, &[("authorization", &token)], CALL).await;
+        assert_eq!(answer.status.as_u16(), status, "{token} {path}");
+        if status == 401 {
+            let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+            assert!(challenge.contains(r#"error="invalid_token""#), "{challenge}");
+            assert_eq!(answer.json()["id"], "abc-1");
+        }
+    }
+}
+
+#[tokio::test]
 async fn another_account_does_not_exist() {
     let platform = Platform::start(answering("{}")).await;
     for path in
@@ -146,7 +190,7 @@ async fn a_token_calls_what_it_is_for() {
         ("mcp:call:echo", "stopped", Err("mcp:call:stopped")),
         ("admin", "echo", Err("mcp:call:echo")),
     ] {
-        let token = format!("Bearer berth_for_{scopes}");
+        let token = format!("Bearer berth_scoped_{scopes}");
         // What a client writes there itself counts for nothing.
         let headers = [("authorization", token.as_str()), ("berth-rule", "e30=")];
         let path = format!("/mcp/acme/{instance}");
@@ -171,7 +215,7 @@ async fn a_token_calls_what_it_is_for() {
         .send_bare(
             Method::POST,
             "/mcp/acme/A%20b",
-            &[("authorization", "Bearer berth_for_mcp:call:echo")],
+            &[("authorization", "Bearer berth_scoped_mcp:call:echo")],
             CALL,
         )
         .await;

@@ -10,6 +10,7 @@ mod droplets;
 mod enrolments;
 mod environments;
 mod instances;
+mod oauth;
 mod open;
 mod policies;
 mod registries;
