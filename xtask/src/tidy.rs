@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
     ("control", &["api", "digitalocean", "domain", "fetch", "gateway", "hop", "oauth", "store"]),
-    ("cli", &["api", "control", "digitalocean", "domain", "dtma", "hop", "mcp", "runtime", "shim"]),
+    ("cli", &["api", "control", "digitalocean", "domain", "dtma", "fetch", "hop", "mcp", "runtime", "shim"]),
     ("testkit", &["api", "domain"]),
     ("fixture", &[]),
     ("visitor", &["domain", "fetch", "oauth", "shim"]),

@@ -1,7 +1,7 @@
 //! Authorization at servers that run elsewhere: what owners of an instance ask for, and what its host does.
 
 use domain::ids::InstanceId;
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 pub use domain::shim::{TokenOutcome, TokenReason, TokenWanted};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,16 +25,16 @@ pub struct UpstreamTokenRequest {
 }
 
 /// `POST /api/v1/instances/{name}/authorization`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizeRequest {
     /// A client that was registered by hand, for authorization servers that take no other.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<UpstreamClient>,
 }
 
 /// A client that was registered by hand. It is kept, and used from then on.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamClient {
     /// The authorization server that knows it, as the server's documents write it.
@@ -43,8 +43,8 @@ pub struct UpstreamClient {
     /// Its id.
     pub client_id: String,
     /// Its secret, if it has one.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "secret::expose_some")]
+    #[schema(value_type = Option<String>, write_only)]
     pub client_secret: Option<Secret>,
 }
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub acme: Option<Acme>,
     /// Where packages are fetched from for hosts that cannot.
     pub registries: Registries,
+    /// How far requests go that are made on behalf of servers that run elsewhere, to what those name.
+    pub upstreams: fetch::Reach,
     /// The environment of this machine, when there is one.
     pub local: Option<LocalEnvironment>,
     /// Further origins whose pages may call MCP addresses (CORS), such as `https://app.example.com`.
@@ -75,6 +77,7 @@ impl Config {
             proxies: Proxies::default(),
             acme: None,
             registries: Registries::default(),
+            upstreams: fetch::Reach::Internet,
             local: None,
             allowed_origins: Vec::new(),
             local_way: LocalWay::Socket,

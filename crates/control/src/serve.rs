@@ -102,6 +102,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         upgrades: Notify::new(),
         public: config.public.clone(),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
+        upstreams: crate::app::upstreams::Upstreams::new(config.upstreams),
         images: crate::app::images::Images::new(config.registries.images().clone()),
         acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),
         local: config.local_way,

@@ -25,3 +25,4 @@ mod relay;
 mod start;
 mod tokens;
 mod upgrades;
+mod upstreams;

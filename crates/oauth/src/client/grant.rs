@@ -4,7 +4,7 @@ use domain::secret::{self, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::identity::{self, ClassifyWords as _, Identity};
+use super::identity::{ClassifyWords as _, Identity};
 use super::{Answer, Refusal, Request, Step};
 
 /// What an authorization server gave.
@@ -14,7 +14,7 @@ pub struct Grant {
     #[serde(serialize_with = "secret::expose")]
     pub access: Secret,
     /// What the next one is got with.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "identity::expose_some")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "secret::expose_some")]
     pub refresh: Option<Secret>,
     /// How long it is good, in seconds from when it came.
     pub lifetime: Option<u64>,

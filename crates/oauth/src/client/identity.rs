@@ -60,7 +60,7 @@ pub struct Identity {
     /// `client_id`.
     pub client_id: String,
     /// `client_secret`.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose_some")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "secret::expose_some")]
     pub secret: Option<Secret>,
     /// How it is shown; `None` until the authorization server's document was read.
     #[serde(default)]
@@ -71,16 +71,6 @@ pub struct Identity {
     /// Whether it came of a dynamic registration, with this redirect URI.
     #[serde(default)]
     pub registered_for: Option<String>,
-}
-
-pub(super) fn expose_some<S: serde::Serializer>(
-    secret: &Option<Secret>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match secret {
-        Some(secret) => secret::expose(secret, serializer),
-        None => serializer.serialize_none(),
-    }
 }
 
 impl Identity {
