@@ -43,7 +43,7 @@ const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
 /// The SDKs, at the versions that the end-to-end tests were written against, and the official conformance suite, which
 /// needs a newer Node than distributions have: its binary for this machine, from npm. A directory each.
 const NPM: [(&str, &[&str]); 4] = [
-    ("remote", &["mcp-remote@0.1.38"]),
+    ("remote", &["mcp-remote@0.15.1"]),
     ("node", &["@modelcontextprotocol/sdk@1.32.2"]),
     (
         "node2",

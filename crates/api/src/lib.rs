@@ -19,4 +19,5 @@ pub mod server;
 pub mod sessions;
 pub mod tokens;
 pub mod upgrades;
+pub mod upstreams;
 pub mod users;

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod audit;
+mod authorize;
 mod child;
 mod choices;
 mod dtma;
@@ -28,6 +29,7 @@ use hop::tls::Pin;
 
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::audit::{AuditArgs, AuditKeepArgs};
+pub(crate) use self::authorize::AuthorizeArgs;
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
 pub(crate) use self::dtma::DtmaArgs;
@@ -130,6 +132,8 @@ pub(crate) enum AskCommand {
     Tools(NameArgs),
     /// Call one tool of an instance
     Call(CallArgs),
+    /// Let a person authorize Berth at the server of an instance that runs elsewhere
+    Authorize(AuthorizeArgs),
     /// Print the configuration that connects an MCP client to an instance
     Connect(ConnectArgs),
     /// Look into the catalog of servers

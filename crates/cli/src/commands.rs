@@ -2,6 +2,7 @@
 
 mod alerts;
 mod audit;
+mod authorize;
 mod call;
 mod catalog;
 mod child;
@@ -67,6 +68,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Failover(args) => moves::failover(&args, &client, output).await,
         AskCommand::Tools(args) => tools::run(&args.name, &client, output).await,
         AskCommand::Call(args) => call::run(&args, &client, output).await,
+        AskCommand::Authorize(args) => authorize::run(args, &client, output).await,
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,

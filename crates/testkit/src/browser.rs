@@ -3,8 +3,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use thirtyfour::DesiredCapabilities;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromiumLikeCapabilities as _, DesiredCapabilities};
 
 use crate::wait;
 
@@ -154,8 +154,13 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // With its driver, Chromium goes; both were started here.
-        drop(self.chromedriver.kill());
+        // Asked to end, the driver ends Chromium first; killed, it would leave it behind.
+        if let Some(driver) =
+            i32::try_from(self.chromedriver.id()).ok().and_then(rustix::process::Pid::from_raw)
+        {
+            // One that ended already needs no signal.
+            let _ = rustix::process::kill_process(driver, rustix::process::Signal::TERM);
+        }
         drop(self.chromedriver.wait());
     }
 }

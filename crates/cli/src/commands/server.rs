@@ -39,6 +39,9 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     config.own_urls.push(format!("http://{}", child::reachable(address)));
     config.acme = front.acme;
     config.proxies = control::Proxies(args.public.trusted_proxies.clone());
+    if args.public.allow_private_upstreams {
+        config.outside = fetch::Reach::Everywhere;
+    }
     config.heartbeat = args.heartbeat.period();
     config.upgrade_program.clone_from(&args.upgrade_program);
     config.receivers = args.alerts.receivers()?;

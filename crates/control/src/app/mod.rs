@@ -23,6 +23,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;
 pub(crate) mod upgrades;
+pub(crate) mod upstreams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,8 @@ pub(crate) struct App {
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.
     pub(crate) images: images::Images,
+    /// Asks authorization servers of servers that run elsewhere.
+    pub(crate) upstreams: upstreams::Upstreams,
     /// The certificate of the public address, where an authority is asked for it.
     pub(crate) acme: Option<Arc<AcmeStatus>>,
     pub(crate) local: LocalWay,

@@ -29,3 +29,4 @@ mod sign_in;
 mod start;
 mod tokens;
 mod upgrades;
+mod upstreams;
