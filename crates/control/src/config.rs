@@ -10,6 +10,7 @@ use domain::secret::Secret;
 
 use crate::acme::Acme;
 use crate::app::relay::Registries;
+use crate::auth::issuers::Issuer;
 use crate::proxies::Proxies;
 use crate::public::Public;
 use crate::receivers::Receivers;
@@ -51,6 +52,8 @@ pub struct Config {
     pub rates: Rates,
     /// Gives memory that is free back to the host; called before something large is allocated that stays and is hardly written to.
     pub give_back: fn(),
+    /// Others whose tokens are taken.
+    pub issuers: Vec<Issuer>,
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
 }
@@ -87,6 +90,7 @@ impl Config {
             upgrade_program: None,
             rates: Rates::default(),
             give_back: || {},
+            issuers: Vec::new(),
             audit_keep: None,
         }
     }

@@ -87,13 +87,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
     let (store, keys) = open(config).await?;
     fill_catalog(&store).await?;
     crate::app::oauth::keeper::first_key(&store, &keys).await?;
-    let directory = Arc::new(LiveDirectory::new(
-        store.clone(),
-        Arc::clone(&keys),
-        config.local_way,
-        config.rates,
-        config.public.url(),
-    ));
+    let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config));
     directory.refresh().await.map_err(StartError::Store)?;
     let provider =
         config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;

@@ -62,6 +62,22 @@ pub fn run_client(program: &Path, wire: Wire) -> BTreeMap<String, (u32, u32)> {
     suite(&["client", "--command", &program.display().to_string()], wire)
 }
 
+/// The suite for authorization servers: it prints the address at which a person decides, and comes back to `port` of this machine.
+/// It succeeds when every scenario passes.
+///
+/// # Panics
+/// When the suite is not installed.
+pub fn authorization(issuer: &str, client: &str, resource: &str, port: u16) -> Command {
+    let suite = parts().join("conformance/node_modules");
+    let mut command = Command::new(node(&suite));
+    command
+        .arg(suite.join("@modelcontextprotocol/conformance/dist/index.js"))
+        .args(["authorization", "--url", issuer, "--client-id", client, "--resource", resource])
+        .args(["-p", &port.to_string()])
+        .env("NO_COLOR", "1");
+    command
+}
+
 fn suite(what: &[&str], wire: Wire) -> BTreeMap<String, (u32, u32)> {
     let suite = parts().join("conformance/node_modules");
     let mut command = Command::new(node(&suite));

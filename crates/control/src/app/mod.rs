@@ -9,6 +9,7 @@ pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
+pub(crate) mod foreign;
 pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod leases;
