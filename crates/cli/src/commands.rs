@@ -1,5 +1,6 @@
 //! One file per command. Each has one function that does it; this file says which, and on what runtime it runs.
 
+mod account;
 mod alerts;
 mod audit;
 mod call;
@@ -10,8 +11,10 @@ mod deploy;
 mod dtma;
 mod env;
 mod instances;
+mod invite;
 mod logs;
 mod manager;
+mod member;
 mod moves;
 mod password;
 mod public;
@@ -19,6 +22,7 @@ mod recover;
 mod registry;
 pub(crate) mod sandbox;
 mod server;
+mod session;
 mod shim;
 pub(crate) mod status;
 mod token;
@@ -68,6 +72,10 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Account(command) => account::run(command, &client, output).await,
+        AskCommand::Member(command) => member::run(command, &client, output).await,
+        AskCommand::Invite(command) => invite::run(command, &client, output).await,
+        AskCommand::Session(command) => session::run(command, &client, output).await,
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,

@@ -23,6 +23,8 @@ pub mod droplets;
 pub mod enrolments;
 pub mod environments;
 pub mod instances;
+pub mod invitations;
+pub mod members;
 pub mod oauth;
 pub mod people;
 pub mod policies;

@@ -1,5 +1,6 @@
 //! What the control plane does: one file per resource, one function per act. It knows no HTTP.
 
+pub(crate) mod accounts;
 pub(crate) mod adoption;
 pub(crate) mod alerts;
 pub(crate) mod audit;
@@ -11,7 +12,9 @@ pub(crate) mod environments;
 pub(crate) mod fleet;
 pub(crate) mod images;
 pub(crate) mod instances;
+pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod members;
 pub(crate) mod moves;
 pub(crate) mod older;
 pub(crate) mod passwords;

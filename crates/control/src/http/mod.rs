@@ -1,5 +1,6 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
+mod accounts;
 mod alerts;
 mod audit;
 mod catalog;
@@ -11,6 +12,8 @@ mod events;
 mod extract;
 mod images;
 mod instances;
+mod invitations;
+mod members;
 mod moves;
 mod older;
 mod plain;
@@ -18,6 +21,7 @@ mod refused;
 mod registries;
 mod relay;
 mod server;
+mod sessions;
 mod tokens;
 mod upgrades;
 mod users;
@@ -98,6 +102,13 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::whoami))
         .routes(routes!(users::set_password))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(members::list))
+        .routes(routes!(members::change, members::remove))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::revoke))
         .routes(routes!(server::show))
         .routes(routes!(instances::list, instances::deploy))
         .routes(routes!(instances::show, instances::remove))

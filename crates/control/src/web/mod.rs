@@ -4,6 +4,7 @@
 //! gives back a [`page`].
 
 pub(crate) mod form;
+mod invite;
 pub(crate) mod sign_in;
 pub(crate) mod visitor;
 pub(crate) mod you;
@@ -27,7 +28,11 @@ const KEEP: &str = "public, max-age=31536000, immutable";
 
 /// Everything of this module.
 pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new().route(stylesheet(), get(style)).merge(sign_in::router()).merge(you::router())
+    Router::new()
+        .route(stylesheet(), get(style))
+        .merge(invite::router())
+        .merge(sign_in::router())
+        .merge(you::router())
 }
 
 /// The path of the stylesheet, for templates.

@@ -19,6 +19,7 @@ mod images;
 mod moves;
 mod older;
 mod openapi;
+mod people;
 mod platform;
 mod reconciler;
 mod registries;
