@@ -16,6 +16,7 @@ pub mod instances;
 pub mod invitations;
 pub mod members;
 pub mod moves;
+pub mod oauth;
 pub mod registries;
 pub mod server;
 pub mod sessions;

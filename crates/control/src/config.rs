@@ -49,6 +49,8 @@ pub struct Config {
     pub rates: Rates,
     /// Gives memory that is free back to the host; called before something large is allocated that stays and is hardly written to.
     pub give_back: fn(),
+    /// Whether documents of MCP clients are fetched from private addresses too.
+    pub private_clients: bool,
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
 }
@@ -84,6 +86,7 @@ impl Config {
             upgrade_program: None,
             rates: Rates::default(),
             give_back: || {},
+            private_clients: false,
             audit_keep: None,
         }
     }

@@ -15,6 +15,7 @@ mod events;
 mod hosts;
 mod http;
 mod metrics;
+mod outside;
 mod program;
 mod provider;
 mod proxies;

@@ -16,6 +16,7 @@ pub(crate) mod invitations;
 pub(crate) mod leases;
 pub(crate) mod members;
 pub(crate) mod moves;
+pub(crate) mod oauth;
 pub(crate) mod older;
 pub(crate) mod passwords;
 pub(crate) mod problem;
@@ -67,6 +68,12 @@ pub(crate) struct App {
     /// Wakes the reconciler of upgrades.
     pub(crate) upgrades: Notify,
     pub(crate) public: Public,
+    /// All addresses that lead here.
+    pub(crate) bases: gateway::Bases,
+    /// Fetches what strangers name.
+    pub(crate) outside: crate::outside::Outside,
+    /// How often one address may register clients.
+    pub(crate) registrations: gateway::Buckets<std::net::IpAddr>,
     /// Fetches packages for hosts that cannot.
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.

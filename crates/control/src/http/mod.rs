@@ -4,17 +4,20 @@ mod accounts;
 mod alerts;
 mod audit;
 mod catalog;
+mod clients;
 mod droplets;
 mod dtma;
 mod enrolments;
 mod environments;
 mod events;
 mod extract;
+mod grants;
 mod images;
 mod instances;
 mod invitations;
 mod members;
 mod moves;
+pub(crate) mod oauth;
 mod older;
 mod plain;
 mod refused;
@@ -90,6 +93,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(relay::router())
         .merge(images::router())
         .merge(older::router())
+        .merge(oauth::router())
         .merge(crate::web::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
@@ -138,6 +142,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(registries::login, registries::logout))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(clients::list, clients::create))
+        .routes(routes!(clients::remove))
+        .routes(routes!(grants::list))
+        .routes(routes!(grants::revoke))
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))

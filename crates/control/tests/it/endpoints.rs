@@ -226,6 +226,17 @@ async fn every_endpoint_as_everybody() {
             [401, 401, 401, 401, 201, 201, 201, 201],
         ),
         row(&delete, "/api/v1/tokens/{id}", spare, None, [401, 401, 401, 401, 404, 404, 404, 204]),
+        row(&get, "/api/v1/oauth/clients", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(
+            &post,
+            "/api/v1/oauth/clients",
+            "",
+            Some(json!({ "name": "x" })),
+            [401, 401, 401, 401, 201, 403, 403, 201],
+        ),
+        row(&delete, "/api/v1/oauth/clients/{id}", "x", None, [401, 401, 401, 401, 404, 403, 403, 404]),
+        row(&get, "/api/v1/oauth/grants", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&delete, "/api/v1/oauth/grants/{id}", "x", None, [401, 401, 401, 401, 404, 404, 404, 404]),
         row(&get, "/api/v1/events", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&post, "/api/v1/dtma/heartbeat", "", beat, [401, 401, 401, 204, 401, 401, 401, 401]),
         // Nobody's token opens it: it takes a one-time token in its body.

@@ -17,6 +17,7 @@ mod gateway_path;
 mod heartbeats;
 mod images;
 mod moves;
+mod oauth;
 mod older;
 mod openapi;
 mod people;

@@ -240,6 +240,25 @@ impl Platform {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
+    /// `POST` of a form, with further headers.
+    pub(crate) async fn post_form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
+        all.extend_from_slice(headers);
+        self.send_body(Method::POST, path, &all, form.finish()).await
+    }
+
+    /// The address that it is reached by.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Sets the password of a token's user, who has none.
     pub(crate) async fn set_password(&self, token: &str, password: &str) {
         let body = json!({ "password": password });
