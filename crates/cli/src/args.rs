@@ -8,6 +8,7 @@ mod choices;
 mod dtma;
 mod machines;
 mod moves;
+mod oidc;
 mod people;
 mod public;
 mod rates;
@@ -35,6 +36,7 @@ pub(crate) use self::machines::{
     EnvOptionsCommand, JoinArgs,
 };
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
+pub(crate) use self::oidc::OidcArgs;
 pub(crate) use self::people::{
     AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, SessionCommand,
 };
@@ -203,6 +205,9 @@ pub(crate) struct UpArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// Who vouches for people that sign in.
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,
@@ -241,6 +246,9 @@ pub(crate) struct ServerArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// Who vouches for people that sign in.
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,

@@ -10,6 +10,7 @@ use domain::secret::Secret;
 
 use crate::acme::Acme;
 use crate::app::relay::Registries;
+use crate::auth::oidc::Oidc;
 use crate::proxies::Proxies;
 use crate::public::Public;
 use crate::receivers::Receivers;
@@ -51,6 +52,8 @@ pub struct Config {
     pub give_back: fn(),
     /// Whether documents of MCP clients are fetched from private addresses too.
     pub private_clients: bool,
+    /// Who vouches for people that sign in.
+    pub oidc: Option<Oidc>,
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
 }
@@ -87,6 +90,7 @@ impl Config {
             rates: Rates::default(),
             give_back: || {},
             private_clients: false,
+            oidc: None,
             audit_keep: None,
         }
     }

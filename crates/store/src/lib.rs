@@ -22,6 +22,7 @@ pub mod departures;
 pub mod droplets;
 pub mod enrolments;
 pub mod environments;
+pub mod identities;
 pub mod instances;
 pub mod invitations;
 pub mod members;

@@ -17,6 +17,7 @@ pub(crate) mod leases;
 pub(crate) mod members;
 pub(crate) mod moves;
 pub(crate) mod oauth;
+pub(crate) mod oidc;
 pub(crate) mod older;
 pub(crate) mod passwords;
 pub(crate) mod problem;
@@ -57,6 +58,8 @@ pub(crate) struct App {
     pub(crate) directory: Arc<LiveDirectory>,
     /// What signing in with a browser needs.
     pub(crate) browsers: crate::auth::browser::Browsers,
+    /// Who vouches for people, when somebody does.
+    pub(crate) oidc: Option<crate::auth::oidc::Provider>,
     pub(crate) events: Hub,
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,

@@ -5,6 +5,7 @@
 
 pub(crate) mod form;
 mod invite;
+mod oidc;
 pub(crate) mod sign_in;
 pub(crate) mod visitor;
 pub(crate) mod you;
@@ -31,6 +32,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
         .route(stylesheet(), get(style))
         .merge(invite::router())
+        .merge(oidc::router())
         .merge(sign_in::router())
         .merge(you::router())
 }

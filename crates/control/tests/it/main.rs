@@ -18,6 +18,7 @@ mod heartbeats;
 mod images;
 mod moves;
 mod oauth;
+mod oidc;
 mod older;
 mod openapi;
 mod people;
