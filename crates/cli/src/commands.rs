@@ -1,5 +1,6 @@
 //! One file per command. Each has one function that does it; this file says which, and on what runtime it runs.
 
+mod account;
 mod alerts;
 mod audit;
 mod authorize;
@@ -12,8 +13,10 @@ mod dtma;
 mod env;
 mod grant;
 mod instances;
+mod invite;
 mod logs;
 mod manager;
+mod member;
 mod moves;
 mod oauth_client;
 mod password;
@@ -22,6 +25,7 @@ mod recover;
 mod registry;
 pub(crate) mod sandbox;
 mod server;
+mod session;
 mod shim;
 pub(crate) mod status;
 mod token;
@@ -74,6 +78,10 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Token(command) => token::run(command, &client, output).await,
         AskCommand::Grant(command) => grant::run(command, &client, output).await,
         AskCommand::Client(command) => oauth_client::run(command, &client, output).await,
+        AskCommand::Account(command) => account::run(command, &client, output).await,
+        AskCommand::Member(command) => member::run(command, &client, output).await,
+        AskCommand::Invite(command) => invite::run(command, &client, output).await,
+        AskCommand::Session(command) => session::run(command, &client, output).await,
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,

@@ -11,6 +11,7 @@ use domain::secret::Secret;
 use crate::acme::Acme;
 use crate::app::relay::Registries;
 use crate::auth::issuers::Issuer;
+use crate::auth::oidc::Oidc;
 use crate::proxies::Proxies;
 use crate::public::Public;
 use crate::receivers::Receivers;
@@ -54,6 +55,8 @@ pub struct Config {
     pub give_back: fn(),
     /// Others whose tokens are taken.
     pub issuers: Vec<Issuer>,
+    /// Who vouches for people that sign in.
+    pub oidc: Option<Oidc>,
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
 }
@@ -91,6 +94,7 @@ impl Config {
             rates: Rates::default(),
             give_back: || {},
             issuers: Vec::new(),
+            oidc: None,
             audit_keep: None,
         }
     }

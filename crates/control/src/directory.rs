@@ -127,15 +127,11 @@ impl Picture {
 
 impl LiveDirectory {
     /// An empty directory; call [`LiveDirectory::refresh`] before serving.
-    pub(crate) fn new(
-        store: Store,
-        keys: Arc<MasterKey>,
-        local: LocalWay,
-        rates: Rates,
-        issuer: &str,
-    ) -> Self {
+    pub(crate) fn new(store: Store, keys: Arc<MasterKey>, config: &Config) -> Self {
+        let (local, rates) = (config.local_way, config.rates);
         Self {
-            access: AccessTokens::new(issuer),
+            access: AccessTokens::new(config.public.url()),
+            issuers: Issuers::new(config.issuers.clone()),
             store,
             keys,
             local,

@@ -35,6 +35,7 @@ pub use acme::Acme;
 pub use app::Problem;
 pub use app::relay::Registries;
 pub use auth::issuers::{Issuer, IssuerAccount, IssuerKeys};
+pub use auth::oidc::{Oidc, OidcError};
 pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay, Rates};
 pub use http::{older_paths, openapi};
 pub use ipnet::IpNet;

@@ -99,6 +99,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
             &config.public,
             own_origins(&config.public, &config.own_urls),
         ),
+        oidc: config.oidc.clone().map(crate::auth::oidc::Provider::new),
         events: Hub::default(),
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::new(config.give_back),

@@ -133,7 +133,7 @@ pub fn expected(file: &Path) -> Expected {
 }
 
 /// Where `cargo xtask parts` put the suite.
-fn parts() -> PathBuf {
+pub(crate) fn parts() -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/parts");
     let dir = std::env::var_os("BERTH_PARTS").map_or(default, PathBuf::from);
     assert!(dir.join("conformance").exists(), "the conformance suite is missing: run `cargo xtask parts`");
@@ -141,7 +141,7 @@ fn parts() -> PathBuf {
 }
 
 /// The suite needs Node 22, which is newer than what distributions have; it is installed beside it.
-fn node(suite: &Path) -> PathBuf {
+pub(crate) fn node(suite: &Path) -> PathBuf {
     let found = std::fs::read_dir(suite).expect("the suite's directory").flatten().find_map(|entry| {
         let is_node = entry.file_name().to_string_lossy().starts_with("node-linux-");
         is_node.then(|| entry.path().join("bin/node"))

@@ -19,6 +19,7 @@ pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;
 pub mod nginx;
+pub mod oidc;
 pub mod packages;
 pub mod pebble;
 pub mod platform;

@@ -116,6 +116,16 @@ pub(crate) enum RoleChoice {
     Owner,
 }
 
+/// A role as it is typed.
+pub(crate) fn role_word(role: RoleChoice) -> &'static str {
+    match role {
+        RoleChoice::Viewer => "viewer",
+        RoleChoice::Member => "member",
+        RoleChoice::Admin => "admin",
+        RoleChoice::Owner => "owner",
+    }
+}
+
 impl RoleChoice {
     pub(crate) fn role(self) -> Role {
         match self {

@@ -47,6 +47,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     config.receivers = args.alerts.receivers()?;
     config.audit_keep = args.audit.keep();
     config.rates = args.rates.rates();
+    config.oidc = args.oidc.oidc()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
     }

@@ -61,7 +61,13 @@ async fn found(store: &Store, user: UserId, account_name: &AccountName) -> Outco
     }))
 }
 
-async fn make(store: &Store, issuer: &Issuer, who: &Foreign, name: &AccountName, at: Timestamp) -> Outcome<()> {
+async fn make(
+    store: &Store,
+    issuer: &Issuer,
+    who: &Foreign,
+    name: &AccountName,
+    at: Timestamp,
+) -> Outcome<()> {
     let one = match &issuer.account {
         IssuerAccount::One(account, role) => {
             let row = store::accounts::account_by_name(store, account).await?;
@@ -90,7 +96,8 @@ async fn make(store: &Store, issuer: &Issuer, who: &Foreign, name: &AccountName,
         return Err(StoreError::Taken { field: "subject", value: who.subject.clone() }.into());
     }
     let detail = json!({ "issuer": issuer.issuer, "subject": who.subject, "email": who.email });
-    let act = Act { action: "user.create", kind: "user", id: person.id.to_string(), name: &person.name, detail };
+    let act =
+        Act { action: "user.create", kind: "user", id: person.id.to_string(), name: &person.name, detail };
     audit::note(&mut tx, account, format!("user:{}", person.id), at, act).await?;
     Ok(tx.commit().await?)
 }
@@ -121,10 +128,16 @@ mod tests {
             email: email.map(str::to_owned),
             expires_at: Timestamp(0),
         };
-        let name = |subject: &str, email: Option<&str>| name_of("https://i", &who(subject, email)).unwrap().to_string();
+        let name = |subject: &str, email: Option<&str>| {
+            name_of("https://i", &who(subject, email)).unwrap().to_string()
+        };
         assert_eq!(name("1", Some("Ada.L@x.example")), name("1", Some("Ada.L@x.example")));
         assert_ne!(name("1", None), name("2", None));
-        assert!(name("1", Some("Ada.L@x.example")).starts_with("ada-l-"), "{}", name("1", Some("Ada.L@x.example")));
+        assert!(
+            name("1", Some("Ada.L@x.example")).starts_with("ada-l-"),
+            "{}",
+            name("1", Some("Ada.L@x.example"))
+        );
         for odd in ["ä@x", "@x", "", "-@x", &format!("{}@x", "a-".repeat(100))] {
             assert!(name("1", Some(odd)).len() <= 40, "{odd}");
         }

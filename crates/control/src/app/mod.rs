@@ -1,5 +1,6 @@
 //! What the control plane does: one file per resource, one function per act. It knows no HTTP.
 
+pub(crate) mod accounts;
 pub(crate) mod adoption;
 pub(crate) mod alerts;
 pub(crate) mod audit;
@@ -12,9 +13,12 @@ pub(crate) mod fleet;
 pub(crate) mod foreign;
 pub(crate) mod images;
 pub(crate) mod instances;
+pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod members;
 pub(crate) mod moves;
 pub(crate) mod oauth;
+pub(crate) mod oidc;
 pub(crate) mod older;
 pub(crate) mod passwords;
 pub(crate) mod problem;
@@ -56,6 +60,8 @@ pub(crate) struct App {
     pub(crate) directory: Arc<LiveDirectory>,
     /// What signing in with a browser needs.
     pub(crate) browsers: crate::auth::browser::Browsers,
+    /// Who vouches for people, when somebody does.
+    pub(crate) oidc: Option<crate::auth::oidc::Provider>,
     pub(crate) events: Hub,
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,

@@ -24,6 +24,10 @@ use crate::secrets::{SecretsError, random};
 const SECURE: &str = "__Host-berth_session";
 /// The cookie over plain HTTP.
 const PLAIN: &str = "berth_session";
+/// The cookie of a browser that is away at an identity provider, over TLS.
+const SECURE_AWAY: &str = "__Host-berth_away";
+/// The same over plain HTTP.
+const PLAIN_AWAY: &str = "berth_away";
 /// How long a cookie is kept by a browser, in seconds: as long as any session lasts.
 const MAX_AGE: i64 = 30 * 24 * 3600;
 /// The characters of 32 bytes in base64url.
@@ -75,6 +79,8 @@ pub(crate) struct Visit {
     pub(crate) is_secure: bool,
     /// The session's cookie, when it has one.
     pub(crate) cookie: Option<Secret>,
+    /// What it was sent to an identity provider with.
+    pub(crate) away: Option<Secret>,
 }
 
 impl Browsers {
@@ -101,6 +107,7 @@ impl Browsers {
             user_agent: agent.map(|agent| agent.chars().take(AGENT).collect()),
             is_secure,
             cookie: cookie(&parts.headers, if is_secure { SECURE } else { PLAIN }),
+            away: one(&parts.headers, if is_secure { SECURE_AWAY } else { PLAIN_AWAY }).map(Secret::new),
         }
     }
 
@@ -125,18 +132,29 @@ impl Browsers {
 impl Visit {
     /// The header that gives a browser its session.
     pub(crate) fn set_cookie(&self, token: &Secret) -> HeaderValue {
-        self.header(token.expose(), MAX_AGE)
+        self.header((SECURE, PLAIN), token.expose(), MAX_AGE)
     }
 
     /// The header that takes a browser's session away.
     pub(crate) fn clear_cookie(&self) -> HeaderValue {
-        self.header("", 0)
+        self.header((SECURE, PLAIN), "", 0)
     }
 
-    fn header(&self, value: &str, age: i64) -> HeaderValue {
-        let (name, secure) = if self.is_secure { (SECURE, "; Secure") } else { (PLAIN, "") };
+    /// The header that a browser is sent to an identity provider with.
+    pub(crate) fn set_away(&self, away: &Secret) -> HeaderValue {
+        let age = i64::try_from(crate::app::oidc::AWAY.as_secs()).unwrap_or_default();
+        self.header((SECURE_AWAY, PLAIN_AWAY), away.expose(), age)
+    }
+
+    /// The header that ends that.
+    pub(crate) fn clear_away(&self) -> HeaderValue {
+        self.header((SECURE_AWAY, PLAIN_AWAY), "", 0)
+    }
+
+    fn header(&self, names: (&str, &str), value: &str, age: i64) -> HeaderValue {
+        let (name, secure) = if self.is_secure { (names.0, "; Secure") } else { (names.1, "") };
         let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
-        // A value is base64url or empty, so this is always a header.
+        // A value is of base64's characters or empty, so this is always a header.
         let mut header = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
         header.set_sensitive(true);
         header
@@ -173,14 +191,18 @@ pub(crate) fn local_path(text: &str) -> Option<&str> {
     (is_plain && !rest.starts_with('/') && text.len() <= LONGEST_NEXT).then_some(text)
 }
 
-/// The one cookie of a name that is of a session's shape. Two of one name are none: somebody planted one of them.
+/// The one cookie of a name that is of a session's shape.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<Secret> {
+    let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    one(headers, name).filter(|value| value.len() == LENGTH && value.bytes().all(is_ours)).map(Secret::new)
+}
+
+/// The one cookie of a name. Two of one name are none: somebody planted one of them.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut values = pairs.filter(|(of, _)| *of == name).map(|(_, value)| value);
-    let value = values.next().filter(|_| values.next().is_none())?;
-    let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (value.len() == LENGTH && value.bytes().all(is_ours)).then(|| Secret::new(value))
+    values.next().filter(|_| values.next().is_none())
 }
 
 #[cfg(test)]

@@ -71,7 +71,13 @@ impl Issuer {
         let keys = secret
             .map_or_else(|| IssuerKeys::At(format!("{issuer}/.well-known/jwks.json")), IssuerKeys::Shared);
         let signed_in = "authenticated".to_owned();
-        Self { issuer, audience: signed_in.clone(), keys, account: IssuerAccount::Own, roles: vec![signed_in] }
+        Self {
+            issuer,
+            audience: signed_in.clone(),
+            keys,
+            account: IssuerAccount::Own,
+            roles: vec![signed_in],
+        }
     }
 }
 
@@ -168,7 +174,8 @@ impl Known {
         if claims.iss != issuer.issuer || !is_for_us || !is_let_in {
             return Err(AuthError::Wrong);
         }
-        if claims.sub.is_empty() || MAX_SUBJECT < claims.sub.len() || claims.sub.chars().any(char::is_control) {
+        if claims.sub.is_empty() || MAX_SUBJECT < claims.sub.len() || claims.sub.chars().any(char::is_control)
+        {
             return Err(AuthError::Wrong);
         }
         let now = at.0 / 1_000_000;
@@ -205,7 +212,10 @@ impl Known {
         match &self.issuer.keys {
             IssuerKeys::Shared(secret) => {
                 let key = DecodingKey::from_secret(secret.expose().as_bytes());
-                (header.alg == Algorithm::HS256).then(|| read(&key, header.alg)).flatten().ok_or(AuthError::Wrong)
+                (header.alg == Algorithm::HS256)
+                    .then(|| read(&key, header.alg))
+                    .flatten()
+                    .ok_or(AuthError::Wrong)
             }
             IssuerKeys::At(url) => {
                 if !is_public_key(header.alg) {
@@ -213,7 +223,9 @@ impl Known {
                 }
                 let by = |set: &JwkSet| {
                     let of_token = set.keys.iter().filter(|jwk| may_have_signed(jwk, &header));
-                    of_token.filter_map(|jwk| DecodingKey::from_jwk(jwk).ok()).find_map(|key| read(&key, header.alg))
+                    of_token
+                        .filter_map(|jwk| DecodingKey::from_jwk(jwk).ok())
+                        .find_map(|key| read(&key, header.alg))
                 };
                 let known = self.keys.load_full();
                 let is_fresh = known.as_ref().is_some_and(|known| known.at.elapsed() < STALE);
@@ -223,9 +235,9 @@ impl Known {
                 match self.fetched(url).await {
                     Some(fetched) => by(&fetched.set).ok_or(AuthError::Wrong),
                     // An issuer that is away for a while is no reason to turn its people away.
-                    None => known.as_ref().map_or(Err(AuthError::Unavailable), |known| {
-                        by(&known.set).ok_or(AuthError::Wrong)
-                    }),
+                    None => known
+                        .as_ref()
+                        .map_or(Err(AuthError::Unavailable), |known| by(&known.set).ok_or(AuthError::Wrong)),
                 }
             }
         }
@@ -255,7 +267,12 @@ impl Known {
                 Some(fetched)
             }
             Err(why) => {
-                tracing::warn!(issuer = self.issuer.issuer, url, why, "the keys of an issuer cannot be fetched");
+                tracing::warn!(
+                    issuer = self.issuer.issuer,
+                    url,
+                    why,
+                    "the keys of an issuer cannot be fetched"
+                );
                 None
             }
         }
@@ -271,8 +288,7 @@ fn may_have_signed(jwk: &Jwk, header: &Header) -> bool {
     let is_named = header.kid.is_none() || jwk.common.key_id == header.kid;
     let is_for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
     let is_its_algorithm = jwk.common.key_algorithm.is_none_or(|of| of == KeyAlgorithm::from(header.alg));
-    let is_its_family =
-        DecodingKey::from_jwk(jwk).is_ok_and(|key| key.family() == header.alg.family());
+    let is_its_family = DecodingKey::from_jwk(jwk).is_ok_and(|key| key.family() == header.alg.family());
     is_named && is_for_signatures && is_its_algorithm && is_its_family
 }
 
@@ -297,7 +313,8 @@ mod tests {
     }
 
     fn signed(algorithm: Algorithm, claims: &Value, secret: &str) -> String {
-        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes()))
+            .unwrap()
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
+mod accounts;
 mod alerts;
 mod audit;
 mod catalog;
@@ -13,6 +14,8 @@ mod extract;
 mod grants;
 mod images;
 mod instances;
+mod invitations;
+mod members;
 mod moves;
 pub(crate) mod oauth;
 mod older;
@@ -21,6 +24,7 @@ mod refused;
 mod registries;
 mod relay;
 mod server;
+mod sessions;
 mod tokens;
 mod upgrades;
 mod upstreams;
@@ -104,6 +108,13 @@ fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::whoami))
         .routes(routes!(users::set_password))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(members::list))
+        .routes(routes!(members::change, members::remove))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::revoke))
         .routes(routes!(server::show))
         .routes(routes!(instances::list, instances::deploy))
         .routes(routes!(instances::show, instances::remove))

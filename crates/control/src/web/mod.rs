@@ -4,7 +4,9 @@
 //! gives back a [`page`].
 
 pub(crate) mod form;
+mod invite;
 pub(crate) mod oauth;
+mod oidc;
 pub(crate) mod sign_in;
 pub(crate) mod visitor;
 pub(crate) mod you;
@@ -31,6 +33,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
         .route(stylesheet(), get(style))
         .merge(oauth::router())
+        .merge(invite::router())
+        .merge(oidc::router())
         .merge(sign_in::router())
         .merge(you::router())
 }

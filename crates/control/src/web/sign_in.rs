@@ -34,12 +34,14 @@ pub(crate) fn router() -> Router<Arc<App>> {
 struct SignIn<'a> {
     next: Option<&'a str>,
     login: &'a str,
+    /// What people call the identity provider, when there is one.
+    provider: Option<&'a str>,
     error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Next {
-    next: Option<String>,
+pub(crate) struct Next {
+    pub(crate) next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +52,7 @@ struct Form {
 }
 
 async fn show(
+    State(app): State<Arc<App>>,
     Perhaps(visitor): Perhaps,
     query: Result<Query<Next>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
@@ -59,7 +62,7 @@ async fn show(
     if visitor.is_some() {
         return see(next.unwrap_or(HOME));
     }
-    page(&SignIn { next, login: "", error: None })
+    page(&SignIn { next, login: "", provider: provider(&app), error: None })
 }
 
 async fn sign_in(State(app): State<Arc<App>>, visit: Visit, Open(form): Open<Form>) -> Response {
@@ -80,11 +83,16 @@ async fn sign_in(State(app): State<Arc<App>>, visit: Visit, Open(form): Open<For
         }
         SignInError::Failed(problem) => return super::refusal(problem, None),
     };
-    let mut response = page_to(&SignIn { next, login: &form.login, error: Some(error) }, status, &[]);
+    let again = SignIn { next, login: &form.login, provider: provider(&app), error: Some(error) };
+    let mut response = page_to(&again, status, &[]);
     if let Some(wait) = wait {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
     }
     response
+}
+
+fn provider(app: &App) -> Option<&str> {
+    app.oidc.as_ref().map(crate::auth::oidc::Provider::name)
 }
 
 fn in_words(seconds: u64) -> String {
@@ -100,7 +108,7 @@ pub(crate) fn signed_in(visit: &Visit, cookie: &Secret, next: Option<&str>) -> R
     // The page asked for may lead on to somebody else's, such as an application that waits for consent. Browsers would not follow it there
     // from a form of the sign-in.
     let mut response = next.map_or_else(|| see(HOME), super::onward);
-    response.headers_mut().insert(header::SET_COOKIE, visit.set_cookie(cookie));
+    response.headers_mut().append(header::SET_COOKIE, visit.set_cookie(cookie));
     response
 }
 

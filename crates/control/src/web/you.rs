@@ -35,6 +35,8 @@ struct You<'a> {
     accounts: Vec<(String, &'static str)>,
     sessions: Vec<Line>,
     needs_current: bool,
+    /// What people call the identity provider, when there is one.
+    provider: Option<&'a str>,
     error: Option<String>,
     done: Option<&'static str>,
 }
@@ -66,7 +68,8 @@ async fn render(
     let sessions = all.into_iter().map(|session| line(session, visitor)).collect();
     let needs_current = !passwords::may_set_freely(app, visitor).await?;
     let (user_name, csrf) = (&*visitor.user_name, &*visitor.csrf);
-    let you = You { user_name, csrf, accounts, sessions, needs_current, error, done };
+    let provider = app.oidc.as_ref().map(crate::auth::oidc::Provider::name);
+    let you = You { user_name, csrf, accounts, sessions, needs_current, provider, error, done };
     Ok(page_to(&you, status, &[]))
 }
 

@@ -84,6 +84,35 @@ async fn every_endpoint_as_everybody() {
             Some(json!({ "password": "correct horse battery" })),
             [401, 401, 401, 401, 204, 204, 204, 204],
         ),
+        row(&get, "/api/v1/sessions", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(&delete, "/api/v1/sessions/{id}", spare, None, [401, 401, 401, 401, 404, 404, 404, 404]),
+        row(&get, "/api/v1/accounts", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        // Its name is taken, which only who may make one learns.
+        row(
+            &post,
+            "/api/v1/accounts",
+            "",
+            Some(json!({ "name": "default" })),
+            [401, 401, 401, 401, 403, 403, 403, 403],
+        ),
+        row(&get, "/api/v1/members", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
+        row(
+            &patch,
+            "/api/v1/members/{name}",
+            "admin",
+            Some(json!({ "role": "viewer" })),
+            [401, 401, 401, 401, 404, 403, 403, 403],
+        ),
+        row(&delete, "/api/v1/members/{name}", "admin", None, [401, 401, 401, 401, 404, 403, 403, 403]),
+        row(&get, "/api/v1/invitations", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
+        row(
+            &post,
+            "/api/v1/invitations",
+            "",
+            Some(json!({ "role": "viewer" })),
+            [401, 401, 401, 401, 201, 403, 403, 201],
+        ),
+        row(&delete, "/api/v1/invitations/{id}", spare, None, [401, 401, 401, 401, 404, 403, 403, 404]),
         row(&get, "/api/v1/server", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/instances", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&post, "/api/v1/instances", "", deploy, [401, 401, 401, 401, 422, 403, 201, 201]),
@@ -245,9 +274,10 @@ async fn every_endpoint_as_everybody() {
     for row in &table {
         let as_viewer = row.expected[5];
         // What is a user's own, whatever the role, takes a token that is for all.
-        let of_user =
-            ["/api/v1/tokens", "/api/v1/whoami/password"].iter().any(|own| row.template.starts_with(own));
-        let to_reader = if of_user && row.method != get { 403 } else { as_viewer };
+        let of_user = ["/api/v1/tokens", "/api/v1/whoami/password", "/api/v1/sessions"];
+        let of_user = of_user.iter().any(|own| row.template.starts_with(own));
+        let takes_all = of_user && (row.method != get || row.template == "/api/v1/sessions");
+        let to_reader = if takes_all { 403 } else { as_viewer };
         // API tokens open nothing of a DTMA's, whatever they are for.
         let to_caller = match as_viewer {
             401 => 401,

@@ -10,6 +10,7 @@ mod droplets;
 mod enrolments;
 mod environments;
 mod instances;
+mod members;
 mod oauth;
 mod open;
 mod people;
