@@ -7,6 +7,7 @@ mod authorize;
 mod child;
 mod choices;
 mod dtma;
+mod issuers;
 mod machines;
 mod moves;
 mod oauth;
@@ -34,6 +35,7 @@ pub(crate) use self::authorize::AuthorizeArgs;
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
 pub(crate) use self::dtma::DtmaArgs;
+pub(crate) use self::issuers::IssuerArgs;
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
@@ -220,6 +222,8 @@ pub(crate) struct UpArgs {
     /// Who vouches for people that sign in.
     #[command(flatten)]
     pub(crate) oidc: OidcArgs,
+    #[command(flatten)]
+    pub(crate) issuers: IssuerArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,
@@ -261,6 +265,8 @@ pub(crate) struct ServerArgs {
     /// Who vouches for people that sign in.
     #[command(flatten)]
     pub(crate) oidc: OidcArgs,
+    #[command(flatten)]
+    pub(crate) issuers: IssuerArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,

@@ -48,6 +48,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     config.audit_keep = args.audit.keep();
     config.rates = args.rates.rates();
     config.oidc = args.oidc.oidc()?;
+    config.issuers = args.issuers.issuers()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
     }

@@ -17,6 +17,7 @@ mod fleet;
 mod gateway_path;
 mod heartbeats;
 mod images;
+mod issuers;
 mod moves;
 mod oauth;
 mod oidc;
