@@ -51,6 +51,8 @@ pub struct Config {
     pub give_back: fn(),
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
+    /// Whether the audit of calls has the calls' parameters, without the values of the instance's secrets.
+    pub audit_arguments: bool,
 }
 
 /// How often MCP servers may be called; absent: as often as anybody likes.
@@ -85,6 +87,7 @@ impl Config {
             rates: Rates::default(),
             give_back: || {},
             audit_keep: None,
+            audit_arguments: false,
         }
     }
 }

@@ -288,6 +288,8 @@ fn caller_of(holder: TokenHolder, limits: Limits) -> Option<Caller> {
         expires_at: holder.token.expires_at,
         principal: Arc::new(Principal {
             account: holder.account_name,
+            account_id: holder.token.account,
+            credential: format!("token:{}", holder.token.id).into(),
             audience: Audience::Account,
             header,
             calls: Calls::of(scopes),

@@ -59,6 +59,8 @@ ids! {
     InstanceId;
     /// One line of the audit table (`audit_log`).
     AuditId;
+    /// One line of the audit of calls (`call_audit`).
+    CallId;
     /// What a person allowed a client of OAuth (`oauth_grants`).
     GrantId;
     /// A key that access tokens are signed with (`oauth_keys`).

@@ -17,6 +17,7 @@ mod open;
 pub mod accounts;
 pub mod alerts;
 pub mod audit;
+pub mod calls;
 pub mod catalog;
 pub mod departures;
 pub mod droplets;

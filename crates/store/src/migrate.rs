@@ -30,6 +30,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (10, "upgrades", include_str!("../migrations/0010_upgrades.sql")),
     (11, "token_scopes", include_str!("../migrations/0011_token_scopes.sql")),
     (13, "oauth", include_str!("../migrations/0013_oauth.sql")),
+    (14, "calls", include_str!("../migrations/0014_calls.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.

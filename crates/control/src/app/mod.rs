@@ -3,6 +3,7 @@
 pub(crate) mod adoption;
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod calls;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
 pub(crate) mod droplets;
@@ -52,6 +53,8 @@ pub(crate) struct App {
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
+    /// Lines of the audit of calls that are not written yet.
+    pub(crate) calls: Arc<gateway::Records>,
     /// What hosts are enrolled with.
     pub(crate) program: crate::program::Program,
     /// What hosts are upgraded to.

@@ -119,6 +119,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::test))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::calls))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod audit;
+mod calls;
 mod deploy;
 mod droplets;
 mod dtma;

@@ -5,6 +5,7 @@
 mod accounts;
 mod alerts;
 mod audit;
+mod calls;
 mod catalog;
 mod droplets;
 mod enrolments;
