@@ -140,7 +140,7 @@ pub(crate) enum AskCommand {
     Env(EnvCommand),
     /// Show what is broken, and what was lately; `berth alerts test` shows whether those who are told are reached
     Alerts(AlertsArgs),
-    /// Show who did what, and when, newest first; for an admin
+    /// Show who did what, and when, newest first, or with `--calls` who called what; for an admin
     Audit(AuditArgs),
     /// Show whom the token speaks for
     Whoami,
@@ -179,7 +179,7 @@ pub(crate) struct UpArgs {
     /// What hosts are upgraded to instead of this program; for tests
     #[arg(long, hide = true, value_name = "FILE")]
     pub(crate) upgrade_program: Option<PathBuf>,
-    /// How long the audit is kept.
+    /// What the audit has, and for how long.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
     /// How often MCP servers may be called.
@@ -217,7 +217,7 @@ pub(crate) struct ServerArgs {
     /// What hosts are upgraded to instead of this program; for tests
     #[arg(long, hide = true, value_name = "FILE")]
     pub(crate) upgrade_program: Option<PathBuf>,
-    /// How long the audit is kept.
+    /// What the audit has, and for how long.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
     /// How often MCP servers may be called.

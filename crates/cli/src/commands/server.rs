@@ -43,6 +43,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     config.upgrade_program.clone_from(&args.upgrade_program);
     config.receivers = args.alerts.receivers()?;
     config.audit_keep = args.audit.keep();
+    config.audit_arguments = args.audit.audit_arguments;
     config.rates = args.rates.rates();
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
