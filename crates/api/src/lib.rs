@@ -14,6 +14,7 @@ pub mod events;
 pub mod instances;
 pub mod moves;
 pub mod registries;
+pub mod secrets;
 pub mod server;
 pub mod tokens;
 pub mod upgrades;

@@ -11,6 +11,7 @@ mod moves;
 mod public;
 mod rates;
 mod registry;
+mod secret;
 mod service;
 
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
+pub(crate) use secret::SecretCommand;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -132,6 +134,9 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Keep, list and remove the account's secrets, which instances use by name
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Keep, list and forget logins of registries of container images
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -271,8 +276,8 @@ pub(crate) struct DeployArgs {
     /// A setting; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, String)>,
-    /// A secret setting; `@FILE` reads it from a file, `@-` from standard input; may be repeated
-    #[arg(long = "secret", value_name = "KEY=VALUE|KEY=@FILE", value_parser = secret_setting)]
+    /// A secret setting; `@FILE` reads it from a file, `@-` from standard input, `secret:NAME` is one of `berth secret`; may be repeated
+    #[arg(long = "secret", value_name = "KEY=VALUE|KEY=@FILE|KEY=secret:NAME", value_parser = secret_setting)]
     pub(crate) secrets: Vec<(String, Secret)>,
     /// An argument for the server, after the catalog's own; may be repeated
     #[arg(long = "arg", value_name = "ARGUMENT", allow_hyphen_values = true)]

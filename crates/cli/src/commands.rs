@@ -16,6 +16,7 @@ mod moves;
 mod public;
 mod registry;
 pub(crate) mod sandbox;
+mod secret;
 mod server;
 mod shim;
 pub(crate) mod status;
@@ -65,6 +66,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Secret(command) => secret::run(command, &client, output).await,
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,

@@ -51,6 +51,10 @@ ids! {
     TokenId;
     /// What opens a registry of container images (`registry_logins`).
     RegistryLoginId;
+    /// A secret of an account (`secrets`).
+    SecretId;
+    /// One version of a secret (`secret_versions`).
+    SecretVersionId;
     /// One machine that can run tools (`account_tool_environments`).
     EnvironmentId;
     /// One version of something that can be deployed (`tool_catalog`).

@@ -31,6 +31,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (11, "token_scopes", include_str!("../migrations/0011_token_scopes.sql")),
     (13, "oauth", include_str!("../migrations/0013_oauth.sql")),
     (14, "calls", include_str!("../migrations/0014_calls.sql")),
+    (15, "secrets", include_str!("../migrations/0015_secrets.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.

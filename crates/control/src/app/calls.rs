@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use api::audit::{CallLine, CallQuery};
 use api::users::Role;
 use domain::ids::{CallId, InstanceId};
-use domain::secret::Secrets;
+use domain::secret::Secret;
 use gateway::{Arguments, Line};
 use store::calls::{CallRow, Wanted};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::audit::page;
 use crate::app::problem::Chain;
-use crate::app::{App, Outcome};
+use crate::app::{App, Outcome, secrets};
 use crate::auth::Caller;
 
 /// Between two tries, while the database takes nothing.
@@ -174,17 +174,13 @@ async fn rows(app: &App, lines: &[Line]) -> Vec<CallRow> {
 async fn secrets_of(
     app: &App,
     instance: Option<InstanceId>,
-    known: &mut HashMap<InstanceId, Option<Arc<Secrets>>>,
-) -> Option<Arc<Secrets>> {
+    known: &mut HashMap<InstanceId, Option<Arc<Vec<Secret>>>>,
+) -> Option<Arc<Vec<Secret>>> {
     let Some(id) = instance else { return Some(Arc::default()) };
     if let Some(known) = known.get(&id) {
         return known.clone();
     }
-    let read = async {
-        let row = store::instances::by_id(&app.store, id).await.ok()??;
-        app.keys.unseal_all(row.id.0, row.secrets_sealed.as_deref()).ok().map(Arc::new)
-    };
-    let found = read.await;
+    let found = secrets::known_to(app, id).await.ok().map(Arc::new);
     known.insert(id, found.clone());
     found
 }

@@ -18,6 +18,7 @@ pub(crate) mod older;
 pub(crate) mod problem;
 pub(crate) mod registries;
 pub(crate) mod relay;
+pub(crate) mod secrets;
 pub(crate) mod tokens;
 pub(crate) mod upgrades;
 

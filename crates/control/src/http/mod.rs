@@ -17,6 +17,7 @@ mod plain;
 mod refused;
 mod registries;
 mod relay;
+mod secrets;
 mod server;
 mod tokens;
 mod upgrades;
@@ -124,6 +125,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))
         .routes(routes!(registries::login, registries::logout))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::put, secrets::remove))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(events::events))

@@ -23,6 +23,7 @@ mod platform;
 mod reconciler;
 mod registries;
 mod relay;
+mod secrets;
 mod start;
 mod tokens;
 mod upgrades;

@@ -1,16 +1,16 @@
 //! Parameters of a call as they are kept: as JSON, without the values of secrets.
 
-use domain::secret::Secrets;
+use domain::secret::Secret;
 use serde_json::Value;
 
 /// What stands in the place of a secret.
 const SECRET: &str = "[secret]";
 
 /// The parameters, with each secret's value replaced wherever it is, and without `_meta`, which is the transport's.
-pub(super) fn without(text: &str, secrets: &Secrets) -> String {
+pub(super) fn without(text: &str, secrets: &[Secret]) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(text) else { return omitted("they cannot be read") };
     let mut values: Vec<&str> =
-        secrets.values().map(domain::secret::Secret::expose).filter(|value| !value.is_empty()).collect();
+        secrets.iter().map(Secret::expose).filter(|value| !value.is_empty()).collect();
     // One that is part of another must not leave the rest of it.
     values.sort_unstable_by_key(|value| std::cmp::Reverse(value.len()));
     if let Value::Object(members) = &mut value {
@@ -56,17 +56,11 @@ fn replace(text: &mut String, secrets: &[&str]) {
 
 #[cfg(test)]
 mod tests {
-    use domain::secret::Secret;
-
     use super::*;
 
     #[test]
     fn secrets_are_found_however_they_are_written() {
-        let secrets: Secrets =
-            [("A", "hunter2"), ("B", "hunter2-and-more"), ("C", "12345"), ("D", "a\"b\n"), ("E", "")]
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), Secret::new(value)))
-                .collect();
+        let secrets = ["hunter2", "hunter2-and-more", "12345", "a\"b\n", ""].map(Secret::new);
         let check = |text: &str, expected: &str| {
             let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
             assert_eq!(value(&without(text, &secrets)), value(expected), "{text}");
