@@ -51,6 +51,10 @@ struct Seen<'a> {
     chooses: bool,
 }
 
+fn seen<'a>(name: &'a str, vouched: &'a str) -> Seen<'a> {
+    Seen { name, vouched, chooses: false }
+}
+
 /// Runs a client that prints `OPEN url` when a person has to decide, and `DONE json` at its end.
 async fn check(
     platform: &Platform,
@@ -149,7 +153,6 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
     };
     let (public, confidential) = (by_hand(&["--public"]), by_hand(&[]));
     let nobody = "nobody vouches for it";
-    let seen = |name, vouched| Seen { name, vouched, chooses: false };
     for (language, make) in
         [("TypeScript", (|| node("node", "typescript.mjs")) as fn() -> Command), ("Python", python)]
     {

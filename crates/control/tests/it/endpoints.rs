@@ -233,6 +233,7 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/alerts", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&post, "/api/v1/alerts/test", "", None, [401, 401, 401, 401, 409, 403, 403, 409]),
         row(&get, "/api/v1/audit", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
+        row(&get, "/api/v1/audit/calls", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
         row(&get, "/api/v1/digitalocean/strays", "", None, [401, 401, 401, 401, 503, 403, 403, 503]),
         row(&delete, "/api/v1/digitalocean/strays/{id}", "7", None, [401, 401, 401, 401, 503, 403, 403, 503]),
         row(&get, "/api/v1/digitalocean/options", "", None, [401, 401, 401, 401, 503, 403, 403, 503]),
@@ -241,6 +242,15 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/registries", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
         row(&put, "/api/v1/registries/{host}", "ghcr.io", registry, [401, 401, 401, 401, 200, 403, 403, 200]),
         row(&delete, "/api/v1/registries/{host}", "ghcr.io", None, [401, 401, 401, 401, 204, 403, 403, 204]),
+        row(&get, "/api/v1/secrets", "", None, [401, 401, 401, 401, 200, 403, 200, 200]),
+        row(
+            &put,
+            "/api/v1/secrets/{name}",
+            "KEY",
+            Some(json!({ "value": "x" })),
+            [401, 401, 401, 401, 200, 403, 403, 200],
+        ),
+        row(&delete, "/api/v1/secrets/{name}", "KEY", None, [401, 401, 401, 401, 204, 403, 403, 204]),
         row(&get, "/api/v1/tokens", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(
             &post,
