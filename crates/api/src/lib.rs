@@ -22,4 +22,5 @@ pub mod server;
 pub mod sessions;
 pub mod tokens;
 pub mod upgrades;
+pub mod upstreams;
 pub mod users;

@@ -33,7 +33,7 @@ pub struct CreatedClient {
     #[serde(flatten)]
     pub client: Client,
     /// Its secret, when it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "secret::expose_optional")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "secret::expose_some")]
     #[schema(value_type = Option<String>)]
     pub client_secret: Option<Secret>,
 }

@@ -3,11 +3,14 @@
 
 mod alerts;
 mod audit;
+mod authorize;
 mod child;
 mod choices;
 mod dtma;
+mod issuers;
 mod machines;
 mod moves;
+mod oauth;
 mod oidc;
 mod people;
 mod public;
@@ -28,14 +31,17 @@ use hop::tls::Pin;
 
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::audit::{AuditArgs, AuditKeepArgs};
+pub(crate) use self::authorize::AuthorizeArgs;
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
 pub(crate) use self::dtma::DtmaArgs;
+pub(crate) use self::issuers::IssuerArgs;
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
 };
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
+pub(crate) use self::oauth::{ClientCommand, GrantCommand};
 pub(crate) use self::oidc::OidcArgs;
 pub(crate) use self::people::{
     AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, SessionCommand,
@@ -133,6 +139,8 @@ pub(crate) enum AskCommand {
     Tools(NameArgs),
     /// Call one tool of an instance
     Call(CallArgs),
+    /// Let a person authorize Berth at the server of an instance that runs elsewhere
+    Authorize(AuthorizeArgs),
     /// Print the configuration that connects an MCP client to an instance
     Connect(ConnectArgs),
     /// Look into the catalog of servers
@@ -141,6 +149,12 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List and take back what people allowed MCP clients
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Register OAuth clients by hand
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// Make and list accounts
     #[command(subcommand)]
     Account(AccountCommand),
@@ -208,6 +222,8 @@ pub(crate) struct UpArgs {
     /// Who vouches for people that sign in.
     #[command(flatten)]
     pub(crate) oidc: OidcArgs,
+    #[command(flatten)]
+    pub(crate) issuers: IssuerArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,
@@ -249,6 +265,8 @@ pub(crate) struct ServerArgs {
     /// Who vouches for people that sign in.
     #[command(flatten)]
     pub(crate) oidc: OidcArgs,
+    #[command(flatten)]
+    pub(crate) issuers: IssuerArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,

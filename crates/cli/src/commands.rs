@@ -3,6 +3,7 @@
 mod account;
 mod alerts;
 mod audit;
+mod authorize;
 mod call;
 mod catalog;
 mod child;
@@ -10,12 +11,14 @@ mod connect;
 mod deploy;
 mod dtma;
 mod env;
+mod grant;
 mod instances;
 mod invite;
 mod logs;
 mod manager;
 mod member;
 mod moves;
+mod oauth_client;
 mod password;
 mod public;
 mod recover;
@@ -69,9 +72,12 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Failover(args) => moves::failover(&args, &client, output).await,
         AskCommand::Tools(args) => tools::run(&args.name, &client, output).await,
         AskCommand::Call(args) => call::run(&args, &client, output).await,
+        AskCommand::Authorize(args) => authorize::run(args, &client, output).await,
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Grant(command) => grant::run(command, &client, output).await,
+        AskCommand::Client(command) => oauth_client::run(command, &client, output).await,
         AskCommand::Account(command) => account::run(command, &client, output).await,
         AskCommand::Member(command) => member::run(command, &client, output).await,
         AskCommand::Invite(command) => invite::run(command, &client, output).await,

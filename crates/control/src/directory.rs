@@ -24,12 +24,14 @@ use store::instances::InstanceRow;
 use store::tokens::TokenHolder;
 use store::{Store, StoreError};
 
+use crate::app::foreign;
 use crate::app::problem::Chain;
 use crate::auth::access::{self, AccessTokens};
 use crate::auth::cache::Cache;
+use crate::auth::issuers::{self, Issuers};
 use crate::auth::token;
 use crate::auth::{Caller, capped};
-use crate::config::{LocalWay, Rates};
+use crate::config::{Config, LocalWay};
 use crate::reach::{Host, ReachError, reach};
 use crate::secrets::MasterKey;
 
@@ -44,6 +46,7 @@ pub(crate) struct LiveDirectory {
     local: LocalWay,
     tokens: Cache,
     access: AccessTokens,
+    issuers: Issuers,
     token_buckets: Buckets<TokenId>,
     account_buckets: Buckets<AccountId>,
     instance_buckets: Buckets<InstanceId>,
@@ -124,15 +127,11 @@ impl Picture {
 
 impl LiveDirectory {
     /// An empty directory; call [`LiveDirectory::refresh`] before serving.
-    pub(crate) fn new(
-        store: Store,
-        keys: Arc<MasterKey>,
-        local: LocalWay,
-        rates: Rates,
-        issuer: &str,
-    ) -> Self {
+    pub(crate) fn new(store: Store, keys: Arc<MasterKey>, config: &Config) -> Self {
+        let (local, rates) = (config.local_way, config.rates);
         Self {
-            access: AccessTokens::new(issuer),
+            access: AccessTokens::new(config.public.url()),
+            issuers: Issuers::new(config.issuers.clone()),
             store,
             keys,
             local,
@@ -272,7 +271,14 @@ impl LiveDirectory {
         }
         let era = self.tokens.era();
         if !bearer.starts_with(token::PREFIX) {
-            let caller = Arc::new(self.access_caller(bearer)?);
+            let issuer = issuers::issuer_of(bearer).ok_or(AuthError::Wrong)?;
+            let caller = if issuer == self.access.issuer() {
+                self.access_caller(bearer)?
+            } else {
+                let known = self.issuers.get(&issuer).ok_or(AuthError::Wrong)?;
+                self.foreign_caller(known, bearer).await?
+            };
+            let caller = Arc::new(caller);
             self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
             return Ok(caller);
         }
@@ -346,6 +352,41 @@ impl LiveDirectory {
                 limits,
             }),
             scopes: Some(scopes),
+        })
+    }
+
+    /// Who shows this token of another issuer's.
+    async fn foreign_caller(&self, known: &issuers::Known, bearer: &str) -> Result<Caller, AuthError> {
+        let at = now();
+        let who = known.verify(bearer, at).await?;
+        let found = foreign::find_or_make(&self.store, &known.issuer, &who, at).await;
+        let found = found.map_err(|problem| {
+            let issuer = &known.issuer.issuer;
+            tracing::warn!(issuer, error = %Chain(&problem), "somebody with a good token could not be let in");
+            AuthError::Unavailable
+        })?;
+        let foreign::Known { member, account_name } = found.ok_or(AuthError::Revoked)?;
+        let limits = Limits {
+            token: self.token_buckets.of(TokenId(member.user.0)),
+            account: self.account_buckets.of(member.account),
+        };
+        let header =
+            HeaderValue::try_from(format!("user:{}", member.user)).map_err(|_| AuthError::Unavailable)?;
+        Ok(Caller {
+            user: member.user,
+            user_name: member.user_name,
+            account: member.account,
+            account_name: account_name.clone(),
+            role: member.role,
+            scopes: None,
+            expires_at: Some(who.expires_at),
+            principal: Arc::new(Principal {
+                account: account_name,
+                audience: Audience::Account,
+                header,
+                calls: Calls::All,
+                limits,
+            }),
         })
     }
 

@@ -34,6 +34,7 @@ mod web;
 pub use acme::Acme;
 pub use app::Problem;
 pub use app::relay::Registries;
+pub use auth::issuers::{Issuer, IssuerAccount, IssuerKeys};
 pub use auth::oidc::{Oidc, OidcError};
 pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay, Rates};
 pub use http::{older_paths, openapi};

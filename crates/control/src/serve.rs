@@ -87,13 +87,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
     let (store, keys) = open(config).await?;
     fill_catalog(&store).await?;
     crate::app::oauth::keeper::first_key(&store, &keys).await?;
-    let directory = Arc::new(LiveDirectory::new(
-        store.clone(),
-        Arc::clone(&keys),
-        config.local_way,
-        config.rates,
-        config.public.url(),
-    ));
+    let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config));
     directory.refresh().await.map_err(StartError::Store)?;
     let provider =
         config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;
@@ -115,9 +109,11 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         upgrades: Notify::new(),
         public: config.public.clone(),
         bases: gateway::Bases::new(config.public.url(), own_origins(&config.public, &config.own_urls).iter()),
-        outside: crate::outside::Outside::new(config.private_clients),
+        outside: crate::outside::Outside::new(config.outside),
+        device_codes: gateway::Buckets::new(crate::app::oauth::devices::TYPING.parse().ok()),
         registrations: gateway::Buckets::new(crate::app::oauth::register::RATE.parse().ok()),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
+        upstreams: crate::app::upstreams::Upstreams::new(config.outside),
         images: crate::app::images::Images::new(config.registries.images().clone()),
         acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),
         local: config.local_way,

@@ -53,8 +53,8 @@ pub fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S:
 }
 
 /// As [`expose`], for a secret that may be absent.
-#[expect(clippy::ref_option, reason = "serde hands a field over as it is")]
-pub fn expose_optional<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+#[expect(clippy::ref_option, reason = "serde hands fields over so")]
+pub fn expose_some<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     match secret {
         Some(secret) => serializer.serialize_some(secret.expose()),
         None => serializer.serialize_none(),

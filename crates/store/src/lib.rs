@@ -34,6 +34,7 @@ pub mod sessions;
 pub mod sign_in_links;
 pub mod tokens;
 pub mod upgrades;
+pub mod upstreams;
 
 pub use database::Database;
 pub use errors::StoreError;

@@ -31,6 +31,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (11, "token_scopes", include_str!("../migrations/0011_token_scopes.sql")),
     (12, "people", include_str!("../migrations/0012_people.sql")),
     (13, "oauth", include_str!("../migrations/0013_oauth.sql")),
+    (16, "upstream_tokens", include_str!("../migrations/0016_upstream_tokens.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.

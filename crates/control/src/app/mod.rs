@@ -10,6 +10,7 @@ pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
+pub(crate) mod foreign;
 pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod invitations;
@@ -27,6 +28,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;
 pub(crate) mod upgrades;
+pub(crate) mod upstreams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,10 +79,14 @@ pub(crate) struct App {
     pub(crate) outside: crate::outside::Outside,
     /// How often one address may register clients.
     pub(crate) registrations: gateway::Buckets<std::net::IpAddr>,
+    /// How often one person may type the code of a device.
+    pub(crate) device_codes: gateway::Buckets<domain::ids::UserId>,
     /// Fetches packages for hosts that cannot.
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.
     pub(crate) images: images::Images,
+    /// Asks authorization servers of servers that run elsewhere.
+    pub(crate) upstreams: upstreams::Upstreams,
     /// The certificate of the public address, where an authority is asked for it.
     pub(crate) acme: Option<Arc<AcmeStatus>>,
     pub(crate) local: LocalWay,

@@ -61,13 +61,6 @@ pub(crate) struct Visitor {
     pub(crate) csrf: String,
 }
 
-impl Visitor {
-    /// Who did it, for the audit table.
-    pub(crate) fn actor(&self) -> String {
-        format!("user:{}", self.user)
-    }
-}
-
 /// Where a request comes from, as far as a session remembers it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Visit {

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod attempts;
 pub(crate) mod browser;
 pub(crate) mod cache;
+pub(crate) mod issuers;
 pub(crate) mod oidc;
 pub(crate) mod passwords;
 pub(crate) mod token;

@@ -27,6 +27,7 @@ mod server;
 mod sessions;
 mod tokens;
 mod upgrades;
+mod upstreams;
 mod users;
 
 use std::sync::Arc;
@@ -92,6 +93,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(enrolments::router())
         .merge(relay::router())
         .merge(images::router())
+        .merge(upstreams::router())
         .merge(older::router())
         .merge(oauth::router())
         .merge(crate::web::router())
@@ -120,6 +122,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
+        .routes(routes!(upstreams::show, upstreams::authorize, upstreams::forget))
         .routes(routes!(moves::move_to))
         .routes(routes!(moves::set_failover))
         .routes(routes!(environments::list, environments::add))
@@ -149,6 +152,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))
+        .routes(routes!(upstreams::token))
         .routes(routes!(enrolments::redeem))
 }
 

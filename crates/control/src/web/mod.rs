@@ -5,6 +5,7 @@
 
 pub(crate) mod form;
 mod invite;
+pub(crate) mod oauth;
 mod oidc;
 pub(crate) mod sign_in;
 pub(crate) mod visitor;
@@ -31,6 +32,7 @@ const KEEP: &str = "public, max-age=31536000, immutable";
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
         .route(stylesheet(), get(style))
+        .merge(oauth::router())
         .merge(invite::router())
         .merge(oidc::router())
         .merge(sign_in::router())

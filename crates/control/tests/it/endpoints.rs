@@ -69,6 +69,8 @@ async fn every_endpoint_as_everybody() {
     let deploy = Some(json!({ "server": "welcome" }));
     let beat = Some(heartbeat(&platform.local.id.to_string(), 1, &json!([])));
     let enrol = json!({ "token": dtma, "nonce": "0123456789abcdef", "hostname": "h", "dtma_version": "1" });
+    let nobodys = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let wanted = json!({ "instance": nobodys, "wanted": { "reason": "refused" } });
     let registry = Some(json!({ "username": "me", "password": "x" }));
     let (get, post, put, patch, delete) =
         (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
@@ -152,6 +154,28 @@ async fn every_endpoint_as_everybody() {
             [401, 401, 401, 401, 404, 403, 422, 422],
         ),
         row(&get, "/api/v1/instances/{name}/logs", "welcome", None, [401, 401, 401, 401, 404, 503, 503, 503]),
+        // Those who may get further than who they are: it does not run elsewhere.
+        row(
+            &get,
+            "/api/v1/instances/{name}/authorization",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 422, 422, 422],
+        ),
+        row(
+            &post,
+            "/api/v1/instances/{name}/authorization",
+            "welcome",
+            Some(json!({})),
+            [401, 401, 401, 401, 404, 403, 403, 422],
+        ),
+        row(
+            &delete,
+            "/api/v1/instances/{name}/authorization",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 403, 403, 422],
+        ),
         row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
         row(&post, "/api/v1/environments", "", Some(host), [401, 401, 401, 401, 201, 403, 403, 201]),
@@ -241,6 +265,8 @@ async fn every_endpoint_as_everybody() {
         row(&post, "/api/v1/dtma/heartbeat", "", beat, [401, 401, 401, 204, 401, 401, 401, 401]),
         // Nobody's token opens it: it takes a one-time token in its body.
         row(&post, "/api/v1/dtma/enrol", "", Some(enrol), [401, 401, 401, 401, 401, 401, 401, 401]),
+        // The instance is nobody's.
+        row(&post, "/api/v1/dtma/upstream-token", "", Some(wanted), [401, 401, 401, 404, 401, 401, 401, 401]),
         row(&get, "/api/v1/dtma/tunnel", "", None, [401, 401, 401, 400, 401, 401, 401, 401]),
         row(&delete, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 403, 202, 202]),
     ];

@@ -18,6 +18,7 @@ mod policies;
 mod registries;
 mod tokens;
 mod upgrades;
+mod upstreams;
 
 use api::users::Role;
 use domain::ids::{AccountId, EnvironmentId, UserId};

@@ -10,6 +10,7 @@ use oauth::parameters::{self, Parameters};
 use oauth::{pkce, redirect};
 use serde_json::json;
 use store::Tx;
+use store::oauth::clients::ClientKind;
 use store::oauth::grants::GrantRow;
 use store::oauth::tokens::CodeRow;
 
@@ -46,8 +47,17 @@ pub(crate) struct Asked {
 pub(crate) enum NotAsked {
     /// The person is told, because where they would be sent cannot be trusted (RFC 6749 §4.1.2.1).
     Told(Failure),
-    /// The client is told, at this URL.
-    Back(String),
+    /// The client is told.
+    Back {
+        /// How it became known.
+        kind: ClientKind,
+        /// Its redirect URI.
+        redirect_uri: String,
+        /// The same with the error.
+        to: String,
+        /// The error.
+        refused: Refused,
+    },
 }
 
 impl<T: Into<Failure>> From<T> for NotAsked {
@@ -85,7 +95,8 @@ pub(crate) async fn read(app: &App, issuer: &str, given: &Parameters) -> Result<
     let state = given.one("state");
     let back = |refused: Refused| {
         let state = state.as_ref().ok().copied().flatten();
-        NotAsked::Back(sent_back(&redirect_uri, state, issuer, &refused))
+        let to = sent_back(&redirect_uri, state, issuer, &refused);
+        NotAsked::Back { kind: client.kind, redirect_uri: redirect_uri.clone(), to, refused }
     };
     let checked = (|| {
         let state = state.clone()?;

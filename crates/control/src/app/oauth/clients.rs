@@ -136,8 +136,7 @@ async fn document(app: &App, id: &str) -> Result<(ClientMetadata, u64), Refused>
     if id.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.path(), "" | "/")) {
         return Err(bad("its URL has no path".to_owned()));
     }
-    let (mut metadata, fresh) =
-        app.outside.json::<ClientMetadata>(id).await.map_err(|error| bad(error.to_string()))?;
+    let (mut metadata, fresh) = app.outside.json::<ClientMetadata>(id).await.map_err(bad)?;
     if metadata.client_id.as_deref() != Some(id) {
         return Err(bad("its `client_id` is not the URL that it was fetched from".to_owned()));
     }

@@ -20,6 +20,8 @@ use crate::secrets::random;
 
 /// The grant type of a device.
 pub(crate) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// How often one person may type a code: twenty letters in eight places are not guessed at this rate.
+pub(crate) const TYPING: &str = "60/m";
 /// How long a person has, in seconds.
 const LIFE: i64 = 900;
 /// How long a device waits between two questions, in seconds.
