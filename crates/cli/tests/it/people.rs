@@ -154,8 +154,8 @@ fn accounts_and_members() {
     let list = platform.ok(&["member", "list"]);
     assert!(list.contains("mary") && list.contains("viewer") && list.contains("owner"), "{list}");
     assert_eq!(platform.json(&["member", "role", "mary", "admin"])["role"], "admin");
-    let last = platform.run(&["member", "remove", "admin"]);
-    let said = String::from_utf8_lossy(&last.stderr).into_owned();
+    let refused = platform.run(&["member", "remove", "admin"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("at least one owner") && said.contains("berth member role NAME owner"), "{said}");
     platform.ok(&["member", "remove", "mary"]);
     assert!(!platform.ok(&["member", "list"]).contains("mary"));
