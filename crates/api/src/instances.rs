@@ -8,11 +8,12 @@ use domain::egress::{Blocked, Egress};
 use domain::ids::{CatalogEntryId, InstanceId};
 use domain::lease::Failover;
 use domain::names::{EnvironmentName, InstanceName};
-use domain::secret::{self, Secrets};
 use domain::spec::{DesiredState, Limits};
 use domain::status::{Confinement, InstanceMetrics, InstanceStatus, Progress};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::secrets::GivenSecrets;
 
 /// `POST /api/v1/instances`: what to deploy where. 201 with the [`Instance`]; nothing waits for a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -37,10 +38,10 @@ pub struct DeployRequest {
     /// runs elsewhere, headers.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-    /// Secret settings, likewise.
-    #[serde(default, serialize_with = "secret::expose_all")]
-    #[schema(value_type = BTreeMap<String, String>, write_only)]
-    pub secrets: Secrets,
+    /// Secret settings, likewise: each a text, or `{"secret": "NAME"}` for one of the account's secrets.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, Object>, write_only)]
+    pub secrets: GivenSecrets,
     /// Arguments after the entry's own.
     #[serde(default)]
     pub args: Vec<String>,

@@ -51,7 +51,12 @@ pub(crate) async fn measure() -> anyhow::Result<()> {
 }
 
 async fn reference_row(name: &'static str, address: &str, pids: &[u32]) -> anyhow::Result<Row> {
-    let target = Target { address: reference::address(address)?, path: "/mcp".to_owned(), token: None };
+    let target = Target {
+        address: reference::address(address)?,
+        path: "/mcp".to_owned(),
+        token: None,
+        headers: vec![],
+    };
     listening(&target.address).await?;
     let mut figures = vec![];
     for sessions in SESSIONS {
@@ -72,6 +77,7 @@ async fn berth_row(name: &'static str, reach: &str) -> anyhow::Result<Row> {
         address: reference::address(host)?,
         path: format!("/{path}"),
         token: Some(platform.token().to_owned()),
+        headers: vec![],
     };
     let mut figures = vec![];
     for sessions in SESSIONS {
@@ -80,13 +86,13 @@ async fn berth_row(name: &'static str, reach: &str) -> anyhow::Result<Row> {
     Ok(Row { name, figures })
 }
 
-async fn listening(address: &Address) -> anyhow::Result<()> {
+pub(crate) async fn listening(address: &Address) -> anyhow::Result<()> {
     let pool: Pool<Full<bytes::Bytes>> = Pool::new();
     for _ in 0..500 {
         if pool
             .send(address, Request::post("/mcp").body(Full::default())?)
             .await
-            .is_ok_and(|r| r.status() == 200)
+            .is_ok_and(|r| r.status() != 502)
         {
             return Ok(());
         }

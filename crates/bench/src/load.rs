@@ -23,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) address: Address,
     pub(crate) path: String,
     pub(crate) token: Option<String>,
+    /// Further headers of each request.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 /// What came of one run.
@@ -74,10 +76,9 @@ fn window(start: Instant) -> (Instant, Instant) {
 
 async fn session(target: Target, start: Instant) -> anyhow::Result<Vec<Duration>> {
     let pool = Pool::new();
-    let session = match &target.token {
-        Some(_) => Some(open(&pool, &target).await?),
-        None => None,
-    };
+    // References know no sessions; whoever wants to know who calls does.
+    let has_sessions = target.token.is_some() || !target.headers.is_empty();
+    let session = if has_sessions { Some(open(&pool, &target).await?) } else { None };
     let (from, until) = window(start);
     let mut latencies = vec![];
     let mut id = 0_u64;
@@ -129,6 +130,9 @@ async fn post(
         .header("mcp-protocol-version", "2025-11-25");
     if let Some(token) = &target.token {
         request = request.header("authorization", format!("Bearer {token}"));
+    }
+    for (name, value) in &target.headers {
+        request = request.header(*name, value);
     }
     if let Some(session) = session {
         request = request.header("mcp-session-id", session);

@@ -10,6 +10,7 @@
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
+mod added;
 mod calls;
 mod docker;
 mod fleet;
@@ -57,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         match words.as_slice() {
             [] => {
                 calls::measure().await?;
+                added::measure().await?;
                 mcp::measure().await?;
                 memory::measure().await?;
                 start::measure().await?;
@@ -64,7 +66,11 @@ fn main() -> anyhow::Result<()> {
                 fleet::measure().await?;
                 tunnel::measure().await
             }
-            ["calls"] => calls::measure().await,
+            ["calls"] => {
+                calls::measure().await?;
+                added::measure().await
+            }
+            ["added"] => added::measure().await,
             ["mcp"] => mcp::measure().await,
             ["memory"] => memory::measure().await,
             ["start"] => start::measure().await,
@@ -76,7 +82,7 @@ fn main() -> anyhow::Result<()> {
             ["hop", listen, to] => reference::hop(listen, to).await,
             ["leaf", listen] => reference::leaf(listen).await,
             ["mirror", listen] => reference::mirror(listen).await,
-            _ => bail!("usage: bench [calls | mcp | memory | start | docker | fleet | tunnel]"),
+            _ => bail!("usage: bench [calls | added | mcp | memory | start | docker | fleet | tunnel]"),
         }
     })
 }

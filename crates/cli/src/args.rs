@@ -6,6 +6,7 @@ mod audit;
 mod authorize;
 mod child;
 mod choices;
+mod control;
 mod dtma;
 mod issuers;
 mod machines;
@@ -16,6 +17,7 @@ mod people;
 mod public;
 mod rates;
 mod registry;
+mod secret;
 mod service;
 mod token;
 
@@ -34,6 +36,7 @@ pub(crate) use self::audit::{AuditArgs, AuditKeepArgs};
 pub(crate) use self::authorize::AuthorizeArgs;
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
+pub(crate) use self::control::ControlArgs;
 pub(crate) use self::dtma::DtmaArgs;
 pub(crate) use self::issuers::IssuerArgs;
 pub(crate) use self::machines::{
@@ -50,6 +53,7 @@ pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
+pub(crate) use secret::SecretCommand;
 pub(crate) use token::TokenCommand;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
@@ -167,6 +171,9 @@ pub(crate) enum AskCommand {
     /// List and end the sessions of your browsers
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Keep, list and remove the account's secrets, which instances use by name
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Keep, list and forget logins of registries of container images
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -175,7 +182,7 @@ pub(crate) enum AskCommand {
     Env(EnvCommand),
     /// Show what is broken, and what was lately; `berth alerts test` shows whether those who are told are reached
     Alerts(AlertsArgs),
-    /// Show who did what, and when, newest first; for an admin
+    /// Show who did what, and when, newest first, or with `--calls` who called what; for an admin
     Audit(AuditArgs),
     /// Show whom the token speaks for
     Whoami,
@@ -201,32 +208,12 @@ pub(crate) struct UpArgs {
     /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
     #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
     pub(crate) database: Option<Secret>,
-    /// Web page that may call the MCP addresses, such as `https://app.example.com`; may be repeated
-    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
-    pub(crate) origins: Vec<String>,
-    /// How the gateway reaches this machine's instances; for measuring
-    #[arg(long, value_enum, hide = true)]
-    pub(crate) reach: Option<ReachChoice>,
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
-    /// Who is told of what is broken.
+    /// Everything else.
     #[command(flatten)]
-    pub(crate) alerts: AlertArgs,
-    /// What hosts are upgraded to instead of this program; for tests
-    #[arg(long, hide = true, value_name = "FILE")]
-    pub(crate) upgrade_program: Option<PathBuf>,
-    /// How long the audit is kept.
-    #[command(flatten)]
-    pub(crate) audit: AuditKeepArgs,
-    /// Who vouches for people that sign in.
-    #[command(flatten)]
-    pub(crate) oidc: OidcArgs,
-    #[command(flatten)]
-    pub(crate) issuers: IssuerArgs,
-    /// How often MCP servers may be called.
-    #[command(flatten)]
-    pub(crate) rates: RateArgs,
+    pub(crate) control: ControlArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -244,32 +231,12 @@ pub(crate) struct ServerArgs {
     /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
     #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
     pub(crate) database: Option<Secret>,
-    /// Web page that may call the MCP addresses, such as `https://app.example.com`; may be repeated
-    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
-    pub(crate) origins: Vec<String>,
-    /// How the gateway reaches this machine's instances; for measuring
-    #[arg(long, value_enum, hide = true)]
-    pub(crate) reach: Option<ReachChoice>,
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
-    /// Who is told of what is broken.
+    /// Everything else.
     #[command(flatten)]
-    pub(crate) alerts: AlertArgs,
-    /// What hosts are upgraded to instead of this program; for tests
-    #[arg(long, hide = true, value_name = "FILE")]
-    pub(crate) upgrade_program: Option<PathBuf>,
-    /// How long the audit is kept.
-    #[command(flatten)]
-    pub(crate) audit: AuditKeepArgs,
-    /// Who vouches for people that sign in.
-    #[command(flatten)]
-    pub(crate) oidc: OidcArgs,
-    #[command(flatten)]
-    pub(crate) issuers: IssuerArgs,
-    /// How often MCP servers may be called.
-    #[command(flatten)]
-    pub(crate) rates: RateArgs,
+    pub(crate) control: ControlArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -318,8 +285,8 @@ pub(crate) struct DeployArgs {
     /// A setting; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, String)>,
-    /// A secret setting; `@FILE` reads it from a file, `@-` from standard input; may be repeated
-    #[arg(long = "secret", value_name = "KEY=VALUE|KEY=@FILE", value_parser = secret_setting)]
+    /// A secret setting; `@FILE` reads it from a file, `@-` from standard input, `secret:NAME` is one of `berth secret`; may be repeated
+    #[arg(long = "secret", value_name = "KEY=VALUE|KEY=@FILE|KEY=secret:NAME", value_parser = secret_setting)]
     pub(crate) secrets: Vec<(String, Secret)>,
     /// An argument for the server, after the catalog's own; may be repeated
     #[arg(long = "arg", value_name = "ARGUMENT", allow_hyphen_values = true)]

@@ -24,6 +24,7 @@ mod public;
 mod recover;
 mod registry;
 pub(crate) mod sandbox;
+mod secret;
 mod server;
 mod session;
 mod shim;
@@ -82,6 +83,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Member(command) => member::run(command, &client, output).await,
         AskCommand::Invite(command) => invite::run(command, &client, output).await,
         AskCommand::Session(command) => session::run(command, &client, output).await,
+        AskCommand::Secret(command) => secret::run(command, &client, output).await,
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,

@@ -59,6 +59,8 @@ pub struct Config {
     pub oidc: Option<Oidc>,
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
+    /// Whether the audit of calls has the calls' parameters, without the values of the instance's secrets.
+    pub audit_arguments: bool,
 }
 
 /// How often MCP servers may be called; absent: as often as anybody likes.
@@ -96,6 +98,7 @@ impl Config {
             issuers: Vec::new(),
             oidc: None,
             audit_keep: None,
+            audit_arguments: false,
         }
     }
 }

@@ -346,6 +346,8 @@ impl LiveDirectory {
             expires_at: Some(Timestamp(claims.exp.saturating_mul(1_000_000))),
             principal: Arc::new(Principal {
                 account,
+                account_id: claims.account,
+                credential: format!("grant:{}", claims.grant).into(),
                 audience,
                 header,
                 calls: Calls::of(Some(&scopes)),
@@ -382,6 +384,8 @@ impl LiveDirectory {
             expires_at: Some(who.expires_at),
             principal: Arc::new(Principal {
                 account: account_name,
+                account_id: member.account,
+                credential: format!("issuer:{}", known.issuer.issuer).into(),
                 audience: Audience::Account,
                 header,
                 calls: Calls::All,
@@ -438,6 +442,8 @@ fn caller_of(holder: TokenHolder, limits: Limits) -> Option<Caller> {
         expires_at: holder.token.expires_at,
         principal: Arc::new(Principal {
             account: holder.account_name,
+            account_id: holder.token.account,
+            credential: format!("token:{}", holder.token.id).into(),
             audience: Audience::Account,
             header,
             calls: Calls::of(scopes),

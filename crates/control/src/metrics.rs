@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     /// Counters of the hot path, found once.
     call_counters: Vec<(&'static str, Counter)>,
     instances: Family<StatusLabels, Gauge>,
+    calls_written: Counter,
+    calls_lost: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,12 +46,23 @@ impl Default for Metrics {
         let instances = Family::<StatusLabels, Gauge>::default();
         registry.register("http_requests", "Requests of the JSON API by route and status", requests.clone());
         registry.register("mcp_requests", "Requests at MCP addresses by outcome", calls.clone());
+        let (calls_written, calls_lost) = (Counter::default(), Counter::default());
+        registry.register(
+            "audit_calls_written",
+            "Lines of the audit of calls that were written",
+            calls_written.clone(),
+        );
+        registry.register(
+            "audit_calls_lost",
+            "Lines of the audit of calls that were lost",
+            calls_lost.clone(),
+        );
         registry.register("instances", "Instances by status", instances.clone());
         let call_counters = OUTCOMES
             .iter()
             .map(|&outcome| (outcome, calls.get_or_create(&CallLabels { outcome }).clone()))
             .collect();
-        Self { registry, requests, calls, call_counters, instances }
+        Self { registry, requests, calls, call_counters, instances, calls_written, calls_lost }
     }
 }
 
@@ -82,6 +95,16 @@ impl Metrics {
             Some((_, counter)) => counter.inc(),
             None => self.calls.get_or_create(&CallLabels { outcome }).inc(),
         };
+    }
+
+    /// Lines of the audit of calls that were written.
+    pub(crate) fn calls_written(&self, lines: u64) {
+        self.calls_written.inc_by(lines);
+    }
+
+    /// Lines of the audit of calls that were lost, so far.
+    pub(crate) fn calls_lost(&self, lines: u64) {
+        self.calls_lost.inner().store(lines, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// How many instances are in each state.

@@ -45,6 +45,7 @@ pub async fn run(
         public: app.public.url.clone(),
         own_origins: own_origins(&app.public, &config.own_urls),
         allowed_origins: config.allowed_origins.clone(),
+        records: Some(Arc::clone(&app.calls)),
     };
     let directory = Arc::clone(&app.directory) as Arc<dyn gateway::Directory>;
     let gateway = Gateway::new(directory, app.dtma.pool.clone(), &gateway_config);
@@ -64,6 +65,9 @@ pub async fn run(
     tokio::spawn(async move { crate::app::audit::keep(&kept, keep).await });
     let kept = Arc::clone(&app);
     tokio::spawn(async move { crate::app::oauth::keeper::keep(&kept).await });
+    let (ended, writes) = (CancellationToken::new(), Arc::clone(&app));
+    let no_more = ended.clone();
+    let written = tokio::spawn(async move { crate::app::calls::write(&writes, no_more).await });
     let reconcilers = tokio::spawn(tasks::run(app));
     let served = listeners.into_iter().map(|listener| {
         let (is_tls, front) = (matches!(listener, Listener::Tls(..)), front.clone());
@@ -72,6 +76,11 @@ pub async fn run(
         hop::serve::serve_each(listener, each, stop.clone().cancelled_owned())
     });
     futures_util::future::join_all(served).await;
+    // Every call has ended, so every line was put down.
+    ended.cancel();
+    if let Err(error) = written.await {
+        tracing::error!(%error, "the audit of calls ended by a panic");
+    }
     if let Err(error) = reconcilers.await {
         tracing::error!(%error, "a reconciler ended by a panic");
     }
@@ -104,6 +113,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::new(config.give_back),
         metrics: Metrics::default(),
+        calls: Arc::new(gateway::Records::new(config.audit_arguments)),
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),
         upgrades: Notify::new(),

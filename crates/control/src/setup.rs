@@ -179,7 +179,7 @@ async fn first_run(store: &Store, keys: &MasterKey, config: &Config) -> Result<S
         store::environments::insert(&mut tx, row, Some(&hash)).await?;
         let name = welcome.name.clone().unwrap_or_else(|| welcome.name_base.clone());
         let instance = instances::new_row(keys, account.id, row, name, &welcome)?;
-        instances::insert(&mut tx, &instance, ACTOR.to_owned()).await?;
+        instances::insert(&mut tx, &instance, &welcome.named, ACTOR.to_owned()).await?;
     }
     tx.commit().await?;
     let environment = environment.map(|(row, dtma_token)| LocalSetup { id: row.id, dtma_token });

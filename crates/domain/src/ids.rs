@@ -51,6 +51,10 @@ ids! {
     TokenId;
     /// What opens a registry of container images (`registry_logins`).
     RegistryLoginId;
+    /// A secret of an account (`secrets`).
+    SecretId;
+    /// One version of a secret (`secret_versions`).
+    SecretVersionId;
     /// One machine that can run tools (`account_tool_environments`).
     EnvironmentId;
     /// One version of something that can be deployed (`tool_catalog`).
@@ -65,6 +69,8 @@ ids! {
     InvitationId;
     /// One line of the audit table (`audit_log`).
     AuditId;
+    /// One line of the audit of calls (`call_audit`).
+    CallId;
     /// What a person allowed a client of OAuth (`oauth_grants`).
     GrantId;
     /// A key that access tokens are signed with (`oauth_keys`).

@@ -25,4 +25,5 @@ pub mod shim;
 pub mod spec;
 pub mod status;
 pub mod time;
+pub mod vault;
 pub mod waves;

@@ -21,6 +21,8 @@ pub const RULE_HEADER: &str = "berth-rule";
 /// The header of a question for the status that says until when the shim may run, in milliseconds since the boot of its host; absent:
 /// what was said before counts.
 pub const LEASE_HEADER: &str = "berth-lease";
+/// Header of an answer, by which the shim tells the gateway that the caller's rule kept a request from the server.
+pub const REFUSED_HEADER: &str = "berth-refused";
 /// Everything that begins with this is Berth's own and is stripped from what comes from outside.
 pub const HEADER_PREFIX: &str = "berth-";
 /// The socket's file name in the instance's own socket directory.

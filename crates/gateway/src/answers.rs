@@ -190,6 +190,11 @@ fn describe_not_served(name: &str, why: &NotServed) -> (StatusCode, &'static str
 }
 
 impl Answer {
+    /// Its HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The same with a value of `WWW-Authenticate`.
     pub(crate) fn with_challenge(self, challenge: Option<HeaderValue>) -> Self {
         Self { challenge, ..self }

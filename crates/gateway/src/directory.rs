@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use domain::ids::InstanceId;
+use domain::ids::{AccountId, InstanceId};
 use domain::names::{AccountName, InstanceName};
 use hop::address::Address;
 use http::{HeaderValue, Uri};
@@ -32,6 +32,10 @@ pub trait Directory: Send + Sync + 'static {
 pub struct Principal {
     /// The account that the token belongs to; instances of others do not exist for it.
     pub account: AccountName,
+    /// The account's id.
+    pub account_id: AccountId,
+    /// What the caller showed, such as `token:0198…`.
+    pub credential: Arc<str>,
     /// What the shim is told of the caller, such as `user:0198…`.
     pub header: HeaderValue,
     /// Which addresses its token is for.

@@ -1,8 +1,8 @@
 //! The public MCP address, `/mcp/{account}/{instance}`: who may call, where it runs, and the bytes in between.
 //!
 //! It authenticates the caller, finds the instance through [`Directory`], and forwards one HTTP request to the one shim
-//! that serves it. It holds no MCP session, reads no message (but the id of one that it must answer itself), knows no
-//! SQL and no machine.
+//! that serves it. It holds no MCP session and reads no message, but for the id of one that it must answer itself and for what the audit
+//! says of it; it knows no SQL and no machine.
 
 mod answers;
 mod body;
@@ -11,13 +11,15 @@ mod challenges;
 mod directory;
 mod limits;
 mod origin;
+mod record;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use domain::names::InstanceName;
 use domain::shim::{HEADER_PREFIX, KEY_HEADER, MAX_MESSAGE, PRINCIPAL_HEADER, RULE_HEADER};
-use hop::pool::{HopError, Pool, PooledBody};
+use hop::pool::{HopError, Pool};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
@@ -28,9 +30,11 @@ pub use crate::challenges::{Bases, RESOURCE_METADATA, challenge, parse_address};
 pub use crate::directory::{Audience, AuthError, Directory, Limits, NotServed, Principal, Target};
 pub use crate::limits::{Bucket, Buckets};
 use crate::origin::Origins;
+use crate::record::Pending;
+pub use crate::record::{Arguments, Line, Passing, Records};
 
 /// What a response of the gateway carries: an answer of its own, or the shim's bytes as they come.
-pub type Body = Either<Full<Bytes>, PooledBody<Full<Bytes>>>;
+pub type Body = Either<Full<Bytes>, Passing>;
 
 /// The first part of every MCP address.
 pub const PREFIX: &str = "/mcp/";
@@ -53,6 +57,8 @@ pub struct Config {
     pub own_origins: Vec<String>,
     /// Further origins whose pages may call (CORS).
     pub allowed_origins: Vec<String>,
+    /// Where each request leaves its line; absent: none does.
+    pub records: Option<Arc<Records>>,
 }
 
 /// Which of the two addresses of an instance is meant.
@@ -70,6 +76,7 @@ pub struct Gateway {
     pool: Pool<Full<Bytes>>,
     origins: Origins,
     bases: Bases,
+    records: Option<Arc<Records>>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -83,7 +90,7 @@ impl Gateway {
     pub fn new(directory: Arc<dyn Directory>, pool: Pool<Full<Bytes>>, config: &Config) -> Self {
         let origins = Origins::new(config.own_origins.iter().chain(&config.allowed_origins));
         let bases = Bases::new(&config.public, config.own_origins.iter());
-        Self { directory, pool, origins, bases }
+        Self { directory, pool, origins, bases, records: config.records.clone() }
     }
 
     /// Answers one request whose path begins with [`PREFIX`]. Never fails: every failure is an answer.
@@ -111,6 +118,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
+        let began = Instant::now();
         let (mut parts, body) = request.into_parts();
         if !matches!(parts.method, Method::POST | Method::GET | Method::DELETE) {
             return Err(Refusal::Method.answer(None));
@@ -121,10 +129,27 @@ impl Gateway {
             .map_err(|error| self.challenged(Refusal::Auth(error), &parts, None))?;
         let body = body::collect(body, &parts.headers, MAX_MESSAGE).await.map_err(|e| e.answer(None))?;
 
-        let (target, transport, extent) = self
-            .find(parts.uri.path(), &principal)
-            .map_err(|refusal| self.challenged(refusal, &parts, Some(&body)))?;
-        within_limits(&principal.limits, &target).map_err(|refusal| refusal.answer(Some(&body)))?;
+        let mut pending = match &self.records {
+            Some(records) if parts.method == Method::POST => Pending::of(records, &principal, &body, began),
+            _ => None,
+        };
+        let found = self.find(parts.uri.path(), &principal).and_then(|found| {
+            within_limits(&principal.limits, &found.0)?;
+            Ok(found)
+        });
+        let (target, transport, extent) = match found {
+            Ok(found) => found,
+            Err(refusal) => {
+                let answer = self.challenged(refusal, &parts, Some(&body));
+                if let Some(pending) = pending {
+                    pending.refused_at(instance_of(parts.uri.path()), answer.status());
+                }
+                return Err(answer);
+            }
+        };
+        if let Some(pending) = &mut pending {
+            pending.to(&target);
+        }
         let uri = transport.uri(&target.uri, parts.uri.query());
 
         hop::forward::strip_inbound(&mut parts.headers, HEADER_PREFIX);
@@ -143,13 +168,14 @@ impl Gateway {
         *inner.uri_mut() = uri;
         *inner.headers_mut() = parts.headers;
 
-        match self.pool.send(&target.address, inner).await {
+        let answer = match self.pool.send(&target.address, inner).await {
             Ok(mut response) => {
                 hop::forward::strip(response.headers_mut());
                 if answers::is_of_the_path(response.status(), &target) {
-                    return answers::translate(response, &target, &body).await;
+                    answers::translate(response, &target, &body).await
+                } else {
+                    return Ok(Passing::new(response, pending).map(Either::Right));
                 }
-                Ok(response.map(Either::Right))
             }
             Err(error @ HopError::Connect { .. }) => {
                 tracing::debug!(instance = %target.instance, %error, "the shim cannot be reached");
@@ -163,7 +189,11 @@ impl Gateway {
                 tracing::debug!(instance = %target.instance, %error, "the shim ended before it answered");
                 Err(answers::lost(&target).answer(Some(&body)))
             }
+        };
+        if let Some(pending) = pending {
+            pending.answered(answer.as_ref().map_or_else(Answer::status, Response::status));
         }
+        answer
     }
 
     /// The answer to a refusal, with what a client must know to ask for another token.
@@ -213,6 +243,12 @@ impl Gateway {
         let target = self.directory.find(account, instance, principal).map_err(not_served)?;
         Ok((target, transport, extent))
     }
+}
+
+/// The instance's part of a path, whatever stands there.
+fn instance_of(path: &str) -> &str {
+    let rest = path.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')).map_or("", |(_, rest)| rest);
+    rest.strip_suffix(SSE_SUFFIX).unwrap_or(rest)
 }
 
 /// Takes one of each limit that there is; the narrower one first, so that who may not call takes nothing of what others share.

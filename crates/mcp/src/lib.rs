@@ -20,3 +20,4 @@ pub mod rule;
 pub mod session;
 pub mod sse;
 pub(crate) mod translate;
+pub mod watch;

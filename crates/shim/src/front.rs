@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::shim::{
-    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH, TOKEN_PATH,
-    TokenAnswer,
+    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, REFUSED_HEADER, SHUTDOWN_PATH, SSE_PATH,
+    STATUS_PATH, TOKEN_PATH, TokenAnswer,
 };
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::request::Parts;
@@ -53,6 +53,7 @@ const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const REFUSED: HeaderName = HeaderName::from_static(REFUSED_HEADER);
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -513,6 +514,10 @@ fn events(body: Body) -> Response<Body> {
 fn refused(raw_id: Option<&str>, refusal: &Refusal) -> Response<Body> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = respond(status, Some(JSON), Body::whole(refusal.body(raw_id)));
+    // A rule is the one reason to refuse what HTTP has no status for.
+    if status == StatusCode::OK {
+        response.headers_mut().insert(REFUSED, HeaderValue::from_static("rule"));
+    }
     if let Some(seconds) = refusal.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

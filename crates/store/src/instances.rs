@@ -30,6 +30,9 @@ macro_rules! columns {
     };
 }
 
+mod renewed;
+pub use renewed::renew_users_of;
+
 /// One instance (`account_tool_instances`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceRow {

@@ -154,6 +154,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // The session ends with its driver, which nobody is asked through any more.
+        drop(self.driver.clone().leak());
         // Asked to end, the driver ends Chromium first; killed, it would leave it behind.
         if let Some(driver) =
             i32::try_from(self.chromedriver.id()).ok().and_then(rustix::process::Pid::from_raw)

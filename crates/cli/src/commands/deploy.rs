@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use api::events::Event;
 use api::instances::{DeployRequest, Instance};
+use api::secrets::GivenSecrets;
 use domain::container::Container;
-use domain::secret::{Secret, Secrets};
+use domain::secret::Secret;
 use domain::spec::{DesiredState, Limits};
 use domain::status::{InstanceStatus, TRIES_AGAIN};
 
@@ -18,6 +19,8 @@ use crate::sse::Events;
 
 /// Without events the instance is asked for this often.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+/// Before the name of one of the account's secrets.
+const NAMED: &str = "secret:";
 /// Lines of the server's own words after a failure.
 const LAST_WORDS: u32 = 10;
 
@@ -87,14 +90,20 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
             return Err(CliError::usage(format!("`--set {key}` is given twice")));
         }
     }
-    let mut secrets = Secrets::new();
+    let mut secrets = GivenSecrets::default();
     for (key, value) in args.secrets {
         if settings.contains_key(&key) {
             return Err(CliError::usage(format!("`{key}` is given as a setting and as a secret")));
         }
-        let value = secret_value(&key, value)?;
-        if secrets.insert(key.clone(), value).is_some() {
+        if secrets.keys().any(|given| *given == key) {
             return Err(CliError::usage(format!("`--secret {key}` is given twice")));
+        }
+        if let Some(name) = value.expose().strip_prefix(NAMED) {
+            let name = name.parse().map_err(|error| CliError::usage(format!("`--secret {key}`: {error}")))?;
+            secrets.named.insert(key, name);
+        } else {
+            let value = secret_value(&key, value)?;
+            secrets.values.insert(key, value);
         }
     }
     Ok(DeployRequest {
@@ -169,8 +178,14 @@ pub(super) fn secret_value(key: &str, typed: Secret) -> Result<Secret, CliError>
         std::fs::read_to_string(path)
             .map_err(|e| io_failure(&format!("read the secret {key} from"), path, e))?
     };
+    Ok(without_line_end(text))
+}
+
+/// A secret as a file has it.
+#[expect(clippy::needless_pass_by_value, reason = "whoever read it needs it no more")]
+pub(super) fn without_line_end(text: String) -> Secret {
     let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+    Secret::new(text.strip_suffix('\r').unwrap_or(text))
 }
 
 /// Shows each step until the instance runs, has failed or is gone. Events tell at once; asking now and then tells

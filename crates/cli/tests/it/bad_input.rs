@@ -111,6 +111,26 @@ fn tokens_that_are_for_less() {
     let actions: Vec<serde_json::Value> =
         exported.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect();
     assert!(actions.iter().any(|line| line["action"] == "instance.deploy"), "{exported}");
+
+    // Written a quarter of a second after they came.
+    let refused = || platform.ok(&["audit", "--calls", "--since", "1h", "--json", "--result", "refused"]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while refused().is_empty() && std::time::Instant::now() < deadline {}
+    let refused: Vec<serde_json::Value> =
+        refused().lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect();
+    let shown: Vec<_> =
+        refused.iter().map(|line| (line["instance"].as_str(), line["name"].as_str())).collect();
+    assert!(
+        shown.contains(&(Some("welcome"), Some("time"))),
+        "by the shim, for the token's rule: {refused:#?}"
+    );
+    assert!(shown.iter().any(|(instance, _)| *instance == Some("other")), "by the gateway: {refused:#?}");
+    let calls =
+        platform.ok(&["audit", "--calls", "--action", "tools/call", "--tool", "echo", "--by", "admin"]);
+    assert!(calls.contains("welcome") && calls.contains("ok") && calls.contains(" ms"), "{calls}");
+    check(&["audit", "--calls"], 1, &["--scope admin"]);
+    check(&["audit", "--calls", "--result", "fine"], 2, &["one of ok, error, refused"]);
+    check(&["audit", "--tool", "echo"], 2, &["--calls"]);
 }
 
 #[test]

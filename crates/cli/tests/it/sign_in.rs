@@ -51,6 +51,10 @@ struct Seen<'a> {
     chooses: bool,
 }
 
+fn seen<'a>(name: &'a str, vouched: &'a str) -> Seen<'a> {
+    Seen { name, vouched, chooses: false }
+}
+
 /// Runs a client that prints `OPEN url` when a person has to decide, and `DONE json` at its end.
 async fn check(
     platform: &Platform,
@@ -97,7 +101,7 @@ async fn check(
     for answer in ["first", "again"] {
         assert!(done[answer][0]["text"].as_str().is_some_and(|text| text.contains("hi")), "{done}");
     }
-    let grants = platform.json(&["grant", "list", "--json"]);
+    let grants = platform.json(&["grant", "list"]);
     let of_it = grants.as_array().into_iter().flatten().filter(|grant| grant["client_name"] == seen.name);
     assert!(0 < of_it.count(), "{}: {grants}", seen.name);
 }
@@ -137,8 +141,7 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
     browser.sign_in(platform.url(), "admin", PASSWORD).await;
 
     let by_hand = |arguments: &[&str]| -> Value {
-        let mut all =
-            vec!["client", "create", "By hand", "--redirect-uri", "http://127.0.0.1/callback", "--json"];
+        let mut all = vec!["client", "create", "By hand", "--redirect-uri", "http://127.0.0.1/callback"];
         all.extend_from_slice(arguments);
         let made = platform.json(&all);
         let mut client = json!({ "client_id": made["id"] });
@@ -149,7 +152,6 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
     };
     let (public, confidential) = (by_hand(&["--public"]), by_hand(&[]));
     let nobody = "nobody vouches for it";
-    let seen = |name, vouched| Seen { name, vouched, chooses: false };
     for (language, make) in
         [("TypeScript", (|| node("node", "typescript.mjs")) as fn() -> Command), ("Python", python)]
     {
@@ -174,12 +176,12 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
         .await;
 
     // What one was given opens no other server, and taking it back ends it.
-    let grants = platform.json(&["grant", "list", "--json"]);
+    let grants = platform.json(&["grant", "list"]);
     let ids: Vec<&str> =
         grants.as_array().into_iter().flatten().filter_map(|grant| grant["id"].as_str()).collect();
     assert!(9 <= ids.len(), "{grants}");
     platform.ok(&["grant", "revoke", ids[0]]);
-    let grants = platform.json(&["grant", "list", "--json"]);
+    let grants = platform.json(&["grant", "list"]);
     assert_eq!(
         grants.as_array().into_iter().flatten().filter(|grant| !grant["revoked_at"].is_null()).count(),
         1
@@ -194,7 +196,7 @@ async fn the_suite_for_authorization_servers_passes() {
     browser.sign_in(platform.url(), "admin", PASSWORD).await;
     let port = free_port();
     let back = format!("http://127.0.0.1:{port}/callback");
-    let client = platform.json(&["client", "create", "Suite", "--redirect-uri", &back, "--public", "--json"]);
+    let client = platform.json(&["client", "create", "Suite", "--redirect-uri", &back, "--public"]);
     let client = client["id"].as_str().expect("its id");
     let mut suite =
         testkit::conformance::authorization(platform.url(), client, &platform.mcp_url("welcome"), port)

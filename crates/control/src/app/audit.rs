@@ -44,10 +44,7 @@ const USUAL: u32 = 100;
 /// 403 for whom is no admin; 422 with field.
 pub(crate) async fn list(app: &App, caller: &Caller, query: &AuditQuery) -> Outcome<Vec<AuditLine>> {
     caller.require(Role::Admin)?;
-    let limit = query.limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::invalid("limit", format!("an answer has 1 to {MOST} lines")));
-    }
+    let limit = page(query.limit)?;
     let wanted = Wanted {
         since: query.since,
         action: query.action.as_deref(),
@@ -57,6 +54,18 @@ pub(crate) async fn list(app: &App, caller: &Caller, query: &AuditQuery) -> Outc
     };
     let rows = store::audit::list(&app.store, caller.account, &wanted).await?;
     Ok(rows.into_iter().map(render).collect())
+}
+
+/// How many lines an answer has.
+///
+/// # Errors
+/// 422.
+pub(crate) fn page(limit: Option<u32>) -> Outcome<u32> {
+    let limit = limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::invalid("limit", format!("an answer has 1 to {MOST} lines")));
+    }
+    Ok(limit)
 }
 
 fn render((row, actor_name): (AuditRow, Option<String>)) -> AuditLine {
@@ -80,7 +89,8 @@ pub(crate) async fn keep(app: &App, keep: Option<Duration>) {
         let pruned = async {
             let mut tx = app.store.begin().await?;
             store::audit::prune(&mut tx, before(now(), keep)).await?;
-            tx.commit().await
+            tx.commit().await?;
+            prune_calls(app, before(now(), keep)).await
         };
         if let Err(error) = pruned.await {
             tracing::warn!(error = %Chain(&error), "old lines of the audit could not be removed; tried again in an hour");
@@ -88,6 +98,18 @@ pub(crate) async fn keep(app: &App, keep: Option<Duration>) {
         tokio::select! {
             () = app.stop.cancelled() => return,
             () = tokio::time::sleep(HOUR) => {}
+        }
+    }
+}
+
+/// Some at a time, so that nobody waits long for the database.
+async fn prune_calls(app: &App, before: Timestamp) -> Result<(), store::StoreError> {
+    loop {
+        let mut tx = app.store.begin().await?;
+        let more = store::calls::prune(&mut tx, before).await?;
+        tx.commit().await?;
+        if !more || app.stop.is_cancelled() {
+            return Ok(());
         }
     }
 }

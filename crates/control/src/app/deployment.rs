@@ -14,6 +14,7 @@ use domain::package::{Package, PackageError};
 use domain::secret::Secrets;
 use domain::shim::Mode;
 use domain::spec::{Launch, Limits};
+use domain::vault::SecretName;
 
 use crate::app::Problem;
 
@@ -68,6 +69,8 @@ pub(crate) struct Deployment {
     pub(crate) env: BTreeMap<String, String>,
     /// The secret part of the environment.
     pub(crate) secrets: Secrets,
+    /// Those of its variables whose values are secrets of the account.
+    pub(crate) named: BTreeMap<String, SecretName>,
     /// The settings as they were given, to be shown.
     pub(crate) settings: BTreeMap<String, String>,
     /// The names of the secrets as they were given, to be shown.
@@ -114,6 +117,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
         launch,
         env,
         secrets,
+        named: named(entry, request)?,
         settings: request.settings.clone(),
         secret_names: request.secrets.keys().cloned().collect(),
         limits: request.limits.clone(),
@@ -149,7 +153,7 @@ pub(crate) fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) 
 
 fn check_sizes(request: &DeployRequest) -> Result<(), Problem> {
     let settings: usize = request.settings.iter().map(|(k, v)| k.len() + v.len()).sum();
-    let secrets: usize = request.secrets.iter().map(|(k, v)| k.len() + v.expose().len()).sum();
+    let secrets: usize = request.secrets.values.iter().map(|(k, v)| k.len() + v.expose().len()).sum();
     if MAX_SETTINGS < settings + secrets {
         return Err(Problem::invalid("settings", "settings and secrets together have at most 64 KiB")
             .hint("put large data into a file that the server reads"));
@@ -289,7 +293,7 @@ fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Result<Filled, 
             )
             .hint(format!("give it as a secret: `--secret {key}=…`")));
         }
-        if request.settings.contains_key(key) && request.secrets.contains_key(key) {
+        if request.settings.contains_key(key) && request.secrets.values.contains_key(key) {
             return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
                 .hint("give it once"));
         }
@@ -312,7 +316,7 @@ fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Result<Filled, 
     let (mut env, mut secrets, mut arguments) = Filled::default();
     for input in &entry.inputs {
         let Some(value) = value_of(input, request).or(input.default.as_deref()) else { continue };
-        let part = if request.secrets.contains_key(&input.name) { "secrets" } else { "settings" };
+        let part = if request.secrets.values.contains_key(&input.name) { "secrets" } else { "settings" };
         input.format.check(value).map_err(|must| {
             Problem::invalid(format!("{part}.{}", input.name), format!("`{}` must be {must}", input.name))
         })?;
@@ -350,6 +354,30 @@ fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Result<Filled, 
     Ok((env, secrets, arguments))
 }
 
+/// Which variables have the values of secrets of the account. Those were filled in before as if they had been given.
+fn named(
+    entry: Option<&CatalogEntry>,
+    request: &DeployRequest,
+) -> Result<BTreeMap<String, SecretName>, Problem> {
+    let variable_of = |key: &String| {
+        let Some(entry) = entry else { return Ok(key.clone()) };
+        match entry.inputs.iter().find(|input| input.name == *key) {
+            Some(Input { target: InputTarget::Env { variable }, format, .. })
+                if *format != InputFormat::Filepath =>
+            {
+                Ok(variable.clone())
+            }
+            _ => Err(Problem::invalid(
+                format!("secrets.{key}"),
+                format!("`{key}` is no value that a secret of the account could be"),
+            )
+            .hint("give its value itself")),
+        }
+    };
+    let all = request.secrets.named.iter();
+    all.map(|(key, name)| Ok((variable_of(key)?, name.clone()))).collect()
+}
+
 fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
     for (field, key) in keys(request) {
         let at = format!("{field}.{key}");
@@ -363,7 +391,7 @@ fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
             return Err(Problem::invalid(at, format!("`{key}` is set by Berth or decides which code runs"))
                 .hint("leave it out"));
         }
-        let secret = request.secrets.get(key).map(domain::secret::Secret::expose);
+        let secret = request.secrets.values.get(key).map(domain::secret::Secret::expose);
         if [request.settings.get(key).map(String::as_str), secret]
             .into_iter()
             .flatten()
@@ -371,12 +399,12 @@ fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
         {
             return Err(Problem::invalid(at, format!("`{key}` must be a text without NUL characters")));
         }
-        if request.settings.contains_key(key) && request.secrets.contains_key(key) {
+        if request.settings.contains_key(key) && request.secrets.values.contains_key(key) {
             return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
                 .hint("give it once"));
         }
     }
-    Ok((request.settings.clone(), request.secrets.clone(), Vec::new()))
+    Ok((request.settings.clone(), request.secrets.values.clone(), Vec::new()))
 }
 
 /// Settings of a server that runs elsewhere are headers of every request to it.
@@ -396,16 +424,16 @@ fn fill_headers(request: &DeployRequest) -> Result<Filled, Problem> {
             );
         }
         let value = request.settings.get(key).map(String::as_str);
-        let value = value.or(request.secrets.get(key).map(domain::secret::Secret::expose));
+        let value = value.or(request.secrets.values.get(key).map(domain::secret::Secret::expose));
         if value.is_some_and(|value| value.bytes().any(|b| b < 0x20 || b == 0x7f)) {
             return Err(Problem::invalid(at, "a header's value is one line without control characters"));
         }
-        if request.settings.contains_key(key) && request.secrets.contains_key(key) {
+        if request.settings.contains_key(key) && request.secrets.values.contains_key(key) {
             return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
                 .hint("give it once"));
         }
     }
-    Ok((request.settings.clone(), request.secrets.clone(), Vec::new()))
+    Ok((request.settings.clone(), request.secrets.values.clone(), Vec::new()))
 }
 
 /// How the server is reached and which clients share a process of it.
@@ -467,11 +495,11 @@ fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) 
 
 fn keys(request: &DeployRequest) -> impl Iterator<Item = (&'static str, &str)> {
     let settings = request.settings.keys().map(|key| ("settings", key.as_str()));
-    settings.chain(request.secrets.keys().map(|key| ("secrets", key.as_str())))
+    settings.chain(request.secrets.values.keys().map(|key| ("secrets", key.as_str())))
 }
 
 fn value_of<'a>(input: &Input, request: &'a DeployRequest) -> Option<&'a str> {
-    let secret = request.secrets.get(&input.name).map(domain::secret::Secret::expose);
+    let secret = request.secrets.values.get(&input.name).map(domain::secret::Secret::expose);
     secret.or(request.settings.get(&input.name).map(String::as_str))
 }
 

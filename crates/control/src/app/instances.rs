@@ -2,6 +2,8 @@
 //!
 //! Every act changes rows and wakes the reconciler; none waits for a machine.
 
+use std::collections::BTreeMap;
+
 use api::errors::ErrorCode;
 use api::events::Event;
 use api::instances::{DeployRequest, Instance, LogQuery};
@@ -12,6 +14,7 @@ use domain::names::{EnvironmentName, InstanceName};
 use domain::package::Package;
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
+use domain::vault::SecretName;
 use hop::pool::PooledBody;
 use http_body_util::Full;
 use serde_json::json;
@@ -21,7 +24,7 @@ use store::{Store, StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::{self, Deployment, nearest};
-use crate::app::{App, Outcome, Problem, fleet, moves};
+use crate::app::{App, Outcome, Problem, fleet, moves, secrets};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::dtma_client::DtmaError;
@@ -42,6 +45,10 @@ const MAX_TAIL: u32 = 100_000;
 pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) -> Outcome<Instance> {
     caller.require(Role::Member)?;
     let catalog = store::catalog::all(&app.store).await?;
+    let request = &DeployRequest {
+        secrets: secrets::resolve(app, caller.account, &request.secrets).await?,
+        ..request.clone()
+    };
     let deployment = deployment::plan(request, &catalog)?;
     let environment = match request.environment.as_deref() {
         Some(fleet::AUTO) => {
@@ -73,7 +80,7 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
         };
         let row = new_row(&app.keys, caller.account, &environment, name, &deployment)?;
         let mut tx = app.store.begin().await?;
-        match insert(&mut tx, &row, caller.actor()).await {
+        match insert(&mut tx, &row, &deployment.named, caller.actor()).await {
             Ok(()) => {
                 tx.commit().await?;
                 app.changed(std::slice::from_ref(&row)).await?;
@@ -105,6 +112,9 @@ pub(crate) fn new_row(
     deployment: &Deployment,
 ) -> Outcome<InstanceRow> {
     let (id, at) = (InstanceId::generate(), now());
+    // What is the account's secret stays there, so that its next version is this instance's too.
+    let mut own = deployment.secrets.clone();
+    own.retain(|variable, _| !deployment.named.contains_key(variable));
     Ok(InstanceRow {
         id,
         account,
@@ -127,7 +137,7 @@ pub(crate) fn new_row(
         },
         settings: deployment.settings.clone(),
         secret_names: deployment.secret_names.clone(),
-        secrets_sealed: keys.seal_all(id.0, &deployment.secrets)?,
+        secrets_sealed: keys.seal_all(id.0, &own)?,
         version: None,
         digest: None,
         report: None,
@@ -138,13 +148,29 @@ pub(crate) fn new_row(
     })
 }
 
-/// Writes the row and its audit line.
+/// Writes the row, which secrets of the account it uses, and its audit line.
 ///
 /// # Errors
-/// What the store says.
-pub(crate) async fn insert(tx: &mut Tx, row: &InstanceRow, actor: String) -> Outcome<()> {
+/// What the store says; 422 when a secret was removed meanwhile.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    row: &InstanceRow,
+    named: &BTreeMap<String, SecretName>,
+    actor: String,
+) -> Outcome<()> {
     store::instances::insert(tx, row).await?;
-    let detail = json!({ "package": row.spec.package.to_string(), "environment": row.environment });
+    for (variable, name) in named {
+        store::secrets::add_use(tx, row.id, variable, name).await.map_err(|error| match error {
+            StoreError::NotFound { .. } => {
+                Problem::invalid("secrets", format!("there is no secret `{name}` in this account any more"))
+            }
+            error => error.into(),
+        })?;
+    }
+    let mut detail = json!({ "package": row.spec.package.to_string(), "environment": row.environment });
+    if !named.is_empty() {
+        detail["secrets"] = json!(named);
+    }
     let act = Act {
         action: "instance.deploy",
         kind: "instance",

@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod adoption;
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod calls;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
 pub(crate) mod droplets;
@@ -24,6 +25,7 @@ pub(crate) mod passwords;
 pub(crate) mod problem;
 pub(crate) mod registries;
 pub(crate) mod relay;
+pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;
@@ -66,6 +68,8 @@ pub(crate) struct App {
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
+    /// Lines of the audit of calls that are not written yet.
+    pub(crate) calls: Arc<gateway::Records>,
     /// What hosts are enrolled with.
     pub(crate) program: crate::program::Program,
     /// What hosts are upgraded to.

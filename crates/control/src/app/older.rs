@@ -15,7 +15,7 @@ use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 
 use crate::app::environments::{before, is_news, tell};
-use crate::app::{App, Outcome, Problem};
+use crate::app::{App, Outcome, Problem, secrets};
 use crate::directory::now;
 
 /// The longest version that is kept of an older host.
@@ -182,7 +182,7 @@ pub(crate) async fn secrets(
     let row = row.filter(|row| row.environment == environment.id && !row.deleting).ok_or_else(|| {
         Problem::refused(ErrorCode::NotFound, "this environment has no such instance").field(FIELD)
     })?;
-    Ok(app.keys.unseal_all(row.id.0, row.secrets_sealed.as_deref())?)
+    Ok(secrets::of_instance(app, &row).await?.0)
 }
 
 /// The same, as they are sent.

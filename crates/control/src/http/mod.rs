@@ -23,6 +23,7 @@ mod plain;
 mod refused;
 mod registries;
 mod relay;
+mod secrets;
 mod server;
 mod sessions;
 mod tokens;
@@ -139,10 +140,13 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::test))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::calls))
         .routes(routes!(catalog::search))
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))
         .routes(routes!(registries::login, registries::logout))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::put, secrets::remove))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(clients::list, clients::create))

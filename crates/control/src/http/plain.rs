@@ -71,5 +71,6 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Ready>, Refused> {
 
 async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
     app.metrics.instances(app.directory.picture().counts());
+    app.metrics.calls_lost(app.calls.lost());
     ([(header::CONTENT_TYPE, OPEN_METRICS)], app.metrics.text())
 }

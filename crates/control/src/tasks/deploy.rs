@@ -17,11 +17,12 @@ use serde::Serialize;
 use store::departures::Departure;
 use store::environments::EnvironmentRow;
 use store::instances::{InstanceRow, ReportedBy};
+use store::secrets::Handed;
 use tokio::task::JoinSet;
 
 use crate::app::problem::Chain;
 use crate::app::registries::Handovers;
-use crate::app::{App, Outcome, Problem, instances, registries};
+use crate::app::{App, Outcome, Problem, instances, registries, secrets};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
 use crate::reach::{Host, dialled_at, reach};
@@ -348,7 +349,7 @@ fn what_is_known(environment: &EnvironmentRow) -> String {
 }
 
 async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Done, DtmaError>> {
-    let (spec, login) = match spec_of(app, row).await {
+    let (spec, login, handed) = match spec_of(app, row).await {
         Ok(made) => made,
         // One row that cannot be read must not stop the others.
         Err(problem) => {
@@ -363,6 +364,7 @@ async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<
     };
     let mut tx = app.store.begin().await?;
     store::registries::hand_over(&mut tx, row.id, login).await?;
+    store::secrets::note_told(&mut tx, row.id, &handed).await?;
     let after = match report {
         Some(report) => {
             let by = ReportedBy::Answer;
@@ -391,8 +393,11 @@ async fn remove(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<Don
     Ok(Ok(Done::Deleted(row.id)))
 }
 
-/// What the host is told, and the id of the login that is in it.
-async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<(InstanceSpec, Option<RegistryLoginId>)> {
+/// What the host is told, the id of the login that is in it, and which of the account's secrets are.
+async fn spec_of(
+    app: &App,
+    row: &InstanceRow,
+) -> Outcome<(InstanceSpec, Option<RegistryLoginId>, Vec<Handed>)> {
     let picture = app.directory.picture();
     let account = picture.account(row.account).ok_or_else(|| {
         // Its account goes only together with its instances, so this row is about to go.
@@ -400,6 +405,7 @@ async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<(InstanceSpec, Option<
     })?;
     let login = registries::login_for(app, row.account, &row.spec.package).await?;
     let (login, registry) = login.unzip();
+    let (secrets, handed) = secrets::of_instance(app, row).await?;
     let spec = InstanceSpec {
         id: row.id,
         account: account.clone(),
@@ -410,13 +416,13 @@ async fn spec_of(app: &App, row: &InstanceRow) -> Outcome<(InstanceSpec, Option<
         package: row.spec.package.clone(),
         launch: row.spec.launch.clone(),
         env: row.spec.env.clone(),
-        secrets: app.keys.unseal_all(row.id.0, row.secrets_sealed.as_deref())?,
+        secrets,
         registry,
         limits: row.spec.limits.clone(),
         lease_seconds: row.spec.moving.failover.map(|failover| failover.lease_seconds),
         key: app.keys.instance_key(row.id),
     };
-    Ok((spec, login))
+    Ok((spec, login, handed))
 }
 
 async fn say_all(app: &App, rows: &[InstanceRow], message: &str) -> Outcome<()> {

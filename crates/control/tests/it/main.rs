@@ -5,6 +5,7 @@
 mod alerts;
 mod audit;
 mod browser;
+mod calls;
 mod consent;
 mod deploy;
 mod droplets;
@@ -28,6 +29,7 @@ mod platform;
 mod reconciler;
 mod registries;
 mod relay;
+mod secrets;
 mod sign_in;
 mod start;
 mod tokens;

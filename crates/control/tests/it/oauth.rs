@@ -31,6 +31,14 @@ async fn by_credentials(platform: &Platform, authorization: &str, fields: &[(&st
     platform.post_form("/oauth/token", &[("authorization", authorization)], &all).await
 }
 
+/// An access token of the admin's for a path of ours.
+pub(crate) async fn access_token(platform: &Platform, path: &str) -> String {
+    let (_, authorization) = confidential(platform, &[]).await;
+    let resource = format!("{}{path}", platform.url());
+    let given = by_credentials(platform, &authorization, &[("resource", &resource)]).await;
+    given.json()["access_token"].as_str().unwrap().to_owned()
+}
+
 /// The status of a call of the instance `welcome`, whose host is away: 503 when the token was good.
 async fn call(platform: &Platform, token: &str, path: &str) -> u16 {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });

@@ -4,5 +4,6 @@
 
 mod calls;
 mod platform;
+mod records;
 mod refusals;
 mod streams;

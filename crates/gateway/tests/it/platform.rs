@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use domain::ids::InstanceId;
-use gateway::{Audience, AuthError, Bucket, Calls, Directory, Gateway, Limits, NotServed, Principal, Target};
+use gateway::{
+    Audience, AuthError, Bucket, Calls, Directory, Gateway, Limits, NotServed, Principal, Records, Target,
+};
 use hop::address::Address;
 use hop::pool::Pool;
 use hop::serve::Listener;
@@ -63,19 +65,35 @@ impl Platform {
         let dir = tempfile::tempdir().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         serve_shim(&dir, shim, Arc::clone(&seen));
-        Self::over(dir, seen).await
+        Self::over(dir, seen, None).await
+    }
+
+    /// As [`Platform::start`], with the lines that its requests leave.
+    pub(crate) async fn recorded(shim: Shim, with_arguments: bool) -> (Self, Arc<Records>) {
+        let (dir, seen) = (tempfile::tempdir().unwrap(), Arc::default());
+        serve_shim(&dir, shim, Arc::clone(&seen));
+        let records = Arc::new(Records::new(with_arguments));
+        (Self::over(dir, seen, Some(Arc::clone(&records))).await, records)
+    }
+
+    /// As [`Platform::without_shim`], with the lines that its requests leave.
+    pub(crate) async fn recorded_without_shim() -> (Self, Arc<Records>) {
+        let records = Arc::new(Records::new(false));
+        let records_of = Some(Arc::clone(&records));
+        (Self::over(tempfile::tempdir().unwrap(), Arc::default(), records_of).await, records)
     }
 
     /// A gateway whose instance `echo` has no shim at all.
     pub(crate) async fn without_shim() -> Self {
-        Self::over(tempfile::tempdir().unwrap(), Arc::default()).await
+        Self::over(tempfile::tempdir().unwrap(), Arc::default(), None).await
     }
 
-    async fn over(dir: TempDir, seen: Arc<Mutex<Vec<Seen>>>) -> Self {
+    async fn over(dir: TempDir, seen: Arc<Mutex<Vec<Seen>>>, records: Option<Arc<Records>>) -> Self {
         let config = gateway::Config {
             public: OWN_ORIGIN.to_owned(),
             own_origins: vec![OWN_ORIGIN.to_owned()],
             allowed_origins: vec![OTHER_ORIGIN.to_owned()],
+            records,
         };
         let directory: Arc<dyn Directory> = Arc::new(Names::new(&dir));
         let gateway = Arc::new(Gateway::new(directory, Pool::new(), &config));
@@ -198,6 +216,8 @@ impl Directory for Names {
         let principal = Arc::new(Principal {
             audience: Audience::Account,
             account: "acme".parse().unwrap(),
+            account_id: domain::ids::AccountId::generate(),
+            credential: "token:1".into(),
             header: HeaderValue::from_static("user:1"),
             calls: Calls::All,
             limits: Limits::default(),

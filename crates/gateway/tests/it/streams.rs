@@ -42,7 +42,7 @@ async fn open(platform: &Platform) -> tokio::net::TcpStream {
     stream
 }
 
-async fn read_until(stream: &mut tokio::net::TcpStream, words: &str) {
+pub(crate) async fn read_until(stream: &mut tokio::net::TcpStream, words: &str) {
     let mut got = Vec::new();
     let read = async {
         loop {

@@ -5,6 +5,7 @@
 mod accounts;
 mod alerts;
 mod audit;
+mod calls;
 mod catalog;
 mod droplets;
 mod enrolments;
@@ -17,6 +18,7 @@ mod open;
 mod people;
 mod policies;
 mod registries;
+mod secrets;
 mod tokens;
 mod upgrades;
 mod upstreams;

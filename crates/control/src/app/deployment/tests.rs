@@ -58,15 +58,15 @@ fn everything_that_is_missing_is_named_at_once() {
     request.settings = BTreeMap::from([("sit".to_owned(), "x".to_owned())]);
     refused(&request, "settings.sit", "did you mean `site`?");
     request.settings = BTreeMap::from([("site".to_owned(), "x".to_owned())]);
-    request.secrets.insert("key".to_owned(), Secret::new("hunter2"));
-    request.secrets.insert("project".to_owned(), Secret::new("hunter2"));
+    request.secrets.values.insert("key".to_owned(), Secret::new("hunter2"));
+    request.secrets.values.insert("project".to_owned(), Secret::new("hunter2"));
     refused(&request, "secrets.project", "--set project=…");
 }
 
 #[test]
 fn values_go_where_the_entry_says() {
     let mut request = request("issues");
-    request.secrets.insert("key".to_owned(), Secret::new("hunter2"));
+    request.secrets.values.insert("key".to_owned(), Secret::new("hunter2"));
     request.settings =
         BTreeMap::from([("site".to_owned(), "acme".to_owned()), ("project".to_owned(), "P".to_owned())]);
     request.args = vec!["-v".to_owned()];
@@ -257,7 +257,7 @@ proptest! {
         request.args = args;
         for (key, value, secret) in keys {
             if secret {
-                request.secrets.insert(key, Secret::new(value));
+                request.secrets.values.insert(key, Secret::new(value));
             } else {
                 request.settings.insert(key, value);
             }

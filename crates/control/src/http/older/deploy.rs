@@ -86,7 +86,7 @@ pub(crate) async fn deploy(
         name: body.name,
         environment,
         settings: body.environment_variables,
-        secrets: body.secrets,
+        secrets: body.secrets.into(),
         // A template has its own.
         transport: body.transport,
         path: body.endpoint_path,

@@ -82,7 +82,7 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
     }
     let mut tx = app.store.begin().await.unwrap();
     store::environments::insert(&mut tx, &other, None).await.unwrap();
-    instances::insert(&mut tx, &row, "test".to_owned()).await.unwrap();
+    instances::insert(&mut tx, &row, &std::collections::BTreeMap::new(), "test".to_owned()).await.unwrap();
     tx.commit().await.unwrap();
     app.changed(std::slice::from_ref(&row)).await.unwrap();
     while app.statuses.view().deploy.put == 0 {

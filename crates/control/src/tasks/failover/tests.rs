@@ -56,7 +56,9 @@ impl Stage {
         plan.failover = Some(Failover::default());
         let row = instances::new_row(&self.app.keys, at.account, at, name.parse().unwrap(), &plan).unwrap();
         let mut tx = self.app.store.begin().await.unwrap();
-        instances::insert(&mut tx, &row, "test".to_owned()).await.unwrap();
+        instances::insert(&mut tx, &row, &std::collections::BTreeMap::new(), "test".to_owned())
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
 
