@@ -25,6 +25,7 @@ mod no_network;
 mod older;
 mod outward;
 mod partitions;
+mod people;
 mod proxies;
 mod public;
 mod real_tools;
