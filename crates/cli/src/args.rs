@@ -6,6 +6,7 @@ mod audit;
 mod child;
 mod choices;
 mod dtma;
+mod key;
 mod machines;
 mod moves;
 mod public;
@@ -37,6 +38,7 @@ pub(crate) use self::machines::{
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
+pub(crate) use key::{KeyArgs, KeyCommand};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
 pub(crate) use secret::SecretCommand;
@@ -86,6 +88,9 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the host agent (DTMA) alone
     Dtma(DtmaArgs),
+    /// Look at the master key that seals stored secrets, or change it, on the control plane's machine
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// What asks a control plane.
     #[command(flatten)]
     Ask(AskCommand),

@@ -10,6 +10,7 @@ mod deploy;
 mod dtma;
 mod env;
 mod instances;
+mod key;
 mod logs;
 mod manager;
 mod moves;
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
         Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
+        Command::Key(command) => block_on(key::run(command, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
         Command::Ask(command) => {

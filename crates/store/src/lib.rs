@@ -27,6 +27,7 @@ pub mod instances;
 pub mod oauth;
 pub mod policies;
 pub mod registries;
+pub mod sealed;
 pub mod secrets;
 pub mod tokens;
 pub mod upgrades;

@@ -18,6 +18,7 @@ mod enrol;
 mod faults;
 mod hosts;
 mod interrupted;
+mod keys;
 mod kinds;
 mod lifecycle;
 mod matrix;

@@ -15,6 +15,7 @@ mod oauth;
 mod open;
 mod policies;
 mod registries;
+mod sealed;
 mod secrets;
 mod tokens;
 mod upgrades;
