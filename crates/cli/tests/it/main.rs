@@ -6,6 +6,7 @@ mod acme;
 mod activation;
 mod alerts;
 mod bad_input;
+mod canary;
 mod cleanup;
 mod clients;
 mod command_line;
