@@ -9,22 +9,24 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("api", &["domain"]),
+    ("fetch", &["domain", "oauth"]),
     ("hop", &[]),
     ("digitalocean", &[]),
     ("mcp", &[]),
-    ("oauth", &[]),
+    ("oauth", &["domain"]),
     ("store", &["api", "domain"]),
     ("runtime", &["domain"]),
     ("shim", &["domain", "hop", "mcp"]),
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
-    ("control", &["api", "digitalocean", "domain", "gateway", "hop", "oauth", "store"]),
-    ("cli", &["api", "control", "digitalocean", "domain", "dtma", "hop", "mcp", "runtime", "shim"]),
+    ("control", &["api", "digitalocean", "domain", "fetch", "gateway", "hop", "oauth", "store"]),
+    ("cli", &["api", "control", "digitalocean", "domain", "dtma", "fetch", "hop", "mcp", "runtime", "shim"]),
     ("testkit", &["api", "domain"]),
     ("fixture", &[]),
+    ("visitor", &["domain", "fetch", "oauth", "shim"]),
     ("bench", &["domain", "hop", "testkit"]),
     ("soak", &["hop", "testkit"]),
 ];

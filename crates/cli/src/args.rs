@@ -3,17 +3,24 @@
 
 mod alerts;
 mod audit;
+mod authorize;
 mod child;
 mod choices;
+mod control;
 mod dtma;
+mod issuers;
 mod key;
 mod machines;
 mod moves;
+mod oauth;
+mod oidc;
+mod people;
 mod public;
 mod rates;
 mod registry;
 mod secret;
 mod service;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,26 +29,34 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
 use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
-use domain::scopes::Scope;
 use domain::secret::Secret;
 use hop::tls::Pin;
 
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::audit::{AuditArgs, AuditKeepArgs};
+pub(crate) use self::authorize::AuthorizeArgs;
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
+pub(crate) use self::control::ControlArgs;
 pub(crate) use self::dtma::DtmaArgs;
+pub(crate) use self::issuers::IssuerArgs;
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
 };
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
+pub(crate) use self::oauth::{ClientCommand, GrantCommand};
+pub(crate) use self::oidc::OidcArgs;
+pub(crate) use self::people::{
+    AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, SessionCommand,
+};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use key::{KeyArgs, KeyCommand};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
 pub(crate) use secret::SecretCommand;
+pub(crate) use token::TokenCommand;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -91,6 +106,8 @@ pub(crate) enum Command {
     /// Look at the master key that seals stored secrets, or change it, on the control plane's machine
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Print a link that signs you in, on Berth's own machine, when nothing else does
+    Recover(RecoverArgs),
     /// What asks a control plane.
     #[command(flatten)]
     Ask(AskCommand),
@@ -131,6 +148,8 @@ pub(crate) enum AskCommand {
     Tools(NameArgs),
     /// Call one tool of an instance
     Call(CallArgs),
+    /// Let a person authorize Berth at the server of an instance that runs elsewhere
+    Authorize(AuthorizeArgs),
     /// Print the configuration that connects an MCP client to an instance
     Connect(ConnectArgs),
     /// Look into the catalog of servers
@@ -139,6 +158,24 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List and take back what people allowed MCP clients
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Register OAuth clients by hand
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Make and list accounts
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Look after who is in the account
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Let somebody into the account by a link
+    #[command(subcommand)]
+    Invite(InviteCommand),
+    /// List and end the sessions of your browsers
+    #[command(subcommand)]
+    Session(SessionCommand),
     /// Keep, list and remove the account's secrets, which instances use by name
     #[command(subcommand)]
     Secret(SecretCommand),
@@ -154,6 +191,8 @@ pub(crate) enum AskCommand {
     Audit(AuditArgs),
     /// Show whom the token speaks for
     Whoami,
+    /// Set your password, with which you sign in to the pages
+    Password(PasswordArgs),
 }
 
 /// `berth up`.
@@ -174,27 +213,12 @@ pub(crate) struct UpArgs {
     /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
     #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
     pub(crate) database: Option<Secret>,
-    /// Web page that may call the MCP addresses, such as `https://app.example.com`; may be repeated
-    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
-    pub(crate) origins: Vec<String>,
-    /// How the gateway reaches this machine's instances; for measuring
-    #[arg(long, value_enum, hide = true)]
-    pub(crate) reach: Option<ReachChoice>,
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
-    /// Who is told of what is broken.
+    /// Everything else.
     #[command(flatten)]
-    pub(crate) alerts: AlertArgs,
-    /// What hosts are upgraded to instead of this program; for tests
-    #[arg(long, hide = true, value_name = "FILE")]
-    pub(crate) upgrade_program: Option<PathBuf>,
-    /// What the audit has, and for how long.
-    #[command(flatten)]
-    pub(crate) audit: AuditKeepArgs,
-    /// How often MCP servers may be called.
-    #[command(flatten)]
-    pub(crate) rates: RateArgs,
+    pub(crate) control: ControlArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -212,27 +236,12 @@ pub(crate) struct ServerArgs {
     /// Database: a file, or `postgres://…`; default: `control/berth.db` in the data directory
     #[arg(long, value_name = "URL", env = DATABASE_VARIABLE, hide_env_values = true, value_parser = secret)]
     pub(crate) database: Option<Secret>,
-    /// Web page that may call the MCP addresses, such as `https://app.example.com`; may be repeated
-    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
-    pub(crate) origins: Vec<String>,
-    /// How the gateway reaches this machine's instances; for measuring
-    #[arg(long, value_enum, hide = true)]
-    pub(crate) reach: Option<ReachChoice>,
     /// The address that others use.
     #[command(flatten)]
     pub(crate) public: PublicArgs,
-    /// Who is told of what is broken.
+    /// Everything else.
     #[command(flatten)]
-    pub(crate) alerts: AlertArgs,
-    /// What hosts are upgraded to instead of this program; for tests
-    #[arg(long, hide = true, value_name = "FILE")]
-    pub(crate) upgrade_program: Option<PathBuf>,
-    /// What the audit has, and for how long.
-    #[command(flatten)]
-    pub(crate) audit: AuditKeepArgs,
-    /// How often MCP servers may be called.
-    #[command(flatten)]
-    pub(crate) rates: RateArgs,
+    pub(crate) control: ControlArgs,
     /// How often host agents report.
     #[command(flatten)]
     pub(crate) heartbeat: HeartbeatArgs,
@@ -446,31 +455,6 @@ pub(crate) enum CatalogCommand {
     Show {
         /// Name of the entry
         name: String,
-    },
-}
-
-/// `berth token …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token; it is shown once
-    Create {
-        /// What it is for
-        name: String,
-        /// How long it is valid, such as `12h`, `30d`; default: for ever
-        #[arg(long, value_name = "DURATION", value_parser = duration_seconds)]
-        expires: Option<u64>,
-        /// What it is for: `read`, `deploy`, `admin`, `mcp:call`, `mcp:call:INSTANCE`, `mcp:call:INSTANCE/TOOL`; may be repeated;
-        /// default: everything that you may
-        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
-        scopes: Vec<Scope>,
-    },
-    /// List the tokens
-    List,
-    /// Revoke a token; from then on it opens nothing
-    Revoke {
-        /// Its id, its prefix or its name, as `berth token list` shows them
-        #[arg(value_name = "TOKEN")]
-        which: String,
     },
 }
 

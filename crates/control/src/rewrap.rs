@@ -94,7 +94,7 @@ pub(crate) async fn rewrap(
         loop {
             let rows = sealed::others(store, place, newest, &after, PAGE).await.map_err(StartError::Store)?;
             let Some(last) = rows.last() else { break };
-            after.clone_from(&last.id);
+            after.clone_from(&last.key);
             for row in rows {
                 if stop.is_cancelled() || most.is_some_and(|most| most <= done.moved) {
                     return Ok(done);
@@ -103,7 +103,7 @@ pub(crate) async fn rewrap(
                     Some(true) => done.moved += 1,
                     // Somebody else changed it, and seals with the newest as well.
                     Some(false) => {}
-                    None => done.unreadable.push(format!("{} {}", place.table, row.id)),
+                    None => done.unreadable.push(format!("{} {}", place.table, row.key)),
                 }
             }
         }

@@ -52,6 +52,15 @@ pub fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(secret.expose())
 }
 
+/// As [`expose`], for a secret that may be absent.
+#[expect(clippy::ref_option, reason = "serde hands fields over so")]
+pub fn expose_some<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => serializer.serialize_some(secret.expose()),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// As [`expose`], for a map of secrets.
 pub fn expose_all<S: Serializer>(secrets: &Secrets, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(secrets.len()))?;

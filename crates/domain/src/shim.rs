@@ -35,6 +35,8 @@ pub const STATUS_PATH: &str = "/status";
 pub const MAX_STATUS_WAIT: Duration = Duration::from_mins(1);
 /// The path on a shim's socket that ends the server and then the shim (POST); needs the key.
 pub const SHUTDOWN_PATH: &str = "/shutdown";
+/// The path on a shim's socket that takes a [`TokenAnswer`] (POST); needs the key.
+pub const TOKEN_PATH: &str = "/token";
 /// The path on a shim's socket that carries MCP.
 pub const MCP_PATH: &str = "/mcp";
 /// The path on a shim's socket for HTTP+SSE of 2024-11-05: GET opens a session and its stream, POST takes its messages.
@@ -232,6 +234,9 @@ pub struct ShimStatus {
     pub in_flight: usize,
     /// Processes of the server that run now.
     pub processes: usize,
+    /// Tokens that calls wait for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks: Vec<TokenAsk>,
 }
 
 /// The state of the server beside a shim.
@@ -268,6 +273,72 @@ pub enum ServerState {
         /// Since when.
         since: Timestamp,
     },
+}
+
+/// What a shim asks its DTMA for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TokenAsk {
+    /// Names the question in the life of this shim.
+    pub number: u64,
+    /// What is asked for.
+    pub wanted: TokenWanted,
+}
+
+/// What it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenAnswer {
+    /// Which question.
+    pub number: u64,
+    /// The answer.
+    pub outcome: TokenOutcome,
+}
+
+/// A token, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TokenOutcome {
+    /// Show this.
+    Token {
+        /// The token itself, which is shown as `Bearer`.
+        #[serde(serialize_with = "secret::expose")]
+        #[schema(value_type = String)]
+        token: Secret,
+        /// Counts the tokens of an instance.
+        version: u64,
+        /// Seconds until it ends, as far as anybody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_in: Option<u64>,
+    },
+    /// There is none.
+    None {
+        /// Why, and what to do, in words.
+        why: String,
+    },
+}
+
+/// A token that a shim needs for a server that runs elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TokenWanted {
+    /// Why.
+    pub reason: TokenReason,
+    /// The values of the server's `WWW-Authenticate`, as it wrote them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub challenge: Vec<String>,
+    /// The version of the token that was shown, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
+}
+
+/// Why a shim needs a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenReason {
+    /// The server answered 401.
+    Refused,
+    /// The server answered 403: the token's scopes are not enough (RFC 6750 §3.1).
+    Scope,
+    /// The token ends soon.
+    Expiring,
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use crate::note::Removed;
 use crate::plan::{self, Install, Installed, Mark, Observed, Record, Shim, Step};
 use crate::shim_client::{self, Answer};
 use crate::specs::Specs;
+use crate::tokens::{self, Taken, Tokens};
 
 mod report;
 mod trouble;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) removed: Removed,
     /// Until when instances with a lease may run.
     pub(crate) leases: Leases,
+    /// Where tokens that shims ask for come from; absent: there is no control plane.
+    pub(crate) tokens: Option<Tokens>,
     /// The port that this DTMA listens on, which no instance can have.
     pub(crate) own_port: Option<u16>,
     /// Installs at a time: they are heavy, and a host that starts with twenty instances has few cores.
@@ -121,6 +124,7 @@ pub(crate) async fn run(shared: Arc<Shared>, face: Arc<Face>, id: InstanceId, re
         refusals: 0,
         installs_failed: (0, Instant::now()),
         known: None,
+        taken: Taken::default(),
     };
     instance.keep().await
 }
@@ -157,6 +161,8 @@ struct Instance {
     installs_failed: (u32, Instant),
     /// The spec, as of the last look.
     known: Option<Arc<InstanceSpec>>,
+    /// Which of the shim's questions were taken up.
+    taken: Taken,
 }
 
 impl Instance {
@@ -230,7 +236,7 @@ impl Instance {
     }
 
     /// Asks the shim how it is, and the kernel whether it lives.
-    async fn observe(&mut self, spec: &InstanceSpec) -> Observed {
+    async fn observe(&mut self, spec: &Arc<InstanceSpec>) -> Observed {
         let until = self.shared.leases.of(self.id, spec.lease_seconds).until();
         let mut answer = match self.heard.take() {
             Some(answer) => answer,
@@ -257,6 +263,7 @@ impl Instance {
                 if self.life.is_none() && self.status.as_ref().is_none_or(|known| known.pid != status.pid) {
                     self.adopt(spec, &status);
                 }
+                tokens::take_up(&self.shared, spec, &status, &mut self.taken);
                 self.status = Some(status.clone());
                 Shim::Answers(status)
             }

@@ -26,6 +26,7 @@ mod seal;
 mod shim_client;
 mod specs;
 mod system;
+mod tokens;
 mod tunnel;
 mod upgrade;
 mod usage;
@@ -139,6 +140,10 @@ pub async fn run(
         metrics: Metrics::default(),
         changes: face::Changes::default(),
         removed,
+        tokens: tokens::Tokens::of(&config).map_err(|reason| DtmaError::ControlUrl {
+            url: config.control_url.clone().unwrap_or_default(),
+            reason,
+        })?,
         leases: leases::Leases::open(layout.data.join("leases.json")),
         own_port: listener.port(),
         installs: Semaphore::new(INSTALLS),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use domain::secret::Secret;
-use domain::shim::{KEY_HEADER, LEASE_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus};
+use domain::shim::{
+    KEY_HEADER, LEASE_HEADER, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ShimStatus, TOKEN_PATH, TokenAnswer,
+};
 use hop::address::Address;
 use hop::pool::{HopError, Pool};
 use http::header::{ETAG, HeaderName, IF_NONE_MATCH};
@@ -72,6 +74,21 @@ pub(crate) async fn shut_down(pool: &Pool<Body>, address: &Address, key: &Secret
         }
         Ok(Err(error)) => tracing::debug!(%address, %error, "the shim was gone before it was told to end"),
         Err(_elapsed) => tracing::warn!(%address, "the shim did not end in time and is killed"),
+    }
+}
+
+/// Gives a shim what it asked for. One that is gone needs it no more.
+pub(crate) async fn answer_token(pool: &Pool<Body>, address: &Address, key: &Secret, answer: &TokenAnswer) {
+    let Some(mut request) = request(Method::POST, TOKEN_PATH, key) else { return };
+    let Ok(body) = serde_json::to_vec(answer) else { return };
+    *request.body_mut() = Body::from(body);
+    match tokio::time::timeout(STATUS_TIMEOUT, pool.send(address, request)).await {
+        Ok(Ok(response)) if response.status().is_success() => {}
+        Ok(Ok(response)) => {
+            tracing::warn!(%address, status = %response.status(), "the shim does not take the answer to its question");
+        }
+        Ok(Err(error)) => tracing::debug!(%address, %error, "the shim was gone before it was answered"),
+        Err(_elapsed) => tracing::warn!(%address, "the shim did not take an answer in time"),
     }
 }
 

@@ -2,6 +2,7 @@
 //! servers. Pure: no I/O, no clock, no randomness, nothing async.
 
 pub mod challenge;
+pub mod client;
 pub mod errors;
 pub mod metadata;
 pub mod parameters;

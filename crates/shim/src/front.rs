@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::shim::{
-    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, REFUSED_HEADER, SHUTDOWN_PATH, SSE_PATH, STATUS_PATH,
+    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, REFUSED_HEADER, SHUTDOWN_PATH, SSE_PATH,
+    STATUS_PATH, TOKEN_PATH, TokenAnswer,
 };
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::request::Parts;
@@ -120,7 +121,29 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
             respond(StatusCode::OK, Some(JSON), Body::whole("{}"))
         }
         (SHUTDOWN_PATH, _) => not_allowed("POST"),
+        (TOKEN_PATH, &Method::POST) => token(shared, request).await,
+        (TOKEN_PATH, _) => not_allowed("POST"),
         _ => respond(StatusCode::NOT_FOUND, None, Body::empty()),
+    }
+}
+
+/// Takes a token, or why there is none.
+async fn token(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let answer = match whole_body(&head.headers, body).await {
+        Ok(bytes) => serde_json::from_slice::<TokenAnswer>(&bytes),
+        Err(refusal) => return refused(None, &refusal),
+    };
+    match answer {
+        Ok(answer) => {
+            shared.tokens.answer(answer);
+            respond(StatusCode::NO_CONTENT, None, Body::empty())
+        }
+        // What it says is not repeated: there may be a token in it.
+        Err(_) => refused(
+            None,
+            &Refusal::new(400, errors::TRANSPORT, "this is no answer to a question for a token"),
+        ),
     }
 }
 

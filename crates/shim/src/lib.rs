@@ -17,8 +17,9 @@ mod replay;
 mod sessions;
 mod shared;
 mod supervise;
+mod tokens;
 mod tool;
-mod upstream;
+pub mod upstream;
 mod worker;
 mod workers;
 

@@ -28,7 +28,9 @@ use crate::lease::Lease;
 use crate::mailbox::{Letter, Mailbox};
 use crate::replay::Replays;
 use crate::sessions::Sessions;
+use crate::tokens::Tokens;
 use crate::tool::{Facts, Tool};
+use crate::upstream::Purse;
 use crate::worker::Phase;
 use crate::workers::Workers;
 
@@ -51,6 +53,10 @@ pub(crate) struct Shared {
     pub(crate) child: Option<Child>,
     /// The process of a container tool; then there are no others.
     pub(crate) tool: Option<Tool>,
+    /// Tokens that are asked for.
+    pub(crate) tokens: Arc<Tokens>,
+    /// The token of a server that runs elsewhere.
+    pub(crate) purse: Arc<Purse>,
     /// The tools whose arguments clients repeat in headers.
     headers: Mutex<Known>,
     /// Until when it may run.
@@ -99,7 +105,10 @@ impl Shared {
         // an answer to a question that was asked before.
         let random = getrandom::u32().unwrap_or_default();
         let news = Arc::new(Notify::new());
+        let tokens = Arc::new(Tokens::new(Arc::clone(&news)));
         Self {
+            purse: Arc::new(Purse::new(Arc::clone(&tokens) as _)),
+            tokens,
             key: config.key.clone(),
             max_in_flight: config.max_in_flight,
             journal,
@@ -288,6 +297,7 @@ impl Shared {
             restarts,
             in_flight,
             processes,
+            asks: self.tokens.asks(),
         }
     }
 }

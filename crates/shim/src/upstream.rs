@@ -6,6 +6,7 @@
 //! is not looked at beyond that.
 
 mod body;
+mod credentials;
 mod fault;
 mod link;
 mod listen;
@@ -14,18 +15,22 @@ mod old;
 mod session;
 mod streamable;
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use mcp::envelope::{Envelope, Kind};
 use mcp::errors;
 use tokio::sync::mpsc;
 
+pub use self::credentials::{Credentials, Purse, Token};
 use self::fault::Fault;
 use self::link::Link;
 
 /// How a server over HTTP is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub enum Transport {
     /// Streamable HTTP, from 2025-03-26 on.
     Streamable,
     /// HTTP+SSE of 2024-11-05.
@@ -33,17 +38,27 @@ pub(crate) enum Transport {
 }
 
 /// Where an HTTP server is and how it is spoken to.
-pub(crate) struct Target {
+pub struct Target {
     /// The MCP endpoint, or the stream of HTTP+SSE.
-    pub(crate) url: Uri,
+    pub url: Uri,
     /// How it is spoken to.
-    pub(crate) transport: Transport,
+    pub transport: Transport,
     /// Sent with every request: credentials of the owner, so they are never shown.
-    pub(crate) headers: HeaderMap,
+    pub headers: HeaderMap,
+    /// Shown where the owner gave no `Authorization`, once the server asks for it.
+    pub purse: Option<Arc<Purse>>,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL and the headers may hold credentials.
+        f.debug_struct("Target").field("transport", &self.transport).finish_non_exhaustive()
+    }
 }
 
 /// What comes from a server.
-pub(crate) enum Incoming<'a> {
+#[derive(Debug)]
+pub enum Incoming<'a> {
     /// A message of the server's, without a line break behind it; there may be some within.
     Message {
         /// The id of the request on whose response it came; `None` on a stream of no request, and on HTTP+SSE.
@@ -63,7 +78,7 @@ type Sink = Box<dyn Fn(Incoming<'_>) + Send + Sync>;
 
 /// Speaks to a server until `outgoing` is closed, and then ends the session, or until the server can never answer again.
 /// Each item of `outgoing` is one or more whole lines. Returns why it ended, in words for people.
-pub(crate) async fn run(
+pub async fn run(
     target: Target,
     outgoing: mpsc::Receiver<Vec<u8>>,
     incoming: impl Fn(Incoming<'_>) + Send + Sync + 'static,

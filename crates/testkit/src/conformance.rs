@@ -1,4 +1,4 @@
-//! The official conformance suite against one MCP address, and what came of it.
+//! The official conformance suite against one MCP address or one client, and what came of it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,11 +51,39 @@ pub struct Failing {
 /// # Panics
 /// When the suite is not installed, or says nothing.
 pub fn run(url: &str, wire: Wire) -> BTreeMap<String, (u32, u32)> {
+    suite(&["server", "--url", url], wire)
+}
+
+/// Runs the suite against a client, which is started with the address of each scenario's server as its last argument.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_client(program: &Path, wire: Wire) -> BTreeMap<String, (u32, u32)> {
+    suite(&["client", "--command", &program.display().to_string()], wire)
+}
+
+/// The suite for authorization servers: it prints the address at which a person decides, and comes back to `port` of this machine.
+/// It succeeds when every scenario passes.
+///
+/// # Panics
+/// When the suite is not installed.
+pub fn authorization(issuer: &str, client: &str, resource: &str, port: u16) -> Command {
     let suite = parts().join("conformance/node_modules");
     let mut command = Command::new(node(&suite));
     command
         .arg(suite.join("@modelcontextprotocol/conformance/dist/index.js"))
-        .args(["server", "--url", url])
+        .args(["authorization", "--url", issuer, "--client-id", client, "--resource", resource])
+        .args(["-p", &port.to_string()])
+        .env("NO_COLOR", "1");
+    command
+}
+
+fn suite(what: &[&str], wire: Wire) -> BTreeMap<String, (u32, u32)> {
+    let suite = parts().join("conformance/node_modules");
+    let mut command = Command::new(node(&suite));
+    command
+        .arg(suite.join("@modelcontextprotocol/conformance/dist/index.js"))
+        .args(what)
         .args(match wire {
             Wire::Requirements(revision) => ["--requirements", revision].to_vec(),
             Wire::Everything(revision) => ["--suite", "all", "--spec-version", revision].to_vec(),
@@ -65,13 +93,13 @@ pub fn run(url: &str, wire: Wire) -> BTreeMap<String, (u32, u32)> {
     command.arg("-o").arg(results.path());
     let output = command.output().expect("node starts");
     let text = String::from_utf8_lossy(&output.stdout);
-    let summary = text.split_once("=== SUMMARY ===").map(|(_, summary)| summary);
+    let summary = text.split_once("SUMMARY ===").map(|(_, summary)| summary);
     let seen = summary.map(scenarios).unwrap_or_default();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!seen.is_empty(), "the suite gave no summary: {}\n{text}\n{errors}", output.status);
     for (name, (_, failed)) in &seen {
         if 0 < *failed {
-            print_failed(results.path(), name);
+            print_failed(results.path(), what[0], name);
         }
     }
     seen
@@ -105,7 +133,7 @@ pub fn expected(file: &Path) -> Expected {
 }
 
 /// Where `cargo xtask parts` put the suite.
-fn parts() -> PathBuf {
+pub(crate) fn parts() -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/parts");
     let dir = std::env::var_os("BERTH_PARTS").map_or(default, PathBuf::from);
     assert!(dir.join("conformance").exists(), "the conformance suite is missing: run `cargo xtask parts`");
@@ -113,7 +141,7 @@ fn parts() -> PathBuf {
 }
 
 /// The suite needs Node 22, which is newer than what distributions have; it is installed beside it.
-fn node(suite: &Path) -> PathBuf {
+pub(crate) fn node(suite: &Path) -> PathBuf {
     let found = std::fs::read_dir(suite).expect("the suite's directory").flatten().find_map(|entry| {
         let is_node = entry.file_name().to_string_lossy().starts_with("node-linux-");
         is_node.then(|| entry.path().join("bin/node"))
@@ -122,11 +150,13 @@ fn node(suite: &Path) -> PathBuf {
 }
 
 /// What failed in a scenario, in the suite's words. Whoever reads a failed test wants them.
-fn print_failed(results: &Path, scenario: &str) {
-    // The suite puts the time of the run after the name.
-    let prefix = format!("server-{scenario}-2");
-    let found = std::fs::read_dir(results).expect("the suite's results").flatten();
-    for entry in found.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+fn print_failed(results: &Path, side: &str, scenario: &str) {
+    // The suite puts the time of the run after the name, and a client's `auth/…` into a directory.
+    let path = if side == "server" { format!("server-{scenario}-2") } else { format!("{scenario}-2") };
+    let (dir, prefix) = path.rsplit_once('/').unwrap_or(("", &path));
+    let Ok(found) = std::fs::read_dir(results.join(dir)) else { return };
+    let found = found.flatten();
+    for entry in found.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
         let text = std::fs::read_to_string(entry.path().join("checks.json")).unwrap_or_default();
         let checks: Vec<Value> = serde_json::from_str(&text).unwrap_or_default();
         for check in checks.iter().filter(|check| check["status"] == "FAILURE") {

@@ -62,6 +62,10 @@ pub(crate) struct PublicArgs {
         value_delimiter = ','
     )]
     pub(crate) image_registries: Vec<String>,
+    /// Authorization servers of MCP servers that run elsewhere may be anywhere, also in this network and without TLS. Without this Berth
+    /// asks only those on the internet, since it is the servers that name them
+    #[arg(long, env = "BERTH_ALLOW_PRIVATE_UPSTREAMS")]
+    pub(crate) allow_private_upstreams: bool,
 }
 
 fn email(text: &str) -> Result<String, String> {

@@ -168,7 +168,7 @@ fn absolute(server: String) -> Result<String, CliError> {
 }
 
 /// `@FILE` and `@-` are read; the line end that editors put at the end of a file is not part of a secret.
-fn secret_value(key: &str, typed: Secret) -> Result<Secret, CliError> {
+pub(super) fn secret_value(key: &str, typed: Secret) -> Result<Secret, CliError> {
     let Some(path) = typed.expose().strip_prefix('@') else { return Ok(typed) };
     let text = if path == "-" {
         std::io::read_to_string(std::io::stdin())

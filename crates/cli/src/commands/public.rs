@@ -108,6 +108,9 @@ pub(crate) fn arguments(args: &PublicArgs, https: Option<SocketAddr>) -> Vec<OsS
     for network in &args.trusted_proxies {
         add("--trusted-proxy", Some(network.to_string().into()));
     }
+    if args.allow_private_upstreams {
+        all.push("--allow-private-upstreams".into());
+    }
     all
 }
 

@@ -7,7 +7,7 @@ use domain::secret::Secret;
 use hop::serve::Listener;
 
 use super::child;
-use crate::args::{Connection, ReachChoice, ServerArgs};
+use crate::args::{Connection, ControlArgs, ReachChoice, ServerArgs};
 use crate::data_dir::DataDir;
 use crate::error::CliError;
 use crate::supervisor;
@@ -35,16 +35,15 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     let local = super::dtma::token(&data).is_some().then_some(args.dtma);
     let registries = super::public::registries(&args.public)?;
     let public = (front.public, registries);
-    let mut config = config(&data, args.database.as_ref(), args.reach, &args.origins, public, local)?;
+    let mut config = config(&data, args.database.as_ref(), &args.control, public, local)?;
     config.own_urls.push(format!("http://{}", child::reachable(address)));
     config.acme = front.acme;
     config.proxies = control::Proxies(args.public.trusted_proxies.clone());
+    if args.public.allow_private_upstreams {
+        config.outside = fetch::Reach::Everywhere;
+    }
     config.heartbeat = args.heartbeat.period();
-    config.upgrade_program.clone_from(&args.upgrade_program);
-    config.receivers = args.alerts.receivers()?;
-    config.audit_keep = args.audit.keep();
-    config.audit_arguments = args.audit.audit_arguments;
-    config.rates = args.rates.rates();
+    args.control.apply(&mut config)?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
     }
@@ -69,8 +68,7 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
 pub(crate) fn config(
     data: &DataDir,
     database: Option<&Secret>,
-    reach: Option<ReachChoice>,
-    origins: &[String],
+    control: &ControlArgs,
     (public, registries): (Public, Registries),
     dtma: Option<SocketAddr>,
 ) -> Result<Config, CliError> {
@@ -82,8 +80,8 @@ pub(crate) fn config(
             sockets: data.dtma().join("sockets"),
             token: super::dtma::token(data),
         }),
-        allowed_origins: origins.to_vec(),
-        local_way: match reach {
+        allowed_origins: control.origins.clone(),
+        local_way: match control.reach {
             None | Some(ReachChoice::Socket) => LocalWay::Socket,
             Some(ReachChoice::Dtma) => LocalWay::Dtma,
             Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::child;
-use crate::args::{Connection, ReachChoice, RuntimeChoice, UpArgs};
+use crate::args::{Connection, RuntimeChoice, UpArgs};
 use crate::client::{Client, http_client};
 use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     let mut signals = signals()?;
     super::dtma::check_listen(args.dtma_listen, args.insecure_http, "--dtma-listen")?;
     // What cannot be used is said now, and not by a server that ends again and again.
-    args.alerts.receivers()?;
+    args.control.check()?;
     let data = DataDir::or_default(connection.data.as_deref());
     let bound = bind(&args);
     if bound.is_err() && !data.path().exists() {
@@ -143,8 +143,7 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
     let config = super::server::config(
         data,
         args.database.as_ref(),
-        args.reach,
-        &args.origins,
+        &args.control,
         (place.public.clone(), super::public::registries(&args.public)?),
         Some(place.dtma),
     )?;
@@ -184,23 +183,7 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     let mut server =
         own(&["server", "--listen", &place.listen.to_string(), "--dtma", &place.dtma.to_string()]);
     server.extend(super::public::arguments(&args.public, place.https));
-    for origin in &args.origins {
-        server.extend(["--allow-origin", origin].map(OsString::from));
-    }
-    server.extend(args.alerts.arguments());
-    if let Some(file) = &args.upgrade_program {
-        server.extend([OsString::from("--upgrade-program"), file.into()]);
-    }
-    server.extend(args.audit.arguments());
-    server.extend(args.rates.arguments());
-    if let Some(reach) = args.reach {
-        let word = match reach {
-            ReachChoice::Socket => "socket",
-            ReachChoice::Dtma => "dtma",
-            ReachChoice::Http2 => "http2",
-        };
-        server.extend(["--reach", word].map(OsString::from));
-    }
+    server.extend(args.control.arguments());
     let runtime = match args.runtime {
         RuntimeChoice::Auto => "auto",
         RuntimeChoice::Docker => "docker",
@@ -220,7 +203,7 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     secret_environment.extend(told.map(|(name, value)| (name, Secret::new(value))));
     let key = std::env::var(MASTER_KEY_VARIABLE).ok().map(|key| (MASTER_KEY_VARIABLE, Secret::new(key)));
     secret_environment.extend(key);
-    secret_environment.extend(args.alerts.webhooks().map(|all| (WEBHOOKS_VARIABLE, all)));
+    secret_environment.extend(args.control.alerts.webhooks().map(|all| (WEBHOOKS_VARIABLE, all)));
     vec![
         Worker {
             name: DTMA,

@@ -1,17 +1,23 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
+mod accounts;
 mod alerts;
 mod audit;
 mod catalog;
+mod clients;
 mod droplets;
 mod dtma;
 mod enrolments;
 mod environments;
 mod events;
 mod extract;
+mod grants;
 mod images;
 mod instances;
+mod invitations;
+mod members;
 mod moves;
+pub(crate) mod oauth;
 mod older;
 mod plain;
 mod refused;
@@ -19,8 +25,10 @@ mod registries;
 mod relay;
 mod secrets;
 mod server;
+mod sessions;
 mod tokens;
 mod upgrades;
+mod upstreams;
 mod users;
 
 use std::sync::Arc;
@@ -86,7 +94,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(enrolments::router())
         .merge(relay::router())
         .merge(images::router())
+        .merge(upstreams::router())
         .merge(older::router())
+        .merge(oauth::router())
+        .merge(crate::web::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), count))
@@ -97,6 +108,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::whoami))
+        .routes(routes!(users::set_password))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(members::list))
+        .routes(routes!(members::change, members::remove))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::revoke))
         .routes(routes!(server::show))
         .routes(routes!(instances::list, instances::deploy))
         .routes(routes!(instances::show, instances::remove))
@@ -104,6 +123,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
+        .routes(routes!(upstreams::show, upstreams::authorize, upstreams::forget))
         .routes(routes!(moves::move_to))
         .routes(routes!(moves::set_failover))
         .routes(routes!(environments::list, environments::add))
@@ -129,9 +149,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(secrets::put, secrets::remove))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(clients::list, clients::create))
+        .routes(routes!(clients::remove))
+        .routes(routes!(grants::list))
+        .routes(routes!(grants::revoke))
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))
+        .routes(routes!(upstreams::token))
         .routes(routes!(enrolments::redeem))
 }
 

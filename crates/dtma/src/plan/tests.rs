@@ -41,6 +41,7 @@ fn answers(generation: u64, server: ServerState) -> Shim {
         restarts: 0,
         in_flight: 0,
         processes: 1,
+        asks: Vec::new(),
     })
 }
 

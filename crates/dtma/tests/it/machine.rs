@@ -311,6 +311,7 @@ async fn status(State(app): State<App>, headers: HeaderMap) -> Response {
         restarts: 0,
         in_flight: 0,
         processes: 1,
+        asks: Vec::new(),
     };
     let body = serde_json::to_vec(&status).unwrap();
     if app.lets_wait { ([(ETAG, tag(&status.server))], body).into_response() } else { body.into_response() }

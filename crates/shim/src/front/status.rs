@@ -61,7 +61,7 @@ fn whole(status: &ShimStatus, tag: &str) -> Response<Body> {
 /// for the process id, by which a tag of another shim's is another.
 fn tag(status: &ShimStatus) -> String {
     let mut hasher = DefaultHasher::new();
-    (status.pid, &status.server, status.restarts).hash(&mut hasher);
+    (status.pid, &status.server, status.restarts, &status.asks).hash(&mut hasher);
     format!("\"{:016x}\"", hasher.finish())
 }
 

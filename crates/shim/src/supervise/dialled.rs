@@ -110,7 +110,9 @@ async fn target(shared: &Shared) -> Result<(Target, Option<u16>), String> {
     };
     let url: Uri = url.parse().map_err(|error| format!("the server's address cannot be used: {error}"))?;
     let transport = if sse { Transport::Sse } else { Transport::Streamable };
-    Ok((Target { url, transport, headers }, port))
+    // A server on this host is ours, and wants nothing.
+    let purse = port.is_none().then(|| Arc::clone(&shared.purse));
+    Ok((Target { url, transport, headers, purse }, port))
 }
 
 /// The settings and secrets of a server that runs elsewhere.

@@ -21,6 +21,8 @@ pub(super) enum Fault {
         /// `Retry-After`, in seconds.
         after: Option<u64>,
     },
+    /// The server wants a token, and there is none; in words for people with a next step.
+    Unauthorized(Box<str>),
     /// The server is elsewhere.
     Redirect { status: StatusCode, to: Option<Box<str>> },
     /// A web page.
@@ -70,6 +72,7 @@ impl Fault {
             }
             Self::Slow => format!("{host} did not answer in time; try again"),
             Self::Status { status, after } => status_words(host, *status, *after),
+            Self::Unauthorized(why) => format!("{host} wants a token, and there is none: {why}"),
             Self::Redirect { status, to } => {
                 let to = to.as_deref().unwrap_or("elsewhere");
                 format!(

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -25,8 +26,9 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::Target;
+use super::credentials::{self, Purse, Token};
 use super::fault::Fault;
+use super::{Target, body};
 
 /// Until a connection stands, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -52,6 +54,7 @@ pub(super) struct Link {
     host: Box<str>,
     post: HeaderMap,
     get: HeaderMap,
+    purse: Option<Arc<Purse>>,
 }
 
 /// What an answer's body is, by its header.
@@ -66,7 +69,9 @@ pub(super) enum Content {
 impl Link {
     /// Connects to nothing yet. Fails, in words, when the URL or the system's certificates cannot be worked with.
     pub(super) fn new(target: Target) -> Result<Self, String> {
-        let Target { url, headers: mut get, .. } = target;
+        let Target { url, headers: mut get, purse, .. } = target;
+        // What the owner gave is what is shown, and nothing else.
+        let purse = purse.filter(|_| !get.contains_key(AUTHORIZATION));
         let host = url.authority().map_or("", http::uri::Authority::as_str);
         // What stands before `@` is a credential.
         let host: Box<str> = host.rsplit_once('@').map_or(host, |(_, host)| host).into();
@@ -102,7 +107,7 @@ impl Link {
         get.insert(ACCEPT, EVENTS);
         post.insert(ACCEPT, BOTH);
         post.insert(CONTENT_TYPE, JSON);
-        Ok(Self { client, url, host, post, get })
+        Ok(Self { client, url, host, post, get, purse })
     }
 
     /// Host and port, for words; never credentials, and never the path and query, which may hold some.
@@ -132,6 +137,33 @@ impl Link {
 
     /// Sends any request to any URL of the server's.
     pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Fault> {
+        let Some(purse) = &self.purse else { return self.send_once(method, url, headers, body).await };
+        let mut token = purse.ready().await;
+        let mut reasons = Vec::new();
+        loop {
+            let mut shown = headers.clone();
+            if let Some(Token { header, .. }) = &token {
+                shown.insert(AUTHORIZATION, header.clone());
+            }
+            let response = self.send_once(method.clone(), url.clone(), shown, body.clone()).await?;
+            let wanted = credentials::wanted(response.status(), response.headers(), token.as_ref());
+            // Each reason once: a server that is never content would have people sign in for ever.
+            let Some(wanted) = wanted.filter(|wanted| !reasons.contains(&wanted.reason)) else {
+                return Ok(response);
+            };
+            reasons.push(wanted.reason);
+            body::drain(response.into_body()).await;
+            token = Some(purse.renew(wanted).await.map_err(|why| Fault::Unauthorized(why.into()))?);
+        }
+    }
+
+    async fn send_once(
         &self,
         method: Method,
         url: Uri,

@@ -6,14 +6,16 @@ mod old;
 mod real;
 mod refusals;
 mod server;
+mod tokens;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Incoming, Target, Transport, run};
+use super::{Incoming, Purse, Target, Transport, run};
 
 /// Longer than anything takes on a loaded machine; reached only by a failing test.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -39,9 +41,13 @@ impl Pipe {
     fn open(url: &str, transport: Transport) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {SECRET}")).unwrap());
+        Self::open_with(url, transport, headers, None)
+    }
+
+    fn open_with(url: &str, transport: Transport, headers: HeaderMap, purse: Option<Arc<Purse>>) -> Self {
         let (to, outgoing) = mpsc::channel(8);
         let (push, got) = mpsc::unbounded_channel();
-        let target = Target { url: url.parse().unwrap(), transport, headers };
+        let target = Target { url: url.parse().unwrap(), transport, headers, purse };
         let task = tokio::spawn(run(target, outgoing, move |incoming| {
             let got = match incoming {
                 Incoming::Message { origin, message } => {

@@ -11,14 +11,17 @@ mod droplets;
 mod enrolments;
 mod environments;
 mod instances;
+mod members;
 mod oauth;
 mod open;
+mod people;
 mod policies;
 mod registries;
 mod sealed;
 mod secrets;
 mod tokens;
 mod upgrades;
+mod upstreams;
 
 use api::users::Role;
 use domain::ids::{AccountId, EnvironmentId, UserId};
