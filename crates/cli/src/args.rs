@@ -9,6 +9,7 @@ mod choices;
 mod control;
 mod dtma;
 mod issuers;
+mod key;
 mod machines;
 mod moves;
 mod oauth;
@@ -51,6 +52,7 @@ pub(crate) use self::people::{
 };
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
+pub(crate) use key::{KeyArgs, KeyCommand};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
 pub(crate) use secret::SecretCommand;
@@ -101,6 +103,9 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the host agent (DTMA) alone
     Dtma(DtmaArgs),
+    /// Look at the master key that seals stored secrets, or change it, on the control plane's machine
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print a link that signs you in, on Berth's own machine, when nothing else does
     Recover(RecoverArgs),
     /// What asks a control plane.

@@ -15,6 +15,7 @@ mod env;
 mod grant;
 mod instances;
 mod invite;
+mod key;
 mod logs;
 mod manager;
 mod member;
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
         Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
+        Command::Key(command) => block_on(key::run(command, &connection, output)),
         Command::Recover(args) => block_on(recover::run(args, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
