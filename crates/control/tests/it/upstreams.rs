@@ -319,11 +319,13 @@ async fn what_no_renewal_helps_takes_a_person() {
         let answer = asked(&platform, &id, reason, Some(refused)).await;
         answer["why"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     };
-    // A token that was just given, and is refused.
-    assert!(why("refused", 1).await.contains("that was just given"));
+    // One that is refused is replaced; when that one is refused at once, another would be as well.
+    assert_eq!(asked(&platform, &id, "refused", Some(1)).await["version"], 2);
+    assert!(why("refused", 2).await.contains("that was just given"));
+    authorized(&platform, &elsewhere).await;
     // Rights that nobody asked for yet: the next person is asked for them, and for those before.
     let wanted = json!({
-        "reason": "scope", "refused": 1, "challenge": ["Bearer error=\"insufficient_scope\", scope=\"write\""]
+        "reason": "scope", "refused": 3, "challenge": ["Bearer error=\"insufficient_scope\", scope=\"write\""]
     });
     assert!(
         ask(&platform, &id, wanted).await.json()["why"].as_str().unwrap().contains("berth authorize notes")
@@ -331,21 +333,21 @@ async fn what_no_renewal_helps_takes_a_person() {
     assert_eq!(platform.get(PATH).await.json()["state"], "needed");
     assert_eq!(begin(&platform).await["scope"], "write");
     authorized(&platform, &elsewhere).await;
-    assert_eq!(asked(&platform, &id, "scope", Some(1)).await["version"], 2);
+    assert_eq!(asked(&platform, &id, "scope", Some(3)).await["version"], 4);
     // The authorization server is away: what is there is good until it ends.
     elsewhere.fake().refuses = Some((503, ""));
-    assert_eq!(asked(&platform, &id, "expiring", Some(2)).await["version"], 2);
+    assert_eq!(asked(&platform, &id, "expiring", Some(4)).await["version"], 4);
     assert_eq!(platform.get(PATH).await.json()["state"], "authorized");
     // It says that it is over: nobody asks it again.
     elsewhere.fake().refuses = Some((400, "invalid_grant"));
-    assert!(why("expiring", 2).await.contains("invalid_grant"));
+    assert!(why("expiring", 4).await.contains("invalid_grant"));
     let forms = elsewhere.fake().forms.len();
-    assert!(why("refused", 2).await.contains("invalid_grant"));
+    assert!(why("refused", 4).await.contains("invalid_grant"));
     assert_eq!(elsewhere.fake().forms.len(), forms);
     assert_eq!(platform.get(PATH).await.json()["state"], "needed");
     elsewhere.fake().refuses = None;
     authorized(&platform, &elsewhere).await;
-    assert_eq!(asked(&platform, &id, "refused", Some(2)).await["version"], 3);
+    assert_eq!(asked(&platform, &id, "refused", Some(4)).await["version"], 5);
 }
 
 #[tokio::test]
