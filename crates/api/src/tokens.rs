@@ -1,6 +1,7 @@
 //! `/api/v1/tokens`: API tokens.
 
 use domain::ids::TokenId;
+use domain::names::AccountName;
 use domain::scopes::Scopes;
 use domain::secret::{self, Secret};
 use domain::time::Timestamp;
@@ -20,6 +21,9 @@ pub struct CreateTokenRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub scopes: Option<Scopes>,
+    /// Another account of the caller's user that it is for; absent: the caller's. It takes a token without scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
 }
 
 /// The answer to [`CreateTokenRequest`]: the only time the token itself is shown.

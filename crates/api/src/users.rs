@@ -3,6 +3,7 @@
 use domain::ids::{AccountId, UserId};
 use domain::names::AccountName;
 use domain::scopes::Scopes;
+use domain::secret::{self, Secret};
 use serde::{Deserialize, Serialize};
 
 /// What a user may do in an account.
@@ -38,4 +39,26 @@ pub struct WhoAmI {
     pub scopes: Option<Scopes>,
     /// The control plane's version.
     pub version: String,
+}
+
+/// `PUT /api/v1/whoami/password`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPasswordRequest {
+    /// The new password: at least 12 characters and at most 1024 bytes.
+    #[serde(serialize_with = "secret::expose")]
+    #[schema(value_type = String)]
+    pub password: Secret,
+    /// The present password; it must be given when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose_some")]
+    #[schema(value_type = Option<String>)]
+    pub current: Option<Secret>,
+}
+
+#[expect(clippy::ref_option, reason = "what serde calls")]
+fn expose_some<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => secret::expose(secret, serializer),
+        None => serializer.serialize_none(),
+    }
 }

@@ -7,12 +7,17 @@ mod authorize;
 mod child;
 mod choices;
 mod dtma;
+mod issuers;
 mod machines;
 mod moves;
+mod oauth;
+mod oidc;
+mod people;
 mod public;
 mod rates;
 mod registry;
 mod service;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +26,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::catalog::Transport;
 use domain::container::{Health, Port, Profile, Volume};
 use domain::egress::Egress;
-use domain::scopes::Scope;
 use domain::secret::Secret;
 use hop::tls::Pin;
 
@@ -31,15 +35,22 @@ pub(crate) use self::authorize::AuthorizeArgs;
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
 pub(crate) use self::dtma::DtmaArgs;
+pub(crate) use self::issuers::IssuerArgs;
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
 };
 pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
+pub(crate) use self::oauth::{ClientCommand, GrantCommand};
+pub(crate) use self::oidc::OidcArgs;
+pub(crate) use self::people::{
+    AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, SessionCommand,
+};
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
+pub(crate) use token::TokenCommand;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -86,6 +97,8 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the host agent (DTMA) alone
     Dtma(DtmaArgs),
+    /// Print a link that signs you in, on Berth's own machine, when nothing else does
+    Recover(RecoverArgs),
     /// What asks a control plane.
     #[command(flatten)]
     Ask(AskCommand),
@@ -136,6 +149,24 @@ pub(crate) enum AskCommand {
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List and take back what people allowed MCP clients
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Register OAuth clients by hand
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Make and list accounts
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Look after who is in the account
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Let somebody into the account by a link
+    #[command(subcommand)]
+    Invite(InviteCommand),
+    /// List and end the sessions of your browsers
+    #[command(subcommand)]
+    Session(SessionCommand),
     /// Keep, list and forget logins of registries of container images
     #[command(subcommand)]
     Registry(RegistryCommand),
@@ -148,6 +179,8 @@ pub(crate) enum AskCommand {
     Audit(AuditArgs),
     /// Show whom the token speaks for
     Whoami,
+    /// Set your password, with which you sign in to the pages
+    Password(PasswordArgs),
 }
 
 /// `berth up`.
@@ -186,6 +219,11 @@ pub(crate) struct UpArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// Who vouches for people that sign in.
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
+    #[command(flatten)]
+    pub(crate) issuers: IssuerArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,
@@ -224,6 +262,11 @@ pub(crate) struct ServerArgs {
     /// How long the audit is kept.
     #[command(flatten)]
     pub(crate) audit: AuditKeepArgs,
+    /// Who vouches for people that sign in.
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
+    #[command(flatten)]
+    pub(crate) issuers: IssuerArgs,
     /// How often MCP servers may be called.
     #[command(flatten)]
     pub(crate) rates: RateArgs,
@@ -440,31 +483,6 @@ pub(crate) enum CatalogCommand {
     Show {
         /// Name of the entry
         name: String,
-    },
-}
-
-/// `berth token …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token; it is shown once
-    Create {
-        /// What it is for
-        name: String,
-        /// How long it is valid, such as `12h`, `30d`; default: for ever
-        #[arg(long, value_name = "DURATION", value_parser = duration_seconds)]
-        expires: Option<u64>,
-        /// What it is for: `read`, `deploy`, `admin`, `mcp:call`, `mcp:call:INSTANCE`, `mcp:call:INSTANCE/TOOL`; may be repeated;
-        /// default: everything that you may
-        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
-        scopes: Vec<Scope>,
-    },
-    /// List the tokens
-    List,
-    /// Revoke a token; from then on it opens nothing
-    Revoke {
-        /// Its id, its prefix or its name, as `berth token list` shows them
-        #[arg(value_name = "TOKEN")]
-        which: String,
     },
 }
 

@@ -71,6 +71,11 @@ impl Client {
         self.read(self.request(Method::PUT, path).json(body).timeout(PATIENCE)).await
     }
 
+    /// `PUT` with a body; what is answered does not matter.
+    pub(crate) async fn replace(&self, path: &str, body: &impl Serialize) -> Result<(), CliError> {
+        self.send(self.request(Method::PUT, path).json(body).timeout(PATIENCE)).await.map(drop)
+    }
+
     /// `POST` without a body.
     pub(crate) async fn act<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.read(self.request(Method::POST, path).timeout(PATIENCE)).await

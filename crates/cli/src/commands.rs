@@ -1,5 +1,6 @@
 //! One file per command. Each has one function that does it; this file says which, and on what runtime it runs.
 
+mod account;
 mod alerts;
 mod audit;
 mod authorize;
@@ -10,14 +11,21 @@ mod connect;
 mod deploy;
 mod dtma;
 mod env;
+mod grant;
 mod instances;
+mod invite;
 mod logs;
 mod manager;
+mod member;
 mod moves;
+mod oauth_client;
+mod password;
 mod public;
+mod recover;
 mod registry;
 pub(crate) mod sandbox;
 mod server;
+mod session;
 mod shim;
 pub(crate) mod status;
 mod token;
@@ -39,6 +47,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
         Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
+        Command::Recover(args) => block_on(recover::run(args, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
         Command::Ask(command) => {
@@ -67,11 +76,18 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
+        AskCommand::Grant(command) => grant::run(command, &client, output).await,
+        AskCommand::Client(command) => oauth_client::run(command, &client, output).await,
+        AskCommand::Account(command) => account::run(command, &client, output).await,
+        AskCommand::Member(command) => member::run(command, &client, output).await,
+        AskCommand::Invite(command) => invite::run(command, &client, output).await,
+        AskCommand::Session(command) => session::run(command, &client, output).await,
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,
         AskCommand::Alerts(args) => alerts::run(args, &client, output).await,
         AskCommand::Audit(args) => audit::run(args, &client, output).await,
         AskCommand::Whoami => whoami::run(&client, output).await,
+        AskCommand::Password(args) => password::run(&args, &client, output).await,
     }
 }
 

@@ -112,6 +112,16 @@ fn trimmed(url: &str) -> &str {
     url.trim_end_matches('/')
 }
 
+/// The nearest data directory, here or in a directory above.
+pub(crate) fn nearest_data_dir() -> Result<Option<DataDir>, CliError> {
+    Ok(search()?.and_then(|file| file.parent().map(DataDir::new)))
+}
+
+/// The address that `berth up` wrote to a data directory, when it did.
+pub(crate) fn url_of(data: &DataDir) -> Option<String> {
+    read(&data.client_file()).ok().map(|file| file.url)
+}
+
 fn search() -> Result<Option<PathBuf>, CliError> {
     let here =
         std::env::current_dir().map_err(|e| CliError::because("the current directory cannot be told", e))?;

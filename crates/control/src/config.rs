@@ -10,6 +10,8 @@ use domain::secret::Secret;
 
 use crate::acme::Acme;
 use crate::app::relay::Registries;
+use crate::auth::issuers::Issuer;
+use crate::auth::oidc::Oidc;
 use crate::proxies::Proxies;
 use crate::public::Public;
 use crate::receivers::Receivers;
@@ -31,8 +33,8 @@ pub struct Config {
     pub acme: Option<Acme>,
     /// Where packages are fetched from for hosts that cannot.
     pub registries: Registries,
-    /// How far requests go that are made on behalf of servers that run elsewhere, to what those name.
-    pub upstreams: fetch::Reach,
+    /// How far documents are fetched from, and authorization servers asked, that MCP clients and servers elsewhere name.
+    pub outside: fetch::Reach,
     /// The environment of this machine, when there is one.
     pub local: Option<LocalEnvironment>,
     /// Further origins whose pages may call MCP addresses (CORS), such as `https://app.example.com`.
@@ -51,6 +53,10 @@ pub struct Config {
     pub rates: Rates,
     /// Gives memory that is free back to the host; called before something large is allocated that stays and is hardly written to.
     pub give_back: fn(),
+    /// Others whose tokens are taken.
+    pub issuers: Vec<Issuer>,
+    /// Who vouches for people that sign in.
+    pub oidc: Option<Oidc>,
     /// For how long lines of the audit are kept; absent: for ever.
     pub audit_keep: Option<Duration>,
 }
@@ -77,7 +83,7 @@ impl Config {
             proxies: Proxies::default(),
             acme: None,
             registries: Registries::default(),
-            upstreams: fetch::Reach::Internet,
+            outside: fetch::Reach::Internet,
             local: None,
             allowed_origins: Vec::new(),
             local_way: LocalWay::Socket,
@@ -87,6 +93,8 @@ impl Config {
             upgrade_program: None,
             rates: Rates::default(),
             give_back: || {},
+            issuers: Vec::new(),
+            oidc: None,
             audit_keep: None,
         }
     }

@@ -3,30 +3,35 @@
 //! The picture is made anew from the tables after every change in this process, and every few seconds for changes made
 //! by others. It is never edited in place, so it cannot drift.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use domain::ids::{AccountId, EnvironmentId, InstanceId, TokenId};
+use domain::ids::{AccountId, EnvironmentId, GrantId, InstanceId, TokenId, UserId};
 use domain::names::{AccountName, EnvironmentName};
+use domain::scopes::Scopes;
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
 use gateway::{Audience, AuthError, Buckets, Calls, Limits, NotServed, Principal, Target};
 use http::HeaderValue;
+use store::accounts::MemberRow;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
 use store::tokens::TokenHolder;
 use store::{Store, StoreError};
 
+use crate::app::foreign;
 use crate::app::problem::Chain;
+use crate::auth::access::{self, AccessTokens};
 use crate::auth::cache::Cache;
+use crate::auth::issuers::{self, Issuers};
 use crate::auth::token;
 use crate::auth::{Caller, capped};
-use crate::config::{LocalWay, Rates};
+use crate::config::{Config, LocalWay};
 use crate::reach::{Host, ReachError, reach};
 use crate::secrets::MasterKey;
 
@@ -40,6 +45,8 @@ pub(crate) struct LiveDirectory {
     keys: Arc<MasterKey>,
     local: LocalWay,
     tokens: Cache,
+    access: AccessTokens,
+    issuers: Issuers,
     token_buckets: Buckets<TokenId>,
     account_buckets: Buckets<AccountId>,
     instance_buckets: Buckets<InstanceId>,
@@ -53,6 +60,8 @@ pub(crate) struct LiveDirectory {
 pub(crate) struct Picture {
     targets: HashMap<String, HashMap<String, Result<Arc<Target>, NotServed>>>,
     accounts: HashMap<AccountId, AccountName>,
+    members: HashMap<(AccountId, UserId), MemberRow>,
+    revoked: HashSet<GrantId>,
     environments: HashMap<EnvironmentId, KnownEnvironment>,
     leaving: HashMap<InstanceId, Vec<EnvironmentName>>,
     counts: Vec<(&'static str, i64)>,
@@ -75,6 +84,31 @@ impl Picture {
         self.accounts.get(&id)
     }
 
+    /// What a user is in an account.
+    pub(crate) fn member(&self, account: AccountId, user: UserId) -> Option<&MemberRow> {
+        self.members.get(&(account, user))
+    }
+
+    /// The accounts that a user is a member of, by name.
+    pub(crate) fn accounts_of(&self, user: UserId) -> Vec<(AccountId, AccountName)> {
+        let of_user = self.members.keys().filter(|(_, of)| *of == user);
+        let mut found: Vec<_> =
+            of_user.filter_map(|(id, _)| Some((*id, self.accounts.get(id)?.clone()))).collect();
+        found.sort_by(|a, b| a.1.cmp(&b.1));
+        found
+    }
+
+    /// The names of an account's instances that speak MCP, sorted.
+    pub(crate) fn servers_of(&self, account: &AccountName) -> Vec<String> {
+        let of_account = self.targets.get(account.as_str()).into_iter().flatten();
+        let mut names: Vec<String> = of_account
+            .filter(|(_, target)| !matches!(target, Err(NotServed::Tool | NotServed::Unknown)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        names.sort();
+        names
+    }
+
     /// An environment.
     pub(crate) fn environment(&self, id: EnvironmentId) -> Option<&KnownEnvironment> {
         self.environments.get(&id)
@@ -93,8 +127,11 @@ impl Picture {
 
 impl LiveDirectory {
     /// An empty directory; call [`LiveDirectory::refresh`] before serving.
-    pub(crate) fn new(store: Store, keys: Arc<MasterKey>, local: LocalWay, rates: Rates) -> Self {
+    pub(crate) fn new(store: Store, keys: Arc<MasterKey>, config: &Config) -> Self {
+        let (local, rates) = (config.local_way, config.rates);
         Self {
+            access: AccessTokens::new(config.public.url()),
+            issuers: Issuers::new(config.issuers.clone()),
             store,
             keys,
             local,
@@ -122,8 +159,17 @@ impl LiveDirectory {
         let environments = store::environments::list_all(&self.store).await?;
         let instances = store::instances::list_all(&self.store).await?;
         let departures = store::departures::list_all(&self.store).await?;
+        let members = store::accounts::list_all_members(&self.store).await?;
+        // Access tokens of what was revoked earlier are over.
+        let since = Timestamp(now().0.saturating_sub(2 * access::LIFE * 1_000_000));
+        let revoked = store::oauth::grants::list_revoked(&self.store, since).await?;
+        let keys = store::oauth::keys::list(&self.store).await?;
+        if let Err(error) = self.access.take(&keys, &self.keys, now()) {
+            tracing::error!(error = %Chain(&error), "keys for access tokens cannot be used");
+        }
 
-        let mut picture = Picture::default();
+        let mut picture = Picture { revoked: revoked.into_iter().collect(), ..Picture::default() };
+        picture.members.extend(members.into_iter().map(|row| ((row.account, row.user), row)));
         let mut hosts: HashMap<EnvironmentId, (EnvironmentRow, Result<Host, ReachError>)> = HashMap::new();
         for account in accounts {
             picture.accounts.insert(account.id, account.name);
@@ -203,18 +249,39 @@ impl LiveDirectory {
         self.tokens.get(&token::hash(bearer), now())
     }
 
+    /// Who shows this token to the JSON API. One for an MCP server opens that alone.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(crate) async fn api_caller(&self, bearer: &str) -> Result<Arc<Caller>, AuthError> {
+        let caller = self.caller(bearer).await?;
+        match caller.principal.audience {
+            Audience::Account | Audience::Api => Ok(caller),
+            Audience::Instance { .. } => Err(AuthError::Audience),
+        }
+    }
+
     /// Who shows this token.
     ///
     /// # Errors
     /// Why it is refused.
-    pub(crate) async fn caller(&self, bearer: &str) -> Result<Arc<Caller>, AuthError> {
+    async fn caller(&self, bearer: &str) -> Result<Arc<Caller>, AuthError> {
         if let Some(known) = self.known_caller(bearer) {
             return known;
         }
-        if !bearer.starts_with(token::PREFIX) {
-            return Err(AuthError::Wrong);
-        }
         let era = self.tokens.era();
+        if !bearer.starts_with(token::PREFIX) {
+            let issuer = issuers::issuer_of(bearer).ok_or(AuthError::Wrong)?;
+            let caller = if issuer == self.access.issuer() {
+                self.access_caller(bearer)?
+            } else {
+                let known = self.issuers.get(&issuer).ok_or(AuthError::Wrong)?;
+                self.foreign_caller(known, bearer).await?
+            };
+            let caller = Arc::new(caller);
+            self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
+            return Ok(caller);
+        }
         let holder =
             store::tokens::by_hash(&self.store, &token::hash_text(bearer)).await.map_err(|error| {
                 tracing::warn!(error = %Chain(&error), "a token could not be checked");
@@ -238,6 +305,89 @@ impl LiveDirectory {
         let caller = Arc::new(caller_of(holder, limits).ok_or(AuthError::Unavailable)?);
         self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
         Ok(caller)
+    }
+
+    /// The keys and the issuer of access tokens.
+    pub(crate) fn access(&self) -> &AccessTokens {
+        &self.access
+    }
+
+    /// Who shows this access token: from memory, but for its signature.
+    fn access_caller(&self, bearer: &str) -> Result<Caller, AuthError> {
+        let claims = self.access.verify(bearer, now())?;
+        let picture = self.picture.load();
+        if picture.revoked.contains(&claims.grant) {
+            return Err(AuthError::Revoked);
+        }
+        let member = picture.member(claims.account, claims.sub).ok_or(AuthError::Revoked)?;
+        let account = picture.account(claims.account).ok_or(AuthError::Revoked)?.clone();
+        let scopes = claims.scope.split(' ').map(str::parse).collect::<Result<Vec<_>, _>>();
+        let scopes = scopes.ok().and_then(|all| Scopes::try_from(all).ok()).ok_or(AuthError::Wrong)?;
+        let audience = match claims.aud.strip_prefix(self.access.issuer()) {
+            Some("") => Audience::Api,
+            Some(path) => {
+                let (account, instance, _) = gateway::parse_address(path).ok_or(AuthError::Audience)?;
+                Audience::Instance { account, instance }
+            }
+            None => return Err(AuthError::Audience),
+        };
+        let limits = Limits {
+            token: self.token_buckets.of(TokenId(claims.grant.0)),
+            account: self.account_buckets.of(claims.account),
+        };
+        let header =
+            HeaderValue::try_from(format!("user:{}", claims.sub)).map_err(|_| AuthError::Unavailable)?;
+        Ok(Caller {
+            user: claims.sub,
+            user_name: member.user_name.clone(),
+            account: claims.account,
+            account_name: account.clone(),
+            role: capped(member.role, Some(&scopes)),
+            expires_at: Some(Timestamp(claims.exp.saturating_mul(1_000_000))),
+            principal: Arc::new(Principal {
+                account,
+                audience,
+                header,
+                calls: Calls::of(Some(&scopes)),
+                limits,
+            }),
+            scopes: Some(scopes),
+        })
+    }
+
+    /// Who shows this token of another issuer's.
+    async fn foreign_caller(&self, known: &issuers::Known, bearer: &str) -> Result<Caller, AuthError> {
+        let at = now();
+        let who = known.verify(bearer, at).await?;
+        let found = foreign::find_or_make(&self.store, &known.issuer, &who, at).await;
+        let found = found.map_err(|problem| {
+            let issuer = &known.issuer.issuer;
+            tracing::warn!(issuer, error = %Chain(&problem), "somebody with a good token could not be let in");
+            AuthError::Unavailable
+        })?;
+        let foreign::Known { member, account_name } = found.ok_or(AuthError::Revoked)?;
+        let limits = Limits {
+            token: self.token_buckets.of(TokenId(member.user.0)),
+            account: self.account_buckets.of(member.account),
+        };
+        let header =
+            HeaderValue::try_from(format!("user:{}", member.user)).map_err(|_| AuthError::Unavailable)?;
+        Ok(Caller {
+            user: member.user,
+            user_name: member.user_name,
+            account: member.account,
+            account_name: account_name.clone(),
+            role: member.role,
+            scopes: None,
+            expires_at: Some(who.expires_at),
+            principal: Arc::new(Principal {
+                account: account_name,
+                audience: Audience::Account,
+                header,
+                calls: Calls::All,
+                limits,
+            }),
+        })
     }
 
     /// A database that can be read but not written still lets callers in.

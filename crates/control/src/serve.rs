@@ -62,6 +62,8 @@ pub async fn run(
     let store = app.store.clone();
     let (keep, kept) = (config.audit_keep, Arc::clone(&app));
     tokio::spawn(async move { crate::app::audit::keep(&kept, keep).await });
+    let kept = Arc::clone(&app);
+    tokio::spawn(async move { crate::app::oauth::keeper::keep(&kept).await });
     let reconcilers = tokio::spawn(tasks::run(app));
     let served = listeners.into_iter().map(|listener| {
         let (is_tls, front) = (matches!(listener, Listener::Tls(..)), front.clone());
@@ -84,8 +86,8 @@ pub async fn run(
 pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result<Arc<App>, StartError> {
     let (store, keys) = open(config).await?;
     fill_catalog(&store).await?;
-    let directory =
-        Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config.local_way, config.rates));
+    crate::app::oauth::keeper::first_key(&store, &keys).await?;
+    let directory = Arc::new(LiveDirectory::new(store.clone(), Arc::clone(&keys), config));
     directory.refresh().await.map_err(StartError::Store)?;
     let provider =
         config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;
@@ -93,6 +95,11 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         store,
         keys,
         directory,
+        browsers: crate::auth::browser::Browsers::new(
+            &config.public,
+            own_origins(&config.public, &config.own_urls),
+        ),
+        oidc: config.oidc.clone().map(crate::auth::oidc::Provider::new),
         events: Hub::default(),
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::new(config.give_back),
@@ -101,8 +108,12 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         offered: crate::program::Program::of(config.upgrade_program.clone()),
         upgrades: Notify::new(),
         public: config.public.clone(),
+        bases: gateway::Bases::new(config.public.url(), own_origins(&config.public, &config.own_urls).iter()),
+        outside: crate::outside::Outside::new(config.outside),
+        device_codes: gateway::Buckets::new(crate::app::oauth::devices::TYPING.parse().ok()),
+        registrations: gateway::Buckets::new(crate::app::oauth::register::RATE.parse().ok()),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
-        upstreams: crate::app::upstreams::Upstreams::new(config.upstreams),
+        upstreams: crate::app::upstreams::Upstreams::new(config.outside),
         images: crate::app::images::Images::new(config.registries.images().clone()),
         acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),
         local: config.local_way,

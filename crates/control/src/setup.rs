@@ -40,6 +40,9 @@ pub enum StartError {
     /// A row could not be made.
     #[error("the first rows could not be made: {0}")]
     FirstRows(#[source] Problem),
+    /// There is nobody to let in.
+    #[error("{0}")]
+    Recovery(#[source] Problem),
     /// The built-in catalog cannot be read.
     #[error("the built-in catalog is damaged")]
     Catalog(#[source] serde_json::Error),
@@ -168,6 +171,7 @@ async fn first_run(store: &Store, keys: &MasterKey, config: &Config) -> Result<S
 
     let mut tx = store.begin().await?;
     store::accounts::create_account(&mut tx, &account, &admin).await?;
+    store::people::set_operator(&mut tx, admin.id, true).await?;
     let (_, api_token) =
         tokens::insert(&mut tx, account.id, admin.id, ("berth up", None), None, at, ACTOR.to_owned()).await?;
     if let Some((row, dtma_token)) = &environment {

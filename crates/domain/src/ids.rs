@@ -57,6 +57,12 @@ ids! {
     CatalogEntryId;
     /// One catalog entry deployed into one environment (`account_tool_instances`).
     InstanceId;
+    /// Where somebody is signed in with a browser (`user_sessions`).
+    SessionId;
+    /// A link that signs somebody in, once (`sign_in_links`).
+    SignInLinkId;
+    /// A link into an account (`invitations`).
+    InvitationId;
     /// One line of the audit table (`audit_log`).
     AuditId;
     /// What a person allowed a client of OAuth (`oauth_grants`).

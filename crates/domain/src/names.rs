@@ -114,6 +114,8 @@ macro_rules! names {
 names! {
     /// An account's name: the first part of every MCP address.
     AccountName;
+    /// A person's name, unique everywhere. It has no `@`, so it is never mistaken for an e-mail address.
+    UserName;
     /// An environment's name, unique in its account.
     EnvironmentName;
     /// An instance's name, unique in its account: its address and its word on the command line; never changes.

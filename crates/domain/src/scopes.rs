@@ -167,6 +167,11 @@ impl fmt::Display for Scopes {
 }
 
 impl Scopes {
+    /// One alone.
+    pub fn one(scope: Scope) -> Self {
+        Self(vec![scope])
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.0.iter()

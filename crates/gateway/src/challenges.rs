@@ -36,6 +36,13 @@ impl Bases {
         known.unwrap_or(&self.usual)
     }
 
+    /// What comes behind one of the addresses in a URL; `None` when it leads elsewhere.
+    pub fn strip<'a>(&self, url: &'a str) -> Option<&'a str> {
+        let own = std::iter::once(&self.usual).chain(self.by_host.values());
+        own.filter_map(|base| url.strip_prefix(base.as_str()))
+            .find(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     pub(crate) fn of(&self, headers: &HeaderMap) -> &str {
         self.of_host(headers.get(header::HOST).and_then(|host| host.to_str().ok()))
     }
@@ -112,6 +119,10 @@ mod tests {
         check(Some("evil.example"), "https://berth.example");
         check(Some("localhost:8420\", x=\""), "https://berth.example");
         check(None, "https://berth.example");
+        assert_eq!(bases.strip("http://localhost:8420/mcp/a/b"), Some("/mcp/a/b"));
+        assert_eq!(bases.strip("https://berth.example"), Some(""));
+        assert_eq!(bases.strip("https://berth.example.evil.example/mcp/a/b"), None);
+        assert_eq!(bases.strip("http://localhost:84201/mcp/a/b"), None);
     }
 
     #[test]

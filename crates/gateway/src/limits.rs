@@ -26,6 +26,14 @@ impl Bucket {
         Self { rate, taken_until: AtomicU64::new(0) }
     }
 
+    /// Takes one now.
+    ///
+    /// # Errors
+    /// How long until there is one again.
+    pub fn take_now(&self) -> Result<(), Duration> {
+        self.take(now())
+    }
+
     /// Takes one.
     ///
     /// # Errors

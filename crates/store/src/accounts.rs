@@ -37,15 +37,23 @@ pub struct UserRow {
 /// # Errors
 /// [`StoreError::Taken`] with field `name` when either name is taken.
 pub async fn create_account(tx: &mut Tx, account: &AccountRow, owner: &UserRow) -> Result<(), StoreError> {
+    insert(tx, account).await?;
+    create_user(tx, owner).await?;
+    add_member(tx, account.id, owner.id, Role::Owner, account.created_at).await
+}
+
+/// Makes an account that nobody is in yet.
+///
+/// # Errors
+/// [`StoreError::Taken`] with field `name`.
+pub async fn insert(tx: &mut Tx, account: &AccountRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO accounts (id, name, created_at) VALUES ($1, $2, $3)";
     on_pool!(tx.connection(), db => sqlx::query(SQL)
         .bind(account.id.to_string())
         .bind(account.name.as_str())
         .bind(account.created_at.0)
         .execute(db).await.map(drop))
-    .map_err(|e| StoreError::from_write(e, &[("name", account.name.as_str())]))?;
-    create_user(tx, owner).await?;
-    add_member(tx, account.id, owner.id, Role::Owner, account.created_at).await
+    .map_err(|e| StoreError::from_write(e, &[("name", account.name.as_str())]))
 }
 
 /// Makes a user, who is a member of nothing yet.
@@ -200,7 +208,7 @@ impl NamedRaw {
     }
 }
 
-fn role_word(role: Role) -> &'static str {
+pub(crate) fn role_word(role: Role) -> &'static str {
     match role {
         Role::Viewer => "viewer",
         Role::Member => "member",

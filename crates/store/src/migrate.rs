@@ -29,6 +29,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (9, "departures", include_str!("../migrations/0009_departures.sql")),
     (10, "upgrades", include_str!("../migrations/0010_upgrades.sql")),
     (11, "token_scopes", include_str!("../migrations/0011_token_scopes.sql")),
+    (12, "people", include_str!("../migrations/0012_people.sql")),
     (13, "oauth", include_str!("../migrations/0013_oauth.sql")),
     (16, "upstream_tokens", include_str!("../migrations/0016_upstream_tokens.sql")),
 ];

@@ -62,6 +62,22 @@ pub fn run_client(program: &Path, wire: Wire) -> BTreeMap<String, (u32, u32)> {
     suite(&["client", "--command", &program.display().to_string()], wire)
 }
 
+/// The suite for authorization servers: it prints the address at which a person decides, and comes back to `port` of this machine.
+/// It succeeds when every scenario passes.
+///
+/// # Panics
+/// When the suite is not installed.
+pub fn authorization(issuer: &str, client: &str, resource: &str, port: u16) -> Command {
+    let suite = parts().join("conformance/node_modules");
+    let mut command = Command::new(node(&suite));
+    command
+        .arg(suite.join("@modelcontextprotocol/conformance/dist/index.js"))
+        .args(["authorization", "--url", issuer, "--client-id", client, "--resource", resource])
+        .args(["-p", &port.to_string()])
+        .env("NO_COLOR", "1");
+    command
+}
+
 fn suite(what: &[&str], wire: Wire) -> BTreeMap<String, (u32, u32)> {
     let suite = parts().join("conformance/node_modules");
     let mut command = Command::new(node(&suite));
@@ -117,7 +133,7 @@ pub fn expected(file: &Path) -> Expected {
 }
 
 /// Where `cargo xtask parts` put the suite.
-fn parts() -> PathBuf {
+pub(crate) fn parts() -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/parts");
     let dir = std::env::var_os("BERTH_PARTS").map_or(default, PathBuf::from);
     assert!(dir.join("conformance").exists(), "the conformance suite is missing: run `cargo xtask parts`");
@@ -125,7 +141,7 @@ fn parts() -> PathBuf {
 }
 
 /// The suite needs Node 22, which is newer than what distributions have; it is installed beside it.
-fn node(suite: &Path) -> PathBuf {
+pub(crate) fn node(suite: &Path) -> PathBuf {
     let found = std::fs::read_dir(suite).expect("the suite's directory").flatten().find_map(|entry| {
         let is_node = entry.file_name().to_string_lossy().starts_with("node-linux-");
         is_node.then(|| entry.path().join("bin/node"))

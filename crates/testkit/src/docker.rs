@@ -500,7 +500,7 @@ fn tar_header(path: &str, length: usize) -> [u8; 512] {
 fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| {
         if byte.is_ascii_alphanumeric() {
-            encoded + &char::from(byte).to_string()
+            encoded + char::from(byte).to_string().as_str()
         } else {
             format!("{encoded}%{byte:02X}")
         }

@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a test has nobody to hand an error to")]
 
+#[cfg(feature = "browser")]
+pub mod browser;
 pub mod conformance;
 #[cfg(feature = "digitalocean")]
 pub mod digitalocean;
@@ -17,6 +19,7 @@ pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;
 pub mod nginx;
+pub mod oidc;
 pub mod packages;
 pub mod pebble;
 pub mod platform;

@@ -40,13 +40,15 @@ pub(crate) async fn run(args: ServerArgs, connection: &Connection) -> Result<(),
     config.acme = front.acme;
     config.proxies = control::Proxies(args.public.trusted_proxies.clone());
     if args.public.allow_private_upstreams {
-        config.upstreams = fetch::Reach::Everywhere;
+        config.outside = fetch::Reach::Everywhere;
     }
     config.heartbeat = args.heartbeat.period();
     config.upgrade_program.clone_from(&args.upgrade_program);
     config.receivers = args.alerts.receivers()?;
     config.audit_keep = args.audit.keep();
     config.rates = args.rates.rates();
+    config.oidc = args.oidc.oidc()?;
+    config.issuers = args.issuers.issuers()?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "others reach this address over plain HTTP: API tokens can be read on the way");
     }

@@ -13,10 +13,10 @@ use crate::output::Output;
 /// Does one of the three.
 pub(crate) async fn run(command: TokenCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
-        TokenCommand::Create { name, expires, scopes } => {
+        TokenCommand::Create { name, expires, scopes, account } => {
             let scopes = (!scopes.is_empty()).then(|| scopes.try_into()).transpose();
             let scopes = scopes.map_err(|error: ScopeError| CliError::usage(error.to_string()))?;
-            let request = CreateTokenRequest { name, expires_in_seconds: expires, scopes };
+            let request = CreateTokenRequest { name, expires_in_seconds: expires, scopes, account };
             create(&request, client, output).await
         }
         TokenCommand::List => list(client, output).await,

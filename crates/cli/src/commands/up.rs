@@ -44,6 +44,8 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     super::dtma::check_listen(args.dtma_listen, args.insecure_http, "--dtma-listen")?;
     // What cannot be used is said now, and not by a server that ends again and again.
     args.alerts.receivers()?;
+    args.oidc.oidc()?;
+    args.issuers.issuers()?;
     let data = DataDir::or_default(connection.data.as_deref());
     let bound = bind(&args);
     if bound.is_err() && !data.path().exists() {
@@ -191,6 +193,8 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
     }
     server.extend(args.audit.arguments());
     server.extend(args.rates.arguments());
+    server.extend(args.oidc.arguments());
+    server.extend(args.issuers.arguments());
     if let Some(reach) = args.reach {
         let word = match reach {
             ReachChoice::Socket => "socket",

@@ -49,6 +49,11 @@ fn usage() {
     check(&["dtma", "--listen", "0.0.0.0:0"], 2, &plain);
     check(&["up", "--runtime", "kubernetes"], 2, &["--runtime", "auto", "docker", "process"]);
     check(&["up", "--rate-token", "0/s"], 2, &["--rate-token", "`600/m`"]);
+    check(&["server", "--oidc-issuer", "https://x"], 2, &["--oidc-client-id", "--oidc-client-secret-file"]);
+    check(&["password"], 1, &["no Berth found"]);
+    check(&["recover"], 1, &["there is no Berth in", "--data DIR"]);
+    check(&["member", "role", "mary", "king"], 2, &["'king'", "viewer", "owner"]);
+    check(&["invite", "create", "--name", "Not A Name"], 2, &["--name", "not-a-name"]);
     check(&["deploy", "x", "--set", "novalue"], 2, &["--set", "KEY=VALUE"]);
     check(&["deploy", "x", "--secret", "=x"], 2, &["--secret", "KEY=@FILE"]);
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);

@@ -33,6 +33,7 @@ mod remote;
 mod runtimes;
 mod schedules;
 mod seccomp;
+mod sign_in;
 mod soak;
 mod supervision;
 mod tools;

@@ -1,5 +1,6 @@
 //! What the control plane does: one file per resource, one function per act. It knows no HTTP.
 
+pub(crate) mod accounts;
 pub(crate) mod adoption;
 pub(crate) mod alerts;
 pub(crate) mod audit;
@@ -9,14 +10,22 @@ pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
+pub(crate) mod foreign;
 pub(crate) mod images;
 pub(crate) mod instances;
+pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod members;
 pub(crate) mod moves;
+pub(crate) mod oauth;
+pub(crate) mod oidc;
 pub(crate) mod older;
+pub(crate) mod passwords;
 pub(crate) mod problem;
 pub(crate) mod registries;
 pub(crate) mod relay;
+pub(crate) mod sessions;
+pub(crate) mod sign_in;
 pub(crate) mod tokens;
 pub(crate) mod upgrades;
 pub(crate) mod upstreams;
@@ -49,6 +58,10 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) keys: Arc<MasterKey>,
     pub(crate) directory: Arc<LiveDirectory>,
+    /// What signing in with a browser needs.
+    pub(crate) browsers: crate::auth::browser::Browsers,
+    /// Who vouches for people, when somebody does.
+    pub(crate) oidc: Option<crate::auth::oidc::Provider>,
     pub(crate) events: Hub,
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
@@ -60,6 +73,14 @@ pub(crate) struct App {
     /// Wakes the reconciler of upgrades.
     pub(crate) upgrades: Notify,
     pub(crate) public: Public,
+    /// All addresses that lead here.
+    pub(crate) bases: gateway::Bases,
+    /// Fetches what strangers name.
+    pub(crate) outside: crate::outside::Outside,
+    /// How often one address may register clients.
+    pub(crate) registrations: gateway::Buckets<std::net::IpAddr>,
+    /// How often one person may type the code of a device.
+    pub(crate) device_codes: gateway::Buckets<domain::ids::UserId>,
     /// Fetches packages for hosts that cannot.
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.

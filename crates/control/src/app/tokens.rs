@@ -12,7 +12,7 @@ use store::Tx;
 use store::tokens::TokenRow;
 
 use crate::app::audit::{self, Act};
-use crate::app::{App, Outcome, Problem};
+use crate::app::{App, Outcome, Problem, accounts};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 
@@ -31,7 +31,7 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Token>> {
 /// Makes a token for the caller. Its text is in the answer and nowhere else.
 ///
 /// # Errors
-/// 422 with field; 403 when it would be for more than the token that makes it.
+/// 422 with field; 403 when it would be for more than the token that makes it; 404 for an account that the user is not in.
 pub(crate) async fn create(
     app: &App,
     caller: &Caller,
@@ -69,9 +69,13 @@ pub(crate) async fn create(
             .hint("leave it out for a token that does not expire"));
         }
     };
+    let account = match &request.account {
+        Some(name) if *name != caller.account_name => accounts::of_user(app, caller, name).await?.account,
+        _ => caller.account,
+    };
     let mut tx = app.store.begin().await?;
     let (row, secret) =
-        insert(&mut tx, caller.account, caller.user, (name, scopes), expires_at, at, caller.actor()).await?;
+        insert(&mut tx, account, caller.user, (name, scopes), expires_at, at, caller.actor()).await?;
     tx.commit().await?;
     Ok(CreatedToken { token: render(row), secret })
 }

@@ -1,7 +1,12 @@
-//! Who calls: API tokens of people, tokens of DTMAs, and what a role may do.
+//! Who calls: API tokens of people, tokens of DTMAs, sessions of browsers, and what a role may do.
 
 pub(crate) mod access;
+pub(crate) mod attempts;
+pub(crate) mod browser;
 pub(crate) mod cache;
+pub(crate) mod issuers;
+pub(crate) mod oidc;
+pub(crate) mod passwords;
 pub(crate) mod token;
 
 use std::sync::Arc;

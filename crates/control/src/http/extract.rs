@@ -25,7 +25,7 @@ impl FromRequestParts<Arc<App>> for Anyone {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refused> {
         let bearer = gateway::bearer(&parts.headers).ok_or(AuthError::Missing)?;
-        Ok(Self(app.directory.caller(bearer).await?))
+        Ok(Self(app.directory.api_caller(bearer).await?))
     }
 }
 

@@ -1,23 +1,30 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
+mod accounts;
 mod alerts;
 mod audit;
 mod catalog;
+mod clients;
 mod droplets;
 mod dtma;
 mod enrolments;
 mod environments;
 mod events;
 mod extract;
+mod grants;
 mod images;
 mod instances;
+mod invitations;
+mod members;
 mod moves;
+pub(crate) mod oauth;
 mod older;
 mod plain;
 mod refused;
 mod registries;
 mod relay;
 mod server;
+mod sessions;
 mod tokens;
 mod upgrades;
 mod upstreams;
@@ -88,6 +95,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(images::router())
         .merge(upstreams::router())
         .merge(older::router())
+        .merge(oauth::router())
+        .merge(crate::web::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), count))
@@ -98,6 +107,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::whoami))
+        .routes(routes!(users::set_password))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(members::list))
+        .routes(routes!(members::change, members::remove))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::revoke))
         .routes(routes!(server::show))
         .routes(routes!(instances::list, instances::deploy))
         .routes(routes!(instances::show, instances::remove))
@@ -128,6 +145,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(registries::login, registries::logout))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(clients::list, clients::create))
+        .routes(routes!(clients::remove))
+        .routes(routes!(grants::list))
+        .routes(routes!(grants::revoke))
         .routes(routes!(events::events))
         .routes(routes!(dtma::heartbeat))
         .routes(routes!(dtma::tunnel))

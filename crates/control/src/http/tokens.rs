@@ -26,7 +26,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, By(caller): By) -> Result<
     post, path = "/api/v1/tokens", tag = "tokens", security(("token" = [])), request_body = CreateTokenRequest,
     responses(
         (status = 201, body = CreatedToken), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
-        (status = 422, body = ErrorBody)
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)
     )
 )]
 pub(crate) async fn create(

@@ -4,6 +4,8 @@
 
 mod alerts;
 mod audit;
+mod browser;
+mod consent;
 mod deploy;
 mod droplets;
 mod dtma;
@@ -15,13 +17,18 @@ mod fleet;
 mod gateway_path;
 mod heartbeats;
 mod images;
+mod issuers;
 mod moves;
+mod oauth;
+mod oidc;
 mod older;
 mod openapi;
+mod people;
 mod platform;
 mod reconciler;
 mod registries;
 mod relay;
+mod sign_in;
 mod start;
 mod tokens;
 mod upgrades;

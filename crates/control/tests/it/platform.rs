@@ -84,6 +84,16 @@ pub(crate) fn config(dir: &std::path::Path, url: &str, dtma: SocketAddr) -> Conf
     }
 }
 
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// What the tables have of a text that opens something.
+pub(crate) fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An address at which nobody listens.
 pub(crate) fn nobody() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
@@ -217,6 +227,67 @@ impl Platform {
         let (parts, body) = sent.unwrap().unwrap().into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// With nothing but these headers and this body.
+    pub(crate) async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for &(name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        let sent = tokio::time::timeout(PATIENCE, self.pool.send(&Address::Tcp(self.address), request)).await;
+        let (parts, body) = sent.unwrap().unwrap().into_parts();
+        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// `POST` of a form, with further headers.
+    pub(crate) async fn post_form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
+        all.extend_from_slice(headers);
+        self.send_body(Method::POST, path, &all, form.finish()).await
+    }
+
+    /// The address that it is reached by.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Sets the password of a token's user, who has none.
+    pub(crate) async fn set_password(&self, token: &str, password: &str) {
+        let body = json!({ "password": password });
+        let set = self.send(Some(token), Method::PUT, "/api/v1/whoami/password", Some(body)).await;
+        assert_eq!(set.status, StatusCode::NO_CONTENT, "{set:?}");
+    }
+
+    /// The id of the user of that name.
+    pub(crate) async fn user(&self, name: &str) -> UserId {
+        store::people::by_name(&self.store, name).await.unwrap().unwrap().id
+    }
+
+    /// The id of an account.
+    pub(crate) async fn account(&self, name: &str) -> AccountId {
+        let found = store::accounts::account_by_name(&self.store, &name.parse().unwrap()).await.unwrap();
+        found.unwrap().id
+    }
+
+    /// A configuration of the same data, for what runs beside it.
+    pub(crate) fn config(&self) -> Config {
+        config(self.dir.path(), &format!("http://{}", self.address), nobody())
     }
 
     /// `POST` of a text that is declared as JSON, as the owner.

@@ -124,7 +124,7 @@ const PATH: &str = "/api/v1/instances/notes/authorization";
 /// A platform with the instance `notes`, and its id.
 async fn deployed(reach: Reach) -> (Platform, Elsewhere, String) {
     let elsewhere = Elsewhere::start().await;
-    let platform = Platform::start_with(nobody(), |config| config.upstreams = reach).await;
+    let platform = Platform::start_with(nobody(), |config| config.outside = reach).await;
     let body = json!({ "server": elsewhere.server(), "name": "notes" });
     let instance = platform.post("/api/v1/instances", body).await.json();
     let id = instance["id"].as_str().unwrap().to_owned();
@@ -246,7 +246,7 @@ async fn a_person_authorizes_and_the_host_gets_tokens() {
     assert_eq!(elsewhere.fake().registrations, 1);
 
     // All of it is there after a restart, and none of it in clear.
-    let platform = platform.again(|config| config.upstreams = Reach::Everywhere).await;
+    let platform = platform.again(|config| config.outside = Reach::Everywhere).await;
     assert_eq!(asked(&platform, &id, "refused", None).await["token"], "canary-access-2");
     for entry in std::fs::read_dir(platform.data()).unwrap().flatten().filter(|entry| entry.path().is_file())
     {

@@ -89,6 +89,15 @@ pub async fn by_id(store: &Store, id: GrantId) -> Result<Option<GrantRow>, Store
     found.map(TryInto::try_into).transpose()
 }
 
+/// As [`by_id`], within a change.
+pub async fn in_change(tx: &mut Tx, id: GrantId) -> Result<Option<GrantRow>, StoreError> {
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM oauth_grants WHERE id = $1");
+    let found: Option<GrantRaw> =
+        on_pool!(tx.connection(), db => sqlx::query_as(SQL).bind(id.to_string()).fetch_optional(db).await)
+            .map_err(StoreError::from_driver)?;
+    found.map(TryInto::try_into).transpose()
+}
+
 /// An account's grants, newest first: all of them, or one user's.
 pub async fn list(
     store: &Store,

@@ -137,7 +137,7 @@ impl FromRequestParts<Arc<App>> for ByClient {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ClientFailure> {
         let refused = |error| ClientFailure(tokens::refused(error));
         let bearer = gateway::bearer(&parts.headers).ok_or(AuthError::Missing).map_err(refused)?;
-        let caller = app.directory.caller(bearer).await.map_err(refused)?;
+        let caller = app.directory.api_caller(bearer).await.map_err(refused)?;
         caller.require_scope(&Scope::Read).map_err(ClientFailure)?;
         Ok(Self(caller))
     }

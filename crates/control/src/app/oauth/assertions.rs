@@ -1,0 +1,139 @@
+//! JWTs that clients signed to prove who they are (RFC 7523 §3, `private_key_jwt`).
+
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use oauth::errors::{Code, Refused};
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::app::oauth::clients::Client;
+use crate::app::oauth::{Failure, discovery};
+use crate::auth::token;
+use crate::directory::now;
+use domain::time::Timestamp;
+
+/// The longest life of an assertion, in seconds.
+const MAX_LIFE: i64 = 600;
+/// How far clocks may differ, in seconds.
+const SKEW: i64 = 30;
+
+/// What it says.
+#[derive(Debug, Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: i64,
+    #[serde(default)]
+    nbf: Option<i64>,
+    jti: String,
+}
+
+/// One or several (RFC 7519 §4.1.3).
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn is_for(&self, mine: &[&str]) -> bool {
+        match self {
+            Self::One(one) => mine.contains(&one.as_str()),
+            Self::Several(all) => all.iter().any(|one| mine.contains(&one.as_str())),
+        }
+    }
+}
+
+fn invalid(words: impl Into<String>) -> Refused {
+    Refused::new(Code::InvalidClient, format!("`client_assertion`: {}", words.into()))
+}
+
+/// The algorithms that are allowed, of those that a key can be used with.
+fn algorithms() -> Vec<Algorithm> {
+    vec![Algorithm::ES256, Algorithm::RS256, Algorithm::PS256, Algorithm::EdDSA]
+}
+
+/// Whom an assertion names; nothing of it is proven.
+///
+/// # Errors
+/// [`Code::InvalidClient`].
+pub(crate) fn subject(assertion: &str) -> Result<String, Refused> {
+    jsonwebtoken::dangerous::insecure_decode::<Claims>(assertion)
+        .map(|data| data.claims.sub)
+        .map_err(|_| invalid("it is no JWT with `iss`, `sub`, `aud`, `exp` and `jti`"))
+}
+
+/// Judges an assertion of a client; each is good once.
+///
+/// # Errors
+/// [`Code::InvalidClient`].
+pub(crate) async fn of_client(
+    app: &App,
+    issuer: &str,
+    client: &Client,
+    assertion: &str,
+) -> Result<(), Failure> {
+    let keys = keys(app, client).await?;
+    let claims = verified(&keys, assertion)?;
+    let token_endpoint = format!("{issuer}{}", discovery::TOKEN);
+    let at = now();
+    let seconds = at.0 / 1_000_000;
+    if claims.iss != client.id || claims.sub != client.id {
+        return Err(invalid("`iss` and `sub` are not the client's id").into());
+    }
+    if !claims.aud.is_for(&[issuer, &token_endpoint]) {
+        return Err(invalid(format!("`aud` is not `{issuer}`")).into());
+    }
+    if claims.exp + SKEW <= seconds {
+        return Err(invalid("it has expired").into());
+    }
+    if seconds + MAX_LIFE + SKEW < claims.exp {
+        return Err(invalid(format!("it is good for longer than {MAX_LIFE} s")).into());
+    }
+    if claims.nbf.is_some_and(|from| seconds + SKEW < from) {
+        return Err(invalid("it is not good yet").into());
+    }
+    let until = Timestamp(claims.exp.saturating_add(SKEW).saturating_mul(1_000_000));
+    let mut tx = app.store.begin().await?;
+    let id = token::hash_text(&format!("{} {}", client.id, claims.jti));
+    let is_first = store::oauth::use_once(&mut tx, &id, until).await?;
+    tx.commit().await?;
+    if is_first { Ok(()) } else { Err(invalid("it was used before").into()) }
+}
+
+/// The public keys of a client.
+async fn keys(app: &App, client: &Client) -> Result<JwkSet, Refused> {
+    if let Some(keys) = &client.metadata.jwks {
+        return serde_json::from_value(keys.clone()).map_err(|_| invalid("the client's `jwks` hold no keys"));
+    }
+    let uri = client.metadata.jwks_uri.as_deref().ok_or_else(|| invalid("the client has no keys"))?;
+    let fetched = app.outside.json::<JwkSet>(uri).await;
+    fetched.map(|(keys, _)| keys).map_err(|error| invalid(format!("the client's `jwks_uri`: {error}")))
+}
+
+/// What an assertion says, when one of the keys signed it. The algorithm must be one of the key's own kind, so that no header
+/// chooses how a key is used (RFC 8725 §3.1).
+fn verified(keys: &JwkSet, assertion: &str) -> Result<Claims, Refused> {
+    let header =
+        jsonwebtoken::decode_header(assertion).map_err(|_| invalid("it is no JWT that is signed"))?;
+    if !algorithms().contains(&header.alg) {
+        let all = discovery::ASSERTION_ALGORITHMS.join(", ");
+        return Err(invalid(format!("it is signed with another algorithm than {all}")));
+    }
+    let mut validation = Validation::new(header.alg);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    let named = |key: &&jsonwebtoken::jwk::Jwk| header.kid.is_none() || key.common.key_id == header.kid;
+    for jwk in keys.keys.iter().filter(named) {
+        let Ok(key) = DecodingKey::from_jwk(jwk) else { continue };
+        if key.family() != header.alg.family() {
+            continue;
+        }
+        if let Ok(data) = jsonwebtoken::decode::<Claims>(assertion, &key, &validation) {
+            return Ok(data.claims);
+        }
+    }
+    Err(invalid("none of the client's keys signed it"))
+}

@@ -1,0 +1,236 @@
+//! Pages: templates filled in on the server, one stylesheet, no script, nothing from elsewhere.
+//!
+//! A handler takes a [`form::Posted`] or a [`Visitor`](crate::auth::browser::Visitor), calls one function of [`crate::app`] and
+//! gives back a [`page`].
+
+pub(crate) mod form;
+mod invite;
+pub(crate) mod oauth;
+mod oidc;
+pub(crate) mod sign_in;
+pub(crate) mod visitor;
+pub(crate) mod you;
+
+use std::sync::{Arc, LazyLock};
+
+use api::errors::ErrorCode;
+use askama::Template;
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use sha2::{Digest as _, Sha256};
+
+use crate::app::{App, Problem};
+use crate::secrets::hex;
+
+const STYLE: &str = include_str!("../../templates/style.css");
+/// The name tells what is in it, so it may be kept for ever.
+const KEEP: &str = "public, max-age=31536000, immutable";
+
+/// Everything of this module.
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route(stylesheet(), get(style))
+        .merge(oauth::router())
+        .merge(invite::router())
+        .merge(oidc::router())
+        .merge(sign_in::router())
+        .merge(you::router())
+}
+
+/// The path of the stylesheet, for templates.
+pub(crate) fn stylesheet() -> &'static str {
+    static PATH: LazyLock<String> =
+        LazyLock::new(|| format!("/assets/{}.css", &hex(&Sha256::digest(STYLE.as_bytes()))[..16]));
+    &PATH
+}
+
+async fn style() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, KEEP),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, STYLE)
+}
+
+/// A page with everything that a page must say to browsers. Its forms lead to us alone.
+pub(crate) fn page(template: &impl Template) -> Response {
+    page_to(template, StatusCode::OK, &[])
+}
+
+/// As [`page`], with a status, and with forms whose answers may lead to further places: a browser follows no redirection after a form that
+/// the policy of the form's page does not name. [`form_target`] makes one of an address.
+pub(crate) fn page_to(template: &impl Template, status: StatusCode, targets: &[String]) -> Response {
+    let body = match template.render() {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::error!(%error, "a page could not be filled in");
+            return (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the page could not be made; the log has the reason\n",
+            )
+                .into_response();
+        }
+    };
+    let further = targets.iter().fold(String::new(), |all, target| format!("{all} {target}"));
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{further}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    let fixed: [(HeaderName, &'static str); 4] = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Nobody else learns an address of ours. Under `no-referrer` browsers would send forms with `Origin: null`, and plain HTTP has
+        // nothing else to know our own forms by.
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        return response;
+    }
+    // A page without its policy is none. Targets come from `form_target`, so this is not reached.
+    (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made\n").into_response()
+}
+
+/// What the policy of a page must name so that the answer to its form may redirect to `url`: scheme, host and port, or the scheme alone
+/// where a policy cannot name the host (CSP Level 3 §2.3.1 has no IPv6 addresses and no hosts of other schemes). `None` for what is
+/// no address.
+pub(crate) fn form_target(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !is_scheme {
+        return None;
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    if !matches!(&*scheme, "http" | "https") {
+        return Some(format!("{scheme}:"));
+    }
+    let authority = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+    let is_host = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte))
+    };
+    if authority.starts_with('[') {
+        return Some(format!("{scheme}:"));
+    }
+    is_host(authority).then(|| format!("{scheme}://{}", authority.to_ascii_lowercase()))
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    title: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
+    onward: Option<(&'a str, &'a str)>,
+}
+
+/// A page with one sentence, and perhaps a link: its path and its words.
+pub(crate) fn message(title: &str, message: &str, onward: Option<(&str, &str)>) -> Response {
+    page(&Message { title, message, hint: None, onward })
+}
+
+/// A page that says why not. `retry_after` in seconds.
+pub(crate) fn refusal(problem: Problem, retry_after: Option<u64>) -> Response {
+    let detail = problem.into_detail();
+    let title = match detail.code {
+        ErrorCode::Forbidden | ErrorCode::Unauthorized => "That is not allowed",
+        ErrorCode::NotFound => "There is no such page",
+        ErrorCode::Gone => "This is used up",
+        ErrorCode::TooMany => "Too often",
+        ErrorCode::Unavailable | ErrorCode::NoSpace => "Not at the moment",
+        ErrorCode::Internal | ErrorCode::BadGateway => "Something failed",
+        ErrorCode::BadRequest
+        | ErrorCode::MethodNotAllowed
+        | ErrorCode::Conflict
+        | ErrorCode::TooLarge
+        | ErrorCode::Invalid => "That cannot be",
+    };
+    let status = StatusCode::from_u16(detail.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let template = Message {
+        title,
+        message: &detail.message,
+        hint: detail.hint.as_deref(),
+        onward: Some(("/", "Back to the start")),
+    };
+    let mut response = page_to(&template, status, &[]);
+    let wait = retry_after.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(2));
+    if let Some(wait) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    }
+    response
+}
+
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct Onward<'a> {
+    to: &'a str,
+}
+
+/// A page that leads on by itself, where a redirection would not be followed: a browser that sent a form follows none to a place which the
+/// form's page did not name, through however many redirections.
+pub(crate) fn onward(to: &str) -> Response {
+    page(&Onward { to })
+}
+
+/// 303: the answer is over there, whatever the request was.
+pub(crate) fn see(to: &str) -> Response {
+    let place = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
+    let headers = [(header::LOCATION, place), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_forms_may_lead() {
+        let check =
+            |url: &str, expected: Option<&str>| assert_eq!(form_target(url).as_deref(), expected, "{url}");
+        check("https://Client.Example/callback?x=1", Some("https://client.example"));
+        check("http://127.0.0.1:33418/callback", Some("http://127.0.0.1:33418"));
+        check("http://localhost:1?x", Some("http://localhost:1"));
+        check("http://[::1]:33418/callback", Some("http:"));
+        check("cursor://anysphere.cursor-retrieval/oauth", Some("cursor:"));
+        check("com.example.app:/callback", Some("com.example.app:"));
+        for bad in [
+            "",
+            "/callback",
+            "https:/x",
+            "https://",
+            "https://a;script-src *",
+            "https://a 'unsafe-inline'",
+            "https://me@a",
+            "https://*",
+            "a;b:c",
+            "1a:b",
+            "https://a,b",
+        ] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn a_message_is_escaped_and_has_its_headers() {
+        let response = message("<b>", "a<script>b", Some(("/\"x", "y")));
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.starts_with("default-src 'none'; ") && policy.contains("form-action 'self';"),
+            "{policy}"
+        );
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let text = Message { title: "<b>", message: "a<script>b", hint: None, onward: Some(("/\"x", "y")) };
+        let text = text.render().unwrap();
+        assert!(!text.contains("<script") && !text.contains("<b>") && !text.contains("\"/\"x"), "{text}");
+        assert!(text.contains(stylesheet()));
+    }
+}

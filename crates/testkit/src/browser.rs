@@ -1,0 +1,166 @@
+//! A real browser: Debian's Chromium, driven by its own driver. Nothing that it does leaves this machine.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use thirtyfour::DesiredCapabilities;
+use thirtyfour::prelude::*;
+
+use crate::wait;
+
+/// What Chromium is started with: as root, without a window, and without asking its makers for anything.
+const ARGUMENTS: [&str; 9] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+/// One browser with a profile of its own. Dropped, it and its driver end.
+#[derive(Debug)]
+pub struct Browser {
+    driver: WebDriver,
+    chromedriver: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When Chromium or its driver is missing, or does not start.
+    pub async fn start() -> Self {
+        let profile = tempfile::tempdir().expect("a directory");
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let chromedriver = Command::new("/usr/bin/chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is missing: run `cargo xtask parts`");
+        wait::until("chromedriver", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        let mut capabilities = DesiredCapabilities::chrome();
+        for argument in ARGUMENTS {
+            capabilities.add_arg(argument).expect("an argument");
+        }
+        capabilities.add_arg(&format!("--user-data-dir={}", profile.path().display())).expect("an argument");
+        capabilities.set_binary("/usr/bin/chromium").expect("a path");
+        let driver =
+            WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await.expect("Chromium starts");
+        driver.set_page_load_timeout(Duration::from_secs(30)).await.expect("a limit");
+        driver.set_implicit_wait_timeout(Duration::from_secs(10)).await.expect("a limit");
+        Self { driver, chromedriver, _profile: profile }
+    }
+
+    /// Opens an address.
+    ///
+    /// # Panics
+    /// When nothing is there.
+    pub async fn open(&self, url: &str) {
+        self.driver.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+
+    /// Types into the field of that name.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn fill(&self, name: &str, text: &str) {
+        let field = self.driver.find(By::Name(name)).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        field.send_keys(text).await.expect("a field that takes text");
+    }
+
+    /// Chooses of the list of that name.
+    ///
+    /// # Panics
+    /// When there is none, or it has no such value.
+    pub async fn choose(&self, name: &str, value: &str) {
+        let option = format!("select[name='{name}'] option[value='{value}']");
+        let option =
+            self.driver.find(By::Css(option)).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        option.click().await.expect("a choice");
+    }
+
+    /// Presses the button with these words.
+    ///
+    /// # Panics
+    /// When there is none; with the page's text.
+    pub async fn press(&self, words: &str) {
+        let path = format!("//button[normalize-space()='{words}']");
+        match self.driver.find(By::XPath(path)).await {
+            Ok(button) => button.click().await.expect("a button"),
+            Err(error) => panic!("no button `{words}`: {error}\n{}", self.text().await),
+        }
+    }
+
+    /// What a person reads.
+    pub async fn text(&self) -> String {
+        let body = self.driver.find(By::Css("body")).await;
+        match body {
+            Ok(body) => body.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Waits until a person can read these words.
+    ///
+    /// # Panics
+    /// When they do not come.
+    pub async fn read(&self, words: &str) {
+        let deadline = std::time::Instant::now() + wait::PATIENCE;
+        loop {
+            let text = self.text().await;
+            if text.contains(words) {
+                return;
+            }
+            let late = deadline < std::time::Instant::now();
+            assert!(!late, "no `{words}` at {}:\n{text}", self.address().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Where it is.
+    pub async fn address(&self) -> String {
+        self.driver.current_url().await.map(String::from).unwrap_or_default()
+    }
+
+    /// A picture of what is seen, as PNG.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.driver.screenshot_as_png().await.expect("a picture")
+    }
+
+    /// Signs in to a Berth with a password.
+    ///
+    /// # Panics
+    /// When it is not let in.
+    pub async fn sign_in(&self, berth: &str, name: &str, password: &str) {
+        self.open(&format!("{berth}/sign-in")).await;
+        self.fill("login", name).await;
+        self.fill("password", password).await;
+        self.press("Sign in").await;
+        self.read("Where you are signed in").await;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Asked to end, the driver ends Chromium first; killed, it would leave it behind.
+        if let Some(driver) =
+            i32::try_from(self.chromedriver.id()).ok().and_then(rustix::process::Pid::from_raw)
+        {
+            // One that ended already needs no signal.
+            let _ = rustix::process::kill_process(driver, rustix::process::Signal::TERM);
+        }
+        drop(self.chromedriver.wait());
+    }
+}
