@@ -60,10 +60,14 @@ async fn agree(http: &reqwest::Client, url: &str) -> String {
     let page = page.text().await.unwrap();
     let (_, query) = back.split_once('?').unwrap();
     // The form of the page sends the same.
-    assert!(page.contains("name=answer") && page.contains("<b>notes</b>"), "{page}");
+    assert!(page.contains("name=\"answer\"") && page.contains("<b>notes</b>"), "{page}");
     let (place, _) = back.split_once('?').unwrap();
+    let origin = place.strip_suffix("/oauth/upstream/callback").unwrap();
     let form = reqwest::Url::parse_with_params("http://form", [("answer", query)]).unwrap();
-    let done = http.post(place).body(form.query().unwrap().to_owned()).send().await.unwrap();
+    let form = form.query().unwrap().to_owned();
+    let kind = "application/x-www-form-urlencoded";
+    let posted = http.post(place).header("content-type", kind).header("origin", origin).body(form);
+    let done = posted.send().await.unwrap();
     done.text().await.unwrap()
 }
 
