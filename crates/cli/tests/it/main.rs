@@ -5,6 +5,7 @@
 mod acme;
 mod activation;
 mod alerts;
+mod authorized;
 mod bad_input;
 mod canary;
 mod cleanup;
