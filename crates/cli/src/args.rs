@@ -426,7 +426,11 @@ pub(crate) struct CallArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
     /// Name of the instance
+    #[arg(required_unless_present = "check", default_value_t, hide_default_value = true)]
     pub(crate) name: String,
+    /// Do what a client does with an MCP address, step by step, and say which step fails and why
+    #[arg(long, value_name = "URL", conflicts_with_all = ["name", "client"])]
+    pub(crate) check: Option<String>,
     /// Only the configuration of this client, ready to be piped
     #[arg(long, value_enum)]
     pub(crate) client: Option<McpClientKind>,

@@ -5,6 +5,7 @@
 mod acme;
 mod activation;
 mod alerts;
+mod authorized;
 mod bad_input;
 mod canary;
 mod cleanup;
@@ -27,6 +28,7 @@ mod no_network;
 mod older;
 mod outward;
 mod partitions;
+mod people;
 mod proxies;
 mod public;
 mod real_tools;

@@ -101,7 +101,7 @@ async fn check(
     for answer in ["first", "again"] {
         assert!(done[answer][0]["text"].as_str().is_some_and(|text| text.contains("hi")), "{done}");
     }
-    let grants = platform.json(&["grant", "list", "--json"]);
+    let grants = platform.json(&["grant", "list"]);
     let of_it = grants.as_array().into_iter().flatten().filter(|grant| grant["client_name"] == seen.name);
     assert!(0 < of_it.count(), "{}: {grants}", seen.name);
 }
@@ -118,6 +118,38 @@ fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
     std::fs::write(&certificate, made.cert.pem()).expect("a file");
     std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
     (certificate, key)
+}
+
+/// `berth connect --check` goes the same way, and says where it ends.
+async fn checked(platform: &Platform, browser: &Browser) {
+    let start = |url: &str| {
+        let mut command = platform.command(&["connect", "--check", url]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let mut check = start(&platform.mcp_url("everything"));
+    let told = BufReader::new(check.stderr.take().expect("its words")).lines();
+    let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || told.map_while(Result::ok).for_each(|line| drop(send.send(line))));
+    while let Some(line) = receive.recv().await {
+        if let Some(page) = line.trim().strip_prefix("http") {
+            browser.open(&format!("http{page}")).await;
+            browser.press("Allow").await;
+        }
+    }
+    let seen = check.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&seen.stdout);
+    assert!(seen.status.success(), "{text}");
+    for step in ["first request", "discovery", "registration", "authorization", "token", "first call"] {
+        assert!(text.contains(&format!("ok    {step}: ")), "{step}: {text}");
+    }
+    for (url, words) in [
+        (format!("{}/nothing", platform.url()), "first request: the server answers 404"),
+        ("http://127.0.0.1:9/mcp".to_owned(), "first request: 127.0.0.1:9 does not answer"),
+    ] {
+        let seen = start(&url).wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&seen.stderr);
+        assert!(seen.status.code() == Some(1) && text.contains(words), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -141,8 +173,7 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
     browser.sign_in(platform.url(), "admin", PASSWORD).await;
 
     let by_hand = |arguments: &[&str]| -> Value {
-        let mut all =
-            vec!["client", "create", "By hand", "--redirect-uri", "http://127.0.0.1/callback", "--json"];
+        let mut all = vec!["client", "create", "By hand", "--redirect-uri", "http://127.0.0.1/callback"];
         all.extend_from_slice(arguments);
         let made = platform.json(&all);
         let mut client = json!({ "client_id": made["id"] });
@@ -176,13 +207,15 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
     check(&platform, &browser, node("remote", "mcp_remote.mjs"), &options, &seen("MCP CLI Proxy", nobody))
         .await;
 
+    checked(&platform, &browser).await;
+
     // What one was given opens no other server, and taking it back ends it.
-    let grants = platform.json(&["grant", "list", "--json"]);
+    let grants = platform.json(&["grant", "list"]);
     let ids: Vec<&str> =
         grants.as_array().into_iter().flatten().filter_map(|grant| grant["id"].as_str()).collect();
     assert!(9 <= ids.len(), "{grants}");
     platform.ok(&["grant", "revoke", ids[0]]);
-    let grants = platform.json(&["grant", "list", "--json"]);
+    let grants = platform.json(&["grant", "list"]);
     assert_eq!(
         grants.as_array().into_iter().flatten().filter(|grant| !grant["revoked_at"].is_null()).count(),
         1
@@ -197,7 +230,7 @@ async fn the_suite_for_authorization_servers_passes() {
     browser.sign_in(platform.url(), "admin", PASSWORD).await;
     let port = free_port();
     let back = format!("http://127.0.0.1:{port}/callback");
-    let client = platform.json(&["client", "create", "Suite", "--redirect-uri", &back, "--public", "--json"]);
+    let client = platform.json(&["client", "create", "Suite", "--redirect-uri", &back, "--public"]);
     let client = client["id"].as_str().expect("its id");
     let mut suite =
         testkit::conformance::authorization(platform.url(), client, &platform.mcp_url("welcome"), port)

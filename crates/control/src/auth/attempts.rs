@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 /// Failures of one address at once, and how soon there is another.
 const OF_ADDRESS: Limit = Limit { at_once: 20, every: Duration::from_secs(30) };
 /// The same of one name. A smaller one would let anybody keep others out.
-const OF_NAME: Limit = Limit { at_once: 10, every: Duration::from_secs(60) };
+const OF_NAME: Limit = Limit { at_once: 10, every: Duration::from_mins(1) };
 /// More of either at once: those that failed least are forgotten.
 const MAX: usize = 20_000;
 

@@ -4,11 +4,16 @@
 use std::collections::BTreeSet;
 
 use api::users::Role;
+use domain::ids::UserId;
 use http::Method;
+use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
+use crate::browser::Browser;
 use crate::dtma::heartbeat;
 use crate::platform::{Life, Platform, nobody};
+
+const PASSWORD: &str = "correct horse battery staple";
 
 /// What each caller gets: nobody, expired, revoked, a DTMA, another account's owner, viewer, member, admin.
 type Statuses = [u16; 8];
@@ -61,6 +66,8 @@ async fn every_endpoint_as_everybody() {
         (platform.scoped(&admin, &["read"]).await, platform.scoped(&admin, &["mcp:call"]).await);
     let spare = platform.post("/api/v1/tokens", json!({ "name": "spare" })).await.json();
     let spare = spare["id"].as_str().unwrap();
+
+    let (false_credentials, cookie) = false_credentials(&platform).await;
 
     platform.environment("spare", "spare-token").await;
     platform.environment("near", "near-token").await;
@@ -299,6 +306,15 @@ async fn every_endpoint_as_everybody() {
             let response = platform.open(Some(token), row.method.clone(), &row.path, row.body.clone()).await;
             assert_eq!(response.status().as_u16(), expected, "{} {} as {who}", row.method, row.path);
         }
+        // What only looks like a credential is none.
+        for (who, token) in &false_credentials {
+            let response = platform.open(Some(token), row.method.clone(), &row.path, row.body.clone()).await;
+            assert_eq!(response.status().as_u16(), 401, "{} {} with {who}", row.method, row.path);
+        }
+        let cookie = [("cookie", cookie.as_str()), ("content-type", "application/json")];
+        let body = row.body.as_ref().map(ToString::to_string).unwrap_or_default();
+        let answer = platform.send_body(row.method.clone(), &row.path, &cookie, body).await;
+        assert_eq!(answer.status, 401, "{} {} with a session's cookie", row.method, row.path);
         for ((who, token), expected) in callers.iter().zip(row.expected) {
             let response = platform.open(*token, row.method.clone(), &row.path, row.body.clone()).await;
             assert_eq!(response.status().as_u16(), expected, "{} {} as {who}", row.method, row.path);
@@ -314,6 +330,37 @@ async fn every_endpoint_as_everybody() {
     let list = platform.send(Some(&stranger), Method::GET, "/api/v1/instances", None).await;
     assert_eq!(list.json(), json!([]));
     platform.stop().await;
+}
+
+/// What looks like a credential and is none for the JSON API, and the cookie of a session.
+async fn false_credentials(platform: &Platform) -> ([(&'static str, String); 6], String) {
+    platform.set_password(&platform.owner, PASSWORD).await;
+    let browser = Browser::new(platform);
+    browser.sign_in("admin", PASSWORD).await;
+    let session = browser.cookie("berth_session").unwrap();
+    let for_a_server = crate::oauth::access_token(platform, "/mcp/default/welcome").await;
+    let parts: Vec<&str> = for_a_server.split('.').collect();
+    // {"alg":"none","typ":"at+jwt"}
+    let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.{}.", parts[1]);
+    // The claims of a good one, and of one for the API, signed with a key that is not ours.
+    let signed = |issuer: String| {
+        let user = UserId::generate();
+        let claims = json!({
+            "iss": issuer, "sub": user, "aud": platform.url(), "client_id": "x", "scope": "admin", "iat": 1,
+            "exp": 4_000_000_000_u64, "jti": user, "account": user, "grant": user,
+        });
+        let key = EncodingKey::from_secret(b"a key that is not ours and long enough");
+        jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+    };
+    let all = [
+        ("a token for a server", for_a_server.clone()),
+        ("`alg: none`", none),
+        ("another issuer's token", signed("https://elsewhere.example".to_owned())),
+        ("a token of ours that we did not sign", signed(platform.url())),
+        ("a changed token", format!("{}.{}x.{}", parts[0], parts[1], parts[2])),
+        ("a session's id", session.clone()),
+    ];
+    (all, format!("berth_session={session}"))
 }
 
 fn documented() -> BTreeSet<String> {

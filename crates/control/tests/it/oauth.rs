@@ -11,7 +11,7 @@ pub(crate) fn refusal(answer: &Answer) -> (u16, String) {
 }
 
 /// A client of the account `default` with a secret: its id and the value of `Authorization`.
-async fn confidential(platform: &Platform, redirect_uris: &[&str]) -> (String, String) {
+pub(crate) async fn confidential(platform: &Platform, redirect_uris: &[&str]) -> (String, String) {
     let body = json!({ "name": "Robot", "redirect_uris": redirect_uris });
     let made = platform.post("/api/v1/oauth/clients", body).await;
     assert_eq!(made.status, 201, "{made:?}");
@@ -29,6 +29,14 @@ async fn by_credentials(platform: &Platform, authorization: &str, fields: &[(&st
     let mut all = vec![("grant_type", "client_credentials")];
     all.extend_from_slice(fields);
     platform.post_form("/oauth/token", &[("authorization", authorization)], &all).await
+}
+
+/// An access token of the admin's for a path of ours.
+pub(crate) async fn access_token(platform: &Platform, path: &str) -> String {
+    let (_, authorization) = confidential(platform, &[]).await;
+    let resource = format!("{}{path}", platform.url());
+    let given = by_credentials(platform, &authorization, &[("resource", &resource)]).await;
+    given.json()["access_token"].as_str().unwrap().to_owned()
 }
 
 /// The status of a call of the instance `welcome`, whose host is away: 503 when the token was good.

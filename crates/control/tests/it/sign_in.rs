@@ -386,7 +386,7 @@ async fn each_page_says_what_browsers_must_know() {
     let platform = platform().await;
     let browser = Browser::new(&platform);
     browser.sign_in("admin", PASSWORD).await;
-    for path in ["/sign-in/link/x", "/you"] {
+    for path in ["/", "/sign-in/link/x", "/you"] {
         let page = browser.get(path).await;
         let header =
             |name: &str| page.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();

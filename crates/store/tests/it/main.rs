@@ -10,6 +10,7 @@ mod catalog;
 mod droplets;
 mod enrolments;
 mod environments;
+mod identities;
 mod instances;
 mod members;
 mod oauth;
