@@ -15,6 +15,7 @@ use crate::auth::oidc::Oidc;
 use crate::proxies::Proxies;
 use crate::public::Public;
 use crate::receivers::Receivers;
+use crate::secrets::GivenKey;
 
 /// What [`crate::run`] and [`crate::setup`] need.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Config {
     pub audit_keep: Option<Duration>,
     /// Whether the audit of calls has the calls' parameters, without the values of the instance's secrets.
     pub audit_arguments: bool,
+    /// The master key, when it does not lie in a file of [`Config::data`].
+    pub master_key: Option<GivenKey>,
 }
 
 /// How often MCP servers may be called; absent: as often as anybody likes.
@@ -99,6 +102,7 @@ impl Config {
             oidc: None,
             audit_keep: None,
             audit_arguments: false,
+            master_key: None,
         }
     }
 }

@@ -312,6 +312,11 @@ impl LiveDirectory {
         &self.access
     }
 
+    /// The issuers whose tokens are taken.
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
     /// Who shows this access token: from memory, but for its signature.
     fn access_caller(&self, bearer: &str) -> Result<Caller, AuthError> {
         let claims = self.access.verify(bearer, now())?;

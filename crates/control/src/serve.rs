@@ -68,6 +68,8 @@ pub async fn run(
     let (ended, writes) = (CancellationToken::new(), Arc::clone(&app));
     let no_more = ended.clone();
     let written = tokio::spawn(async move { crate::app::calls::write(&writes, no_more).await });
+    let (seals, until) = (Arc::clone(&app), stop.clone());
+    tokio::spawn(async move { crate::rewrap::resume(&seals.store, &seals.keys, &until).await });
     let reconcilers = tokio::spawn(tasks::run(app));
     let served = listeners.into_iter().map(|listener| {
         let (is_tls, front) = (matches!(listener, Listener::Tls(..)), front.clone());

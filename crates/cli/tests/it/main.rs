@@ -5,7 +5,9 @@
 mod acme;
 mod activation;
 mod alerts;
+mod authorized;
 mod bad_input;
+mod canary;
 mod cleanup;
 mod clients;
 mod command_line;
@@ -18,6 +20,7 @@ mod enrol;
 mod faults;
 mod hosts;
 mod interrupted;
+mod keys;
 mod kinds;
 mod lifecycle;
 mod matrix;

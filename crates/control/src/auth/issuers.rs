@@ -150,6 +150,11 @@ impl Issuers {
         Self(issuers.into_iter().map(known).collect())
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The issuer of that name.
     pub(crate) fn get(&self, issuer: &str) -> Option<&Known> {
         self.0.iter().find(|known| known.issuer.issuer == issuer)

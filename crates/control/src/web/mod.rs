@@ -8,6 +8,7 @@ mod invite;
 pub(crate) mod oauth;
 mod oidc;
 pub(crate) mod sign_in;
+mod upstreams;
 pub(crate) mod visitor;
 pub(crate) mod you;
 
@@ -36,6 +37,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .merge(invite::router())
         .merge(oidc::router())
         .merge(sign_in::router())
+        .merge(upstreams::router())
         .merge(you::router())
 }
 

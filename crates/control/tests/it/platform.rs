@@ -174,14 +174,6 @@ impl Platform {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    /// Sends any request and reads the whole answer.
-    pub(crate) async fn send_request(&self, request: Request<Full<Bytes>>) -> Answer {
-        let sent = tokio::time::timeout(PATIENCE, self.pool.send(&Address::Tcp(self.address), request)).await;
-        let (parts, body) = sent.unwrap().unwrap().into_parts();
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
-    }
-
     /// As [`Platform::send`], without reading the body.
     pub(crate) async fn open(
         &self,
