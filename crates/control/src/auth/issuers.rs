@@ -259,11 +259,11 @@ impl Known {
         let result = async {
             let fetcher = Fetcher::new(Reach::Everywhere).map_err(|error| error.to_string())?;
             let sent = fetcher.send(Method::GET, url, HeaderMap::new(), Bytes::new(), MAX_KEYS).await;
-            let fetched = sent.map_err(|error| error.to_string())?;
-            if fetched.status != StatusCode::OK {
-                return Err(format!("it answered {}", fetched.status));
+            let answer = sent.map_err(|error| error.to_string())?;
+            if answer.status != StatusCode::OK {
+                return Err(format!("it answered {}", answer.status));
             }
-            serde_json::from_slice::<JwkSet>(&fetched.body).map_err(|error| error.to_string())
+            serde_json::from_slice::<JwkSet>(&answer.body).map_err(|error| error.to_string())
         };
         match result.await {
             Ok(set) => {

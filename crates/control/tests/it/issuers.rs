@@ -26,6 +26,8 @@ fn token(subject: &str, change: impl FnOnce(&mut Value)) -> String {
     .unwrap()
 }
 
+type Change = Box<dyn Fn(&mut Value)>;
+
 async fn platform() -> Platform {
     Platform::start_with(nobody(), |config| {
         let secret = domain::secret::Secret::new(SECRET);
@@ -154,7 +156,6 @@ async fn an_identity_provider_vouches_for_a_person_once() {
     let token = given["access_token"].as_str().unwrap();
     let answer = platform.send(Some(token), Method::POST, "/mcp/default/welcome", Some(call)).await;
     assert_eq!(answer.status, 503, "the host is away: {answer:?}");
-    type Change = Box<dyn Fn(&mut Value)>;
     let set =
         |name: &'static str, value: Value| -> Change { Box::new(move |claims| claims[name] = value.clone()) };
     for (what, kind, change, code) in [

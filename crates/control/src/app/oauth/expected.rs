@@ -10,7 +10,7 @@ use domain::ids::GrantId;
 use crate::app::App;
 
 /// How long a client may take from its token to its first call.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// More than these are not watched at once.
 const MAX: usize = 1000;
 
