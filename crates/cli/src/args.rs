@@ -16,6 +16,7 @@ mod oauth;
 mod oidc;
 mod people;
 mod public;
+mod quotas;
 mod rates;
 mod registry;
 mod secret;
@@ -53,6 +54,7 @@ pub(crate) use self::people::{
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use key::{KeyArgs, KeyCommand};
+pub(crate) use quotas::QuotaArgs;
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
 pub(crate) use secret::SecretCommand;

@@ -37,7 +37,7 @@ pub use app::Problem;
 pub use app::relay::Registries;
 pub use auth::issuers::{Issuer, IssuerAccount, IssuerKeys};
 pub use auth::oidc::{Oidc, OidcError};
-pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay, Rates};
+pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay, Quotas, Rates};
 pub use http::{older_paths, openapi};
 pub use ipnet::IpNet;
 pub use proxies::Proxies;

@@ -178,13 +178,13 @@ pub(crate) async fn resume(store: &Store, keys: &MasterKey, stop: &CancellationT
     };
     match dropped {
         Ok((unused, true)) => {
-            tracing::info!(versions = ?unused, "nothing is sealed with these versions of the master key any more: they were dropped")
+            tracing::info!(versions = ?unused, "nothing is sealed with these versions of the master key any more: they were dropped");
         }
         Ok((unused, false)) => {
-            tracing::info!(versions = ?unused, "nothing is sealed with these versions of the master key any more: they can be left out")
+            tracing::info!(versions = ?unused, "nothing is sealed with these versions of the master key any more: they can be left out");
         }
         Err(error) => {
-            tracing::warn!(error = %crate::app::problem::Chain(&error), "older versions of the master key could not be dropped")
+            tracing::warn!(error = %crate::app::problem::Chain(&error), "older versions of the master key could not be dropped");
         }
     }
 }

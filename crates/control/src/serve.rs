@@ -115,6 +115,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::new(config.give_back),
         metrics: Metrics::default(),
+        quotas: config.quotas,
         calls: Arc::new(gateway::Records::new(config.audit_arguments)),
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),

@@ -8,7 +8,7 @@ use testkit::platform::Platform;
 
 use crate::BERTH;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn versions(platform: &Platform) -> Vec<(u64, u64)> {
     let status = platform.json(&["key", "status"]);

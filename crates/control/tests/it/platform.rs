@@ -91,7 +91,9 @@ pub(crate) fn now() -> Timestamp {
 
 /// What the tables have of a text that opens something.
 pub(crate) fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let bytes: Vec<String> =
+        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.concat()
 }
 
 /// An address at which nobody listens.

@@ -1,5 +1,7 @@
 //! The token endpoint, and what becomes of tokens afterwards (OAuth 2.1 §3.2, RFC 7009, RFC 7662).
 
+use std::sync::Arc;
+
 use domain::ids::{AccountId, GrantId, UserId};
 use domain::scopes::Scopes;
 use domain::secret::Secret;
@@ -17,7 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::app::audit::{self, Act};
 use crate::app::oauth::clients::{Client, Proof};
-use crate::app::oauth::{Failure, Resource, assertions, authorize, devices, written};
+use crate::app::oauth::{Failure, Resource, assertions, authorize, devices, expected, written};
 use crate::auth::access::{Claims, LIFE};
 use crate::auth::token;
 use crate::directory::now;
@@ -46,7 +48,7 @@ fn no_grant(words: &str) -> Failure {
 /// # Errors
 /// As the grant type says.
 pub(crate) async fn give(
-    app: &App,
+    app: &Arc<App>,
     issuer: &str,
     client: &Client,
     given: &Parameters,
@@ -74,7 +76,7 @@ fn check_resource(app: &App, given: &Parameters, audience: &str) -> Result<(), R
     }
 }
 
-async fn by_code(app: &App, client: &Client, given: &Parameters) -> Result<Given, Failure> {
+async fn by_code(app: &Arc<App>, client: &Client, given: &Parameters) -> Result<Given, Failure> {
     let (code, at) = (given.required("code")?, now());
     let verifier = given.required("code_verifier")?;
     let redirect_uri = given.one("redirect_uri")?;
@@ -115,6 +117,7 @@ async fn by_code(app: &App, client: &Client, given: &Parameters) -> Result<Given
         Ok(grant) => {
             let given = make(app, &mut tx, client, &grant, &row.resource, &grant.scopes, at).await?;
             tx.commit().await?;
+            expected::watch(app, grant.id, &client.name, &row.resource);
             Ok(given)
         }
         // Whoever showed it and is not whom it was for has it from elsewhere: it is used up.
