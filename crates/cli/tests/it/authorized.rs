@@ -138,3 +138,29 @@ fn a_person_authorizes_and_tokens_are_renewed_unseen() {
     let refused = runtime.block_on(client.call("note", json!({ "text": "x" }))).unwrap_err();
     assert!(format!("{refused:?}").contains("berth authorize notes"), "{refused:?}");
 }
+
+#[test]
+fn a_host_in_a_tunnel_gets_tokens_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let elsewhere = Elsewhere::start();
+    let platform = Platform::start_with(BERTH, &["--allow-private-upstreams"]);
+    let far = crate::tunnel::Host::enrol(&platform, "far");
+    platform.ok(&["deploy", &elsewhere.url, "--name", "notes", "--env", "far"]);
+    testkit::wait::until("a failure that says what to do", || {
+        let status = platform.json(&["status", "notes"]);
+        let message = status["message"].as_str().unwrap_or_default();
+        message.contains("berth authorize notes").then_some(())
+    });
+    let started = platform.json(&["authorize", "notes"]);
+    let http =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    runtime.block_on(agree(&http, started["url"].as_str().unwrap()));
+    testkit::wait::until("it runs", || {
+        (platform.json(&["status", "notes"])["status"] == "running").then_some(())
+    });
+    let said = platform.ok(&["call", "notes", "note", r#"{"text":"hi"}"#]);
+    assert!(said.contains("noted: hi"), "{said}");
+    // Nothing of it lies on the host's disk.
+    let found = std::process::Command::new("grep").args(["-rl", "canary-"]).arg(far.data()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}

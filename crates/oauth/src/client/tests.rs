@@ -33,9 +33,9 @@ fn begin() -> Begin {
 type World<'a> = BTreeMap<&'a str, (u16, String)>;
 
 /// Follows a discovery through a world; also what was asked, in order.
-fn follow(begin: Begin, world: &World<'_>) -> (Vec<Request>, Result<Visit, Refusal>) {
+fn follow(start: Begin, world: &World<'_>) -> (Vec<Request>, Result<Visit, Refusal>) {
     let mut asked = Vec::new();
-    let (mut discovery, mut next) = match Discovery::begin(begin) {
+    let (mut discovery, mut next) = match Discovery::begin(start) {
         Ok(begun) => begun,
         Err(refusal) => return (asked, Err(refusal)),
     };
