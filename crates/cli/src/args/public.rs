@@ -62,8 +62,8 @@ pub(crate) struct PublicArgs {
         value_delimiter = ','
     )]
     pub(crate) image_registries: Vec<String>,
-    /// Authorization servers of MCP servers that run elsewhere may be anywhere, also in this network and without TLS. Without this Berth
-    /// asks only those on the internet, since it is the servers that name them
+    /// Authorization servers of MCP servers that run elsewhere, and documents of MCP clients, may be anywhere, also in this network and
+    /// without TLS. Without this Berth asks only those on the internet, since it is strangers that name them
     #[arg(long, env = "BERTH_ALLOW_PRIVATE_UPSTREAMS")]
     pub(crate) allow_private_upstreams: bool,
 }

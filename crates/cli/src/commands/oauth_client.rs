@@ -26,10 +26,10 @@ pub(crate) async fn run(command: ClientCommand, client: &Client, output: Output)
 
 fn read(file: &Path) -> Result<serde_json::Value, CliError> {
     let shown = file.display();
-    let text = std::fs::read(file)
-        .map_err(|error| CliError::because(&format!("`{shown}` cannot be read"), error))?;
+    let text =
+        std::fs::read(file).map_err(|error| CliError::because(format!("`{shown}` cannot be read"), error))?;
     serde_json::from_slice(&text)
-        .map_err(|error| CliError::because(&format!("`{shown}` is no JSON Web Key Set"), error))
+        .map_err(|error| CliError::because(format!("`{shown}` is no JSON Web Key Set"), error))
 }
 
 async fn create(request: &CreateClientRequest, client: &Client, output: Output) -> Result<(), CliError> {
