@@ -8,5 +8,6 @@ mod calls;
 mod harness;
 mod lifecycle;
 mod processes;
+mod rules;
 mod transports;
 mod virtual_server;
