@@ -25,6 +25,7 @@ pub(crate) mod passwords;
 pub(crate) mod problem;
 pub(crate) mod registries;
 pub(crate) mod relay;
+pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;

@@ -17,6 +17,7 @@ mod open;
 mod people;
 mod policies;
 mod registries;
+mod rules;
 mod secrets;
 mod tokens;
 mod upgrades;
