@@ -17,6 +17,7 @@ mod people;
 mod public;
 mod rates;
 mod registry;
+mod rule;
 mod secret;
 mod service;
 mod token;
@@ -47,12 +48,13 @@ pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
 pub(crate) use self::oauth::{ClientCommand, GrantCommand};
 pub(crate) use self::oidc::OidcArgs;
 pub(crate) use self::people::{
-    AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, SessionCommand,
+    AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, RoleChoice, SessionCommand,
 };
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
+pub(crate) use rule::{AddRuleArgs, EffectChoice, RuleCommand, SubjectArgs};
 pub(crate) use secret::SecretCommand;
 pub(crate) use token::TokenCommand;
 
@@ -171,6 +173,9 @@ pub(crate) enum AskCommand {
     /// List and end the sessions of your browsers
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Say who may use what of the account's instances
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Keep, list and remove the account's secrets, which instances use by name
     #[command(subcommand)]
     Secret(SecretCommand),

@@ -29,6 +29,7 @@ mod platform;
 mod reconciler;
 mod registries;
 mod relay;
+mod rules;
 mod secrets;
 mod sign_in;
 mod start;
