@@ -226,8 +226,8 @@ async fn what_cannot_be_is_refused_with_its_field() {
     for (by, body, start) in [
         (
             &owner,
-            user("adnim"),
-            "422 invalid | subject.user | nobody in this account is `adnim` | did you mean `admin`?",
+            user("admim"),
+            "422 invalid | subject.user | nobody in this account is `admim` | did you mean `admin`?",
         ),
         (&stranger, user("admin"), "422 invalid | subject.user | nobody in this account is `admin`"),
         (&owner, token("x"), "422 invalid | subject.token | `x` is the id of no API token"),
