@@ -23,7 +23,22 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
     ("control", &["api", "digitalocean", "domain", "fetch", "gateway", "hop", "oauth", "store"]),
-    ("cli", &["api", "control", "digitalocean", "domain", "dtma", "fetch", "hop", "mcp", "runtime", "shim"]),
+    (
+        "cli",
+        &[
+            "api",
+            "control",
+            "digitalocean",
+            "domain",
+            "dtma",
+            "fetch",
+            "hop",
+            "mcp",
+            "oauth",
+            "runtime",
+            "shim",
+        ],
+    ),
     ("testkit", &["api", "domain"]),
     ("fixture", &[]),
     ("visitor", &["domain", "fetch", "oauth", "shim"]),
@@ -42,6 +57,7 @@ pub(crate) fn report() -> anyhow::Result<()> {
     let mut wrong = arrows()?;
     wrong.extend(lengths()?);
     wrong.extend(banned()?);
+    wrong.extend(without_rmcp()?);
     if wrong.is_empty() {
         return Ok(());
     }
@@ -102,27 +118,34 @@ fn lengths() -> anyhow::Result<Vec<String>> {
 
 /// What is linked counts, not what Cargo.lock lists: it names optional dependencies that no feature turns on.
 fn banned() -> anyhow::Result<Vec<String>> {
-    let mut tree = run::cargo(&[
-        "tree",
-        "--workspace",
-        "--edges",
-        "normal,build",
-        "--prefix",
-        "none",
-        "--format",
-        "{p}",
-    ]);
+    let names = linked(&["--workspace"])?;
+    Ok(BANNED
+        .iter()
+        .filter(|banned| names.contains(**banned))
+        .map(|banned| format!("`{banned}` is linked: one TLS provider, aws-lc-rs, and no system libraries"))
+        .collect())
+}
+
+/// The conformance suite's `auth` scenarios drive the bridge's own way to servers, which must stay ours.
+fn without_rmcp() -> anyhow::Result<Vec<String>> {
+    let names = linked(&["--package", "visitor"])?;
+    let has = names.contains("rmcp");
+    Ok(has
+        .then(|| "`visitor` links `rmcp`: it is there to try Berth's own client".to_owned())
+        .into_iter()
+        .collect())
+}
+
+/// The crates that are linked into some of ours.
+fn linked(which: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    let common = ["--edges", "normal,build", "--prefix", "none", "--format", "{p}"];
+    let mut tree = run::cargo(&[&["tree"], which, &common].concat());
     let output = tree.output().context("`cargo tree` could not be started")?;
     if !output.status.success() {
         bail!("`cargo tree` failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let text = String::from_utf8(output.stdout)?;
-    let names: BTreeSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
-    Ok(BANNED
-        .iter()
-        .filter(|banned| names.contains(*banned))
-        .map(|banned| format!("`{banned}` is linked: one TLS provider, aws-lc-rs, and no system libraries"))
-        .collect())
+    Ok(text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -50,15 +50,7 @@ pub struct SetPasswordRequest {
     #[schema(value_type = String)]
     pub password: Secret,
     /// The present password; it must be given when there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose_some")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "secret::expose_some")]
     #[schema(value_type = Option<String>)]
     pub current: Option<Secret>,
-}
-
-#[expect(clippy::ref_option, reason = "what serde calls")]
-fn expose_some<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-    match secret {
-        Some(secret) => secret::expose(secret, serializer),
-        None => serializer.serialize_none(),
-    }
 }

@@ -69,7 +69,9 @@ fn key(platform: &Platform, id: &str) -> anyhow::Result<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&bytes(digits)?)?;
     mac.update(b"instance-key");
     mac.update(&bytes(&id.replace('-', ""))?);
-    Ok(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits = mac.finalize().into_bytes();
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
+    Ok(digits.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).flatten().collect())
 }
 
 fn bytes(digits: &str) -> anyhow::Result<Vec<u8>> {

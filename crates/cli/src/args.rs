@@ -9,12 +9,14 @@ mod choices;
 mod control;
 mod dtma;
 mod issuers;
+mod key;
 mod machines;
 mod moves;
 mod oauth;
 mod oidc;
 mod people;
 mod public;
+mod quotas;
 mod rates;
 mod registry;
 mod rule;
@@ -52,6 +54,8 @@ pub(crate) use self::people::{
 };
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
+pub(crate) use key::{KeyArgs, KeyCommand};
+pub(crate) use quotas::QuotaArgs;
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
 pub(crate) use rule::{AddRuleArgs, EffectChoice, RuleCommand, SubjectArgs};
@@ -103,6 +107,9 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the host agent (DTMA) alone
     Dtma(DtmaArgs),
+    /// Look at the master key that seals stored secrets, or change it, on the control plane's machine
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print a link that signs you in, on Berth's own machine, when nothing else does
     Recover(RecoverArgs),
     /// What asks a control plane.
@@ -424,7 +431,11 @@ pub(crate) struct CallArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
     /// Name of the instance
+    #[arg(required_unless_present = "check", default_value_t, hide_default_value = true)]
     pub(crate) name: String,
+    /// Do what a client does with an MCP address, step by step, and say which step fails and why
+    #[arg(long, value_name = "URL", conflicts_with_all = ["name", "client"])]
+    pub(crate) check: Option<String>,
     /// Only the configuration of this client, ready to be piped
     #[arg(long, value_enum)]
     pub(crate) client: Option<McpClientKind>,

@@ -8,12 +8,14 @@ mod call;
 mod catalog;
 mod child;
 mod connect;
+mod connect_check;
 mod deploy;
 mod dtma;
 mod env;
 mod grant;
 mod instances;
 mod invite;
+mod key;
 mod logs;
 mod manager;
 mod member;
@@ -36,7 +38,7 @@ mod up;
 mod welcome;
 mod whoami;
 
-use crate::args::{AskCommand, Cli, Command};
+use crate::args::{AskCommand, Cli, Command, ConnectArgs};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::Output;
@@ -49,9 +51,14 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Up(args) => block_on(up::run(args, &connection, output)),
         Command::Server(args) => block_on(server::run(args, &connection)),
         Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
+        Command::Key(command) => block_on(key::run(command, &connection, output)),
         Command::Recover(args) => block_on(recover::run(args, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
+        // Of any MCP address, whether there is a Berth or not.
+        Command::Ask(AskCommand::Connect(ConnectArgs { check: Some(url), .. })) => {
+            block_on(connect_check::run(&url, output))
+        }
         Command::Ask(command) => {
             let client = Client::new(Settings::find(&connection)?)?;
             block_on(ask(command, client, output))

@@ -28,6 +28,12 @@ pub(crate) const WEBHOOKS_VARIABLE: &str = "BERTH_ALERT_WEBHOOKS";
 /// The environment variables that say where droplets are made and with what token; only the control plane is told them.
 pub(crate) const DROPLET_VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_API_URL"];
 
+/// The master key of `berth up` and `berth server`, when it does not lie in a file of Berth's.
+pub(crate) const MASTER_KEY_VARIABLE: &str = "BERTH_MASTER_KEY";
+/// Where systemd puts what a unit's `LoadCredential=` names (systemd.exec(5)), and the name of the master key there.
+pub(crate) const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+pub(crate) const MASTER_KEY_CREDENTIAL: &str = "berth-master-key";
+
 /// What `client.toml` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

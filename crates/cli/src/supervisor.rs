@@ -26,7 +26,8 @@ use self::child_log::ChildLog;
 use crate::error::{CliError, io_failure};
 use crate::output::Output;
 use crate::settings::{
-    DATABASE_VARIABLE, DROPLET_VARIABLES, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WEBHOOKS_VARIABLE,
+    DATABASE_VARIABLE, DROPLET_VARIABLES, MASTER_KEY_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE,
+    WEBHOOKS_VARIABLE,
 };
 
 /// One process to keep alive.
@@ -167,6 +168,7 @@ impl Kept {
             .env_remove(PIN_VARIABLE)
             .env_remove(DATABASE_VARIABLE)
             .env_remove(WEBHOOKS_VARIABLE)
+            .env_remove(MASTER_KEY_VARIABLE)
             .env_remove(DROPLET_VARIABLES[0])
             .env_remove(DROPLET_VARIABLES[1])
             .envs(self.worker.environment.iter().map(|(name, value)| (name, value.expose())))

@@ -15,6 +15,7 @@ use crate::auth::oidc::Oidc;
 use crate::proxies::Proxies;
 use crate::public::Public;
 use crate::receivers::Receivers;
+use crate::secrets::GivenKey;
 
 /// What [`crate::run`] and [`crate::setup`] need.
 #[derive(Debug, Clone)]
@@ -61,6 +62,19 @@ pub struct Config {
     pub audit_keep: Option<Duration>,
     /// Whether the audit of calls has the calls' parameters, without the values of the instance's secrets.
     pub audit_arguments: bool,
+    /// How much an account may have.
+    pub quotas: Quotas,
+    /// The master key, when it does not lie in a file of [`Config::data`].
+    pub master_key: Option<GivenKey>,
+}
+
+/// How much each account may have; absent: as much as it likes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quotas {
+    /// Instances, stopped ones among them.
+    pub instances: Option<u64>,
+    /// Memory of all of them together, in MiB: what each may use, or what is usual where nobody said.
+    pub memory_mib: Option<u64>,
 }
 
 /// How often MCP servers may be called; absent: as often as anybody likes.
@@ -99,6 +113,8 @@ impl Config {
             oidc: None,
             audit_keep: None,
             audit_arguments: false,
+            quotas: Quotas::default(),
+            master_key: None,
         }
     }
 }

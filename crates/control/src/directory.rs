@@ -28,6 +28,7 @@ use store::tokens::TokenHolder;
 use store::{Store, StoreError};
 
 use crate::app::foreign;
+use crate::app::oauth::expected::Expected;
 use crate::app::problem::Chain;
 use crate::auth::access::{self, AccessTokens};
 use crate::auth::cache::Cache;
@@ -49,6 +50,7 @@ pub(crate) struct LiveDirectory {
     local: LocalWay,
     tokens: Cache,
     access: AccessTokens,
+    expected: Expected,
     issuers: Issuers,
     token_buckets: Buckets<TokenId>,
     account_buckets: Buckets<AccountId>,
@@ -144,6 +146,7 @@ impl LiveDirectory {
         let (local, rates) = (config.local_way, config.rates);
         Self {
             access: AccessTokens::new(config.public.url()),
+            expected: Expected::default(),
             issuers: Issuers::new(config.issuers.clone()),
             store,
             keys,
@@ -333,6 +336,16 @@ impl LiveDirectory {
         &self.access
     }
 
+    /// Clients that were given a token and have not called yet.
+    pub(crate) fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// The issuers whose tokens are taken.
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
     /// Who shows this access token: from memory, but for its signature.
     fn access_caller(&self, bearer: &str) -> Result<Caller, AuthError> {
         let claims = self.access.verify(bearer, now())?;
@@ -352,6 +365,7 @@ impl LiveDirectory {
             }
             None => return Err(AuthError::Audience),
         };
+        self.expected.came(claims.grant);
         let limits = Limits {
             token: self.token_buckets.of(TokenId(claims.grant.0)),
             account: self.account_buckets.of(claims.account),

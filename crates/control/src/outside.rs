@@ -34,19 +34,18 @@ impl Outside {
         let fetcher = fetcher.map_err(|error| error.to_string())?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let fetched = fetcher.send(Method::GET, url, headers, Bytes::new(), MAX).await;
-        let fetched = fetched.map_err(|error| error.to_string())?;
-        if fetched.status != StatusCode::OK {
-            return Err(format!("it answered {}", fetched.status.as_u16()));
+        let answer = fetcher.send(Method::GET, url, headers, Bytes::new(), MAX).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if answer.status != StatusCode::OK {
+            return Err(format!("it answered {}", answer.status.as_u16()));
         }
-        let kind =
-            fetched.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if kind != "application/json" && !kind.ends_with("+json") {
             return Err("it is not of the type `application/json`".to_owned());
         }
-        let document = serde_json::from_slice(&fetched.body).map_err(|error| error.to_string())?;
-        Ok((document, max_age(&fetched.headers)))
+        let document = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+        Ok((document, max_age(&answer.headers)))
     }
 }
 

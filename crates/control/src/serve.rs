@@ -68,6 +68,8 @@ pub async fn run(
     let (ended, writes) = (CancellationToken::new(), Arc::clone(&app));
     let no_more = ended.clone();
     let written = tokio::spawn(async move { crate::app::calls::write(&writes, no_more).await });
+    let (seals, until) = (Arc::clone(&app), stop.clone());
+    tokio::spawn(async move { crate::rewrap::resume(&seals.store, &seals.keys, &until).await });
     let reconcilers = tokio::spawn(tasks::run(app));
     let served = listeners.into_iter().map(|listener| {
         let (is_tls, front) = (matches!(listener, Listener::Tls(..)), front.clone());
@@ -113,6 +115,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         dtma: DtmaClient::default(),
         tunnels: crate::tunnels::Tunnels::new(config.give_back),
         metrics: Metrics::default(),
+        quotas: config.quotas,
         calls: Arc::new(gateway::Records::new(config.audit_arguments)),
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),

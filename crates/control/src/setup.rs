@@ -20,6 +20,7 @@ use crate::catalog;
 use crate::config::{Config, LocalEnvironment};
 use crate::directory::now;
 use crate::reach::Way;
+use crate::rewrap;
 use crate::secrets::{MasterKey, SecretsError};
 
 const ACCOUNT: &str = "default";
@@ -109,8 +110,15 @@ pub(crate) async fn open(config: &Config) -> Result<(Store, Arc<MasterKey>), Sta
         None => Database::Sqlite(config.data.join(DATABASE_FILE)),
     };
     make_private(&config.data).map_err(StartError::Secrets)?;
-    let keys = MasterKey::open(&config.data).map_err(StartError::Secrets)?;
+    let keys = match &config.master_key {
+        Some(given) => MasterKey::given(given),
+        None => MasterKey::open(&config.data),
+    };
+    let keys = keys.map_err(StartError::Secrets)?;
     let store = Store::open(&database).await.map_err(StartError::Store)?;
+    if config.master_key.is_some() {
+        rewrap::check(&store, &keys).await?;
+    }
     Ok((store, Arc::new(keys)))
 }
 

@@ -53,7 +53,6 @@ pub fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S:
 }
 
 /// As [`expose`], for a secret that may be absent.
-#[expect(clippy::ref_option, reason = "serde hands fields over so")]
 pub fn expose_some<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     match secret {
         Some(secret) => serializer.serialize_some(secret.expose()),

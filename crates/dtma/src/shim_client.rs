@@ -9,7 +9,7 @@ use domain::shim::{
 };
 use hop::address::Address;
 use hop::pool::{HopError, Pool};
-use http::header::{ETAG, HeaderName, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
 use http::{HeaderValue, Method, Request, StatusCode};
 
 /// A shim that has not said how it is by then is silent.
@@ -81,6 +81,7 @@ pub(crate) async fn shut_down(pool: &Pool<Body>, address: &Address, key: &Secret
 pub(crate) async fn answer_token(pool: &Pool<Body>, address: &Address, key: &Secret, answer: &TokenAnswer) {
     let Some(mut request) = request(Method::POST, TOKEN_PATH, key) else { return };
     let Ok(body) = serde_json::to_vec(answer) else { return };
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     *request.body_mut() = Body::from(body);
     match tokio::time::timeout(STATUS_TIMEOUT, pool.send(address, request)).await {
         Ok(Ok(response)) if response.status().is_success() => {}

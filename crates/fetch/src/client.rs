@@ -27,8 +27,8 @@ pub async fn discover(fetcher: &Fetcher, begin: Begin) -> Result<Visit, Refusal>
             Next::Visit(visit) => return Ok(*visit),
             Next::Send(request) => request,
         };
-        let fetched = send(fetcher, request).await;
-        next = discovery.answer(answer(&fetched))?;
+        let came = send(fetcher, request).await;
+        next = discovery.answer(answer(&came))?;
     }
     Err(Refusal { step: Step::Authorization, why: "it takes too many requests".to_owned() })
 }
@@ -38,8 +38,8 @@ pub async fn discover(fetcher: &Fetcher, begin: Begin) -> Result<Visit, Refusal>
 /// # Errors
 /// Why there is none.
 pub async fn redeem(fetcher: &Fetcher, pending: &Pending, query: &str) -> Result<Grant, Refusal> {
-    let fetched = send(fetcher, pending.returned(query)?).await;
-    let answer = answer(&fetched).map_err(|why| Refusal { step: Step::Token, why: why.to_owned() })?;
+    let came = send(fetcher, pending.returned(query)?).await;
+    let answer = answer(&came).map_err(|why| Refusal { step: Step::Token, why: why.to_owned() })?;
     pending.take(answer)
 }
 

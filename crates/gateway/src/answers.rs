@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     TooLarge { limit: usize },
     /// The body broke off.
     Unread,
+    /// Nothing more of the body came for so long.
+    TooSlow { silence: Duration },
     /// The instance cannot take the call.
     NotServed { name: String, why: NotServed },
     /// The shim ended, or was ended, before it answered.
@@ -123,6 +125,12 @@ impl Refusal {
                 "unread",
                 None,
                 "the request's body broke off before its end".to_owned(),
+            ),
+            Self::TooSlow { silence } => (
+                StatusCode::REQUEST_TIMEOUT,
+                "too_slow",
+                None,
+                format!("nothing more of the request's body came for {} s", silence.as_secs()),
             ),
             Self::HostLost { name } => (
                 StatusCode::BAD_GATEWAY,

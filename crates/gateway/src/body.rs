@@ -13,6 +13,8 @@ use crate::answers::Refusal;
 /// more is read and thrown away, for at most this long, before the connection is given up.
 const DRAIN_BYTES: usize = 16 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// A client of whose body nothing comes for so long has gone, or keeps our memory on purpose.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The whole body, at most `limit` bytes, whether its length was announced or not.
 pub(crate) async fn collect<B>(body: B, headers: &HeaderMap, limit: usize) -> Result<Bytes, Refusal>
@@ -30,8 +32,13 @@ where
     }
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return Err(Refusal::Unread) };
+    loop {
+        let frame = match tokio::time::timeout(SILENCE, body.frame()).await {
+            Err(_) => return Err(Refusal::TooSlow { silence: SILENCE }),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(Refusal::Unread),
+            Ok(Some(Ok(frame))) => frame,
+        };
         let Ok(data) = frame.into_data() else { continue };
         let have = rest.as_ref().map_or(first.len(), BytesMut::len);
         if limit < have + data.remaining() {

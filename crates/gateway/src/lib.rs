@@ -141,7 +141,7 @@ impl Gateway {
             Ok(found) => found,
             Err(refusal) => {
                 let answer = self.challenged(refusal, &parts, Some(&body));
-                if let Some(pending) = pending {
+                if let Some(mut pending) = pending {
                     pending.refused_at(instance_of(parts.uri.path()), answer.status());
                 }
                 return Err(answer);
@@ -190,7 +190,7 @@ impl Gateway {
                 Err(answers::lost(&target).answer(Some(&body)))
             }
         };
-        if let Some(pending) = pending {
+        if let Some(mut pending) = pending {
             pending.answered(answer.as_ref().map_or_else(Answer::status, Response::status));
         }
         answer

@@ -188,13 +188,13 @@ impl Pending {
     }
 
     /// It goes nowhere, and is answered here.
-    pub(crate) fn refused_at(mut self: Box<Self>, instance: &str, status: StatusCode) {
+    pub(crate) fn refused_at(&mut self, instance: &str, status: StatusCode) {
         self.instance = kept(instance);
         self.answered(status);
     }
 
     /// The gateway answers in the place of whoever was asked.
-    pub(crate) fn answered(mut self: Box<Self>, status: StatusCode) {
+    pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = status.as_u16();
         let result = of_status(status).unwrap_or(CallOutcome::Error);
         self.end(|_| result);
@@ -219,7 +219,7 @@ impl Pending {
     }
 
     /// The answer is complete.
-    fn complete(mut self: Box<Self>) {
+    fn complete(&mut self) {
         let by_status = StatusCode::from_u16(self.status).ok().and_then(of_status);
         let by_head = if self.refused { Some(CallOutcome::Refused) } else { by_status };
         self.end(|seen| match (by_head, seen) {
@@ -231,7 +231,7 @@ impl Pending {
     }
 
     /// The rest of the answer was lost.
-    fn broken(mut self: Box<Self>) {
+    fn broken(&mut self) {
         self.end(|_| CallOutcome::Error);
     }
 

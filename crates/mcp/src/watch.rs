@@ -93,14 +93,10 @@ impl Watch {
 #[derive(Debug, Default)]
 struct Json {
     depth: u32,
-    in_string: bool,
+    at: At,
     escaped: bool,
     /// The depth of the members of the present message; 0 outside of any.
     members: u32,
-    /// A string that comes now is a key.
-    key_next: bool,
-    /// The string that is read is a key that may be worth knowing.
-    in_key: bool,
     word: [u8; WORD],
     /// Bytes of the key; more than fit when it is longer.
     length: usize,
@@ -111,6 +107,16 @@ struct Json {
     in_result: bool,
     id: Vec<u8>,
     found: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum At {
+    #[default]
+    Between,
+    /// A string that comes now is a key that may be worth knowing.
+    BeforeKey,
+    Key,
+    Text,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,7 +132,7 @@ impl Json {
     fn feed(&mut self, bytes: &[u8], told: &mut dyn FnMut(&[u8], Outcome)) {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            if self.in_string {
+            if matches!(self.at, At::Key | At::Text) {
                 at += self.string(&bytes[at..]);
                 continue;
             }
@@ -141,7 +147,7 @@ impl Json {
                         self.key = Key::Other;
                     }
                     self.is_error_next = false;
-                    self.key_next = self.depth != 0 && (of_message || self.is_of_result());
+                    self.key_is_next(self.depth != 0 && (of_message || self.is_of_result()));
                 }
                 b':' | b' ' | b'\t' | b'\n' | b'\r' => {}
                 _ => {
@@ -181,16 +187,19 @@ impl Json {
     }
 
     fn begin_string(&mut self) {
-        self.in_string = true;
-        self.in_key = std::mem::take(&mut self.key_next);
+        self.at = if self.at == At::BeforeKey { At::Key } else { At::Text };
         self.length = 0;
-        if !self.in_key {
+        if self.at == At::Text {
             self.keep_id(b"\"");
         }
     }
 
+    fn key_is_next(&mut self, is_next: bool) {
+        self.at = if is_next { At::BeforeKey } else { At::Between };
+    }
+
     fn take(&mut self, bytes: &[u8]) {
-        if !self.in_key {
+        if self.at == At::Text {
             return self.keep_id(bytes);
         }
         let room = WORD.saturating_sub(self.length).min(bytes.len());
@@ -199,8 +208,7 @@ impl Json {
     }
 
     fn end_string(&mut self) {
-        self.in_string = false;
-        if !std::mem::take(&mut self.in_key) {
+        if std::mem::take(&mut self.at) == At::Text {
             return self.keep_id(b"\"");
         }
         let word = self.word.get(..self.length).unwrap_or_default();
@@ -241,7 +249,7 @@ impl Json {
             // An array of messages is one level around them.
             if is_object && self.depth <= 2 {
                 self.members = self.depth;
-                self.key_next = true;
+                self.at = At::BeforeKey;
                 (self.key, self.found) = (Key::Other, None);
                 self.id.clear();
             }
@@ -249,7 +257,7 @@ impl Json {
         }
         if self.depth == self.members + 1 && self.key == Key::Result && is_object {
             self.in_result = true;
-            self.key_next = true;
+            self.at = At::BeforeKey;
         }
     }
 
@@ -257,7 +265,7 @@ impl Json {
         if self.is_of_result() {
             self.in_result = false;
         }
-        self.key_next = false;
+        self.at = At::Between;
         self.is_error_next = false;
         if self.members != 0 && self.depth == self.members {
             self.members = 0;

@@ -122,9 +122,8 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
             shared.stopped.cancelled().await;
             respond(StatusCode::OK, Some(JSON), Body::whole("{}"))
         }
-        (SHUTDOWN_PATH, _) => not_allowed("POST"),
         (TOKEN_PATH, &Method::POST) => token(shared, request).await,
-        (TOKEN_PATH, _) => not_allowed("POST"),
+        (SHUTDOWN_PATH | TOKEN_PATH, _) => not_allowed("POST"),
         _ => respond(StatusCode::NOT_FOUND, None, Body::empty()),
     }
 }

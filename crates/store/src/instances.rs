@@ -30,7 +30,9 @@ macro_rules! columns {
     };
 }
 
+mod held;
 mod renewed;
+pub use held::held;
 pub use renewed::renew_users_of;
 
 /// One instance (`account_tool_instances`).

@@ -32,6 +32,7 @@ pub mod people;
 pub mod policies;
 pub mod registries;
 pub mod rules;
+pub mod sealed;
 pub mod secrets;
 pub mod sessions;
 pub mod sign_in_links;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thirtyfour::DesiredCapabilities;
 use thirtyfour::prelude::*;
 
-use crate::wait;
+use crate::{processes, wait};
 
 /// What Chromium is started with: as root, without a window, and without asking its makers for anything.
 const ARGUMENTS: [&str; 9] = [
@@ -156,12 +156,15 @@ impl Drop for Browser {
     fn drop(&mut self) {
         // The session ends with its driver, which nobody is asked through any more.
         drop(self.driver.clone().leak());
-        // Asked to end, the driver ends Chromium first; killed, it would leave it behind.
-        if let Some(driver) =
-            i32::try_from(self.chromedriver.id()).ok().and_then(rustix::process::Pid::from_raw)
-        {
-            // One that ended already needs no signal.
-            let _ = rustix::process::kill_process(driver, rustix::process::Signal::TERM);
+        // The driver alone would leave Chromium behind.
+        let all = processes::below(self.chromedriver.id());
+        drop(self.chromedriver.kill());
+        for process in all {
+            let pid = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid {
+                // One that ended already needs no signal.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
         }
         drop(self.chromedriver.wait());
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use control::Config;
 
-use super::{AlertArgs, AuditKeepArgs, IssuerArgs, OidcArgs, RateArgs, ReachChoice, origin};
+use super::{AlertArgs, AuditKeepArgs, IssuerArgs, OidcArgs, QuotaArgs, RateArgs, ReachChoice, origin};
 use crate::error::CliError;
 
 /// Of `berth up` and `berth server`.
@@ -30,6 +30,9 @@ pub(crate) struct ControlArgs {
     /// How often MCP servers may be called.
     #[command(flatten)]
     rates: RateArgs,
+    /// How much an account may have.
+    #[command(flatten)]
+    quotas: QuotaArgs,
     /// Who vouches for people that sign in.
     #[command(flatten)]
     oidc: OidcArgs,
@@ -59,6 +62,7 @@ impl ControlArgs {
         config.audit_keep = self.audit.keep();
         config.audit_arguments = self.audit.audit_arguments;
         config.rates = self.rates.rates();
+        config.quotas = self.quotas.quotas();
         config.oidc = self.oidc.oidc()?;
         config.issuers = self.issuers.issuers()?;
         Ok(())
@@ -82,6 +86,7 @@ impl ControlArgs {
         all.extend(self.alerts.arguments());
         all.extend(self.audit.arguments());
         all.extend(self.rates.arguments());
+        all.extend(self.quotas.arguments());
         all.extend(self.oidc.arguments());
         all.extend(self.issuers.arguments());
         all

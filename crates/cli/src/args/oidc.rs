@@ -14,6 +14,7 @@ use crate::error::{CliError, io_failure};
 /// Of `berth up` and `berth server`.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "An identity provider to sign in with (OpenID Connect)")]
+#[expect(clippy::struct_field_names, reason = "fields are named as the options are")]
 pub(crate) struct OidcArgs {
     /// Its issuer, such as `https://login.example.com/realms/team`; where it sends browsers back to is
     /// `PUBLIC-URL/sign-in/oidc/callback`

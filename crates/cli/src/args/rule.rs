@@ -64,7 +64,7 @@ pub(crate) struct SubjectArgs {
     pub(crate) user: Option<String>,
     /// An API token, by id, prefix or name
     #[arg(long, value_name = "TOKEN")]
-    pub(crate) token: Option<String>,
+    pub(crate) api_token: Option<String>,
     /// An OAuth client, by id
     #[arg(long, value_name = "ID")]
     pub(crate) client: Option<String>,

@@ -93,5 +93,6 @@ fn facts(authorization: &Authorization) -> String {
     add("since", authorization.authorized_at.map(to_the_second));
     let renewed = if authorization.is_renewable { "renewed by then" } else { "not renewed" };
     add("token ends", authorization.expires_at.map(|at| format!("{}, {renewed}", to_the_second(at))));
-    lines.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect();
+    lines.concat()
 }

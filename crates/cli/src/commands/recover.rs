@@ -1,6 +1,7 @@
 //! `berth recover`: the way back in, on Berth's own machine, without a token.
 
 use control::{Config, MASTER_KEY_FILE, Public};
+use domain::secret::Secret;
 use domain::time::Timestamp;
 use serde::Serialize;
 
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: RecoverArgs, connection: &Connection, output: Outp
         .await
         .map_err(super::server::failure)?;
     let link = format!("{url}{}", made.link_path.expose());
-    let token = made.api_token.as_ref().map(|token| token.expose());
+    let token = made.api_token.as_ref().map(Secret::expose);
     if output.json() {
         let user = made.user_name.as_str();
         return output.document(&Document { user, link: &link, expires_at: made.expires_at, token });

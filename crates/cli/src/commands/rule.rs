@@ -57,7 +57,7 @@ async fn add(args: AddRuleArgs, client: &Client, output: Output) -> Result<(), C
 }
 
 async fn subject(args: SubjectArgs, client: &Client) -> Result<SubjectName, CliError> {
-    Ok(match (args.role, args.user, args.token, args.client) {
+    Ok(match (args.role, args.user, args.api_token, args.client) {
         (Some(role), ..) => SubjectName::Role(role.role()),
         (_, Some(user), ..) => SubjectName::User(user),
         (_, _, Some(asked), _) => {

@@ -87,6 +87,7 @@ pub(crate) fn config(
             Some(ReachChoice::Http2) => LocalWay::DtmaHttp2,
         },
         digitalocean: digitalocean()?,
+        master_key: super::key::given()?,
         give_back: ::runtime::memory::give_back,
         ..Config::new(data.control(), public)
     })

@@ -24,7 +24,9 @@ use crate::client::{Client, http_client};
 use crate::data_dir::{self, DataDir};
 use crate::error::CliError;
 use crate::output::Output;
-use crate::settings::{ClientFile, DATABASE_VARIABLE, DROPLET_VARIABLES, Settings, WEBHOOKS_VARIABLE};
+use crate::settings::{
+    ClientFile, DATABASE_VARIABLE, DROPLET_VARIABLES, MASTER_KEY_VARIABLE, Settings, WEBHOOKS_VARIABLE,
+};
 use crate::supervisor::{self, Supervisor, Worker};
 
 const SERVER: &str = "server";
@@ -199,6 +201,8 @@ fn workers(args: &UpArgs, data: &DataDir, place: &Place, sockets: Sockets) -> Ve
         args.database.iter().map(|database| (DATABASE_VARIABLE, database.clone())).collect();
     let told = DROPLET_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?)));
     secret_environment.extend(told.map(|(name, value)| (name, Secret::new(value))));
+    let key = std::env::var(MASTER_KEY_VARIABLE).ok().map(|key| (MASTER_KEY_VARIABLE, Secret::new(key)));
+    secret_environment.extend(key);
     secret_environment.extend(args.control.alerts.webhooks().map(|all| (WEBHOOKS_VARIABLE, all)));
     vec![
         Worker {

@@ -87,7 +87,7 @@ fn a_member_neither_sees_nor_calls_what_is_denied_and_an_admin_does() {
     let robot = platform.ok(&["token", "create", "robot"]).trim().to_owned();
     platform.ok(&["rule", "add", "deny", "*", "--destructive"]);
     assert_eq!((run(&robot, &call).0, tools(&robot).len()), (Some(0), 4));
-    platform.ok(&["rule", "add", "deny", "*/e*", "--read-only", "--token", "robot"]);
+    platform.ok(&["rule", "add", "deny", "*/e*", "--read-only", "--api-token", "robot"]);
     let (code, said) = run(&robot, &call);
     assert!(code == Some(1) && said.contains("is not available to this caller"), "{said}");
     assert_eq!((tools(&robot).len(), tools(&admin).len()), (3, 4));
@@ -104,7 +104,7 @@ fn a_member_neither_sees_nor_calls_what_is_denied_and_an_admin_does() {
         (&["rule", "add", "deny", "x", "--role", "member", "--user", "ada"], "cannot be used with"),
         (&["rule", "add", "deny", "x", "--prompt", "--destructive"], "cannot be used with"),
         (&["rule", "add", "deny", "x", "--user", "nobody"], "nobody in this account is `nobody`"),
-        (&["rule", "add", "deny", "x", "--token", "nobody"], "no valid token"),
+        (&["rule", "add", "deny", "x", "--api-token", "nobody"], "no valid token"),
         (&["rule", "remove", "x"], "there is no rule `x`"),
     ] {
         let (code, said) = run(&admin, arguments);

@@ -120,6 +120,38 @@ fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
+/// `berth connect --check` goes the same way, and says where it ends.
+async fn checked(platform: &Platform, browser: &Browser) {
+    let start = |url: &str| {
+        let mut command = platform.command(&["connect", "--check", url]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let mut check = start(&platform.mcp_url("everything"));
+    let told = BufReader::new(check.stderr.take().expect("its words")).lines();
+    let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || told.map_while(Result::ok).for_each(|line| drop(send.send(line))));
+    while let Some(line) = receive.recv().await {
+        if let Some(page) = line.trim().strip_prefix("http") {
+            browser.open(&format!("http{page}")).await;
+            browser.press("Allow").await;
+        }
+    }
+    let seen = check.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&seen.stdout);
+    assert!(seen.status.success(), "{text}");
+    for step in ["first request", "discovery", "registration", "authorization", "token", "first call"] {
+        assert!(text.contains(&format!("ok    {step}: ")), "{step}: {text}");
+    }
+    for (url, words) in [
+        (format!("{}/nothing", platform.url()), "first request: the server answers 404"),
+        ("http://127.0.0.1:9/mcp".to_owned(), "first request: 127.0.0.1:9 does not answer"),
+    ] {
+        let seen = start(&url).wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&seen.stderr);
+        assert!(seen.status.code() == Some(1) && text.contains(words), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn clients_of_others_sign_in_through_a_browser_and_call() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -174,6 +206,8 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
     });
     check(&platform, &browser, node("remote", "mcp_remote.mjs"), &options, &seen("MCP CLI Proxy", nobody))
         .await;
+
+    checked(&platform, &browser).await;
 
     // What one was given opens no other server, and taking it back ends it.
     let grants = platform.json(&["grant", "list"]);

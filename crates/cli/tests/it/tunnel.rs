@@ -17,7 +17,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    fn enrol(platform: &Platform, name: &str) -> Self {
+    pub(crate) fn enrol(platform: &Platform, name: &str) -> Self {
         Self::enrol_at(platform, name, &["--control-url", platform.url()])
     }
 

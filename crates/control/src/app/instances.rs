@@ -24,7 +24,7 @@ use store::{Store, StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::{self, Deployment, nearest};
-use crate::app::{App, Outcome, Problem, fleet, moves, secrets};
+use crate::app::{App, Outcome, Problem, fleet, moves, quotas, secrets};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::dtma_client::DtmaError;
@@ -80,6 +80,7 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
         };
         let row = new_row(&app.keys, caller.account, &environment, name, &deployment)?;
         let mut tx = app.store.begin().await?;
+        quotas::check(app, &mut tx, caller.account, &deployment.limits).await?;
         match insert(&mut tx, &row, &deployment.named, caller.actor()).await {
             Ok(()) => {
                 tx.commit().await?;

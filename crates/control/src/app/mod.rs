@@ -23,6 +23,7 @@ pub(crate) mod oidc;
 pub(crate) mod older;
 pub(crate) mod passwords;
 pub(crate) mod problem;
+pub(crate) mod quotas;
 pub(crate) mod registries;
 pub(crate) mod relay;
 pub(crate) mod rules;
@@ -69,6 +70,8 @@ pub(crate) struct App {
     pub(crate) dtma: DtmaClient,
     pub(crate) tunnels: crate::tunnels::Tunnels,
     pub(crate) metrics: Metrics,
+    /// How much an account may have.
+    pub(crate) quotas: crate::config::Quotas,
     /// Lines of the audit of calls that are not written yet.
     pub(crate) calls: Arc<gateway::Records>,
     /// What hosts are enrolled with.

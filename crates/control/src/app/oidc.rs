@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::app::audit::{self, Act};
 use crate::app::invitations::{self, Offer};
-use crate::app::{App, Outcome, Problem, sessions};
+use crate::app::{App, Outcome, Problem, members, sessions};
 use crate::auth::browser::{self, Visit, Visitor};
 use crate::auth::oidc::{Asked, Provider, Vouched};
 use crate::directory::now;
@@ -183,19 +183,16 @@ async fn admit(app: &App, provider: &Provider, vouched: &Vouched, visit: &Visit)
         None => Vec::new(),
     };
     let at = now();
-    let (person, is_new, provision) = match known {
-        Some(person) => {
-            let own = store::people::memberships(&app.store, person.id).await?;
-            offers.retain(|offer| own.iter().all(|of| of.account_name != offer.account_name));
-            (person, false, None)
+    let (person, is_new, provision) = if let Some(person) = known {
+        let own = store::people::memberships(&app.store, person.id).await?;
+        offers.retain(|offer| own.iter().all(|of| of.account_name != offer.account_name));
+        (person, false, None)
+    } else {
+        let provision = provisioned(app, provider).await?;
+        if offers.is_empty() && provision.is_none() {
+            return Err(uninvited(provider, vouched));
         }
-        None => {
-            let provision = provisioned(app, provider).await?;
-            if offers.is_empty() && provision.is_none() {
-                return Err(uninvited(provider, vouched));
-            }
-            (new_person(app, vouched, at).await?, true, provision)
-        }
+        (new_person(app, vouched, at).await?, true, provision)
     };
     // Two into one account are one: the older counts.
     let mut seen = Vec::new();
@@ -224,7 +221,7 @@ async fn admit(app: &App, provider: &Provider, vouched: &Vouched, visit: &Visit)
     let cookie = sessions::begin(&mut tx, who, SignInMethod::Oidc, visit).await?;
     tx.commit().await?;
     if !offers.is_empty() || is_new {
-        app.directory.refresh().await?;
+        members::changed(app).await?;
     }
     Ok(cookie)
 }

@@ -66,9 +66,10 @@ pub(crate) async fn put(
         created_at: at,
     };
     store::secrets::add_version(&mut tx, &version).await?;
-    let renewed = match request.restart {
-        true => store::instances::renew_users_of(&mut tx, row.id, at).await?,
-        false => Vec::new(),
+    let renewed = if request.restart {
+        store::instances::renew_users_of(&mut tx, row.id, at).await?
+    } else {
+        Vec::new()
     };
     let names: Vec<InstanceName> = renewed.iter().map(|instance| instance.name.clone()).collect();
     let act = Act {

@@ -38,7 +38,7 @@ const CLAIM: Duration = Duration::from_secs(40);
 /// Who finds that somebody else renews looks again so often, and so long.
 const LOOK: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A token that is refused so soon after it was given is one that the server does not take: another one would not help.
+/// A token that was given in the place of a refused one, and is refused so soon itself: another one would not help.
 const FRESH: Duration = Duration::from_secs(5);
 /// What is kept of what a server wanted.
 const MOST_CHALLENGES: usize = 8;
@@ -140,7 +140,7 @@ pub(crate) async fn token(
                 return needed(app, &row, request, "it wants rights that were not asked for before").await;
             }
             (_, Some(over)) => return needed(app, &row, request, over).await,
-            (TokenReason::Refused, _) if !is_newer && kept.is_fresh(FRESH) => {
+            (TokenReason::Refused, _) if !is_newer && kept.after_refusal && kept.is_fresh(FRESH) => {
                 return needed(app, &row, request, "it refuses a token that was just given for it").await;
             }
             _ if grant.refresh.is_none() => {
@@ -222,7 +222,8 @@ async fn renew(
     };
     let refusal = match refreshed {
         Ok(next) => {
-            let next = kept.with(next);
+            let after_refusal = request.wanted.reason == TokenReason::Refused;
+            let next = Kept { after_refusal, ..kept.with(next) };
             let mut tx = app.store.begin().await?;
             let at = now();
             let expires_at = next.ends(at);

@@ -251,7 +251,7 @@ mod tests {
         let row = generate(&master, NOW).unwrap();
         tokens.take(std::slice::from_ref(&row), &master, NOW).unwrap();
         let other = AccessTokens::new("https://other");
-        other.take(&[row.clone()], &master, NOW).unwrap();
+        other.take(std::slice::from_ref(&row), &master, NOW).unwrap();
         let good = tokens.sign(&claims()).unwrap().expose().to_owned();
         let check = |what: &str, token: &str, at, expected| {
             assert_eq!(tokens.verify(token, at).err(), expected, "{what}");

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 /// Failures of one address at once, and how soon there is another.
 const OF_ADDRESS: Limit = Limit { at_once: 20, every: Duration::from_secs(30) };
 /// The same of one name. A smaller one would let anybody keep others out.
-const OF_NAME: Limit = Limit { at_once: 10, every: Duration::from_secs(60) };
+const OF_NAME: Limit = Limit { at_once: 10, every: Duration::from_mins(1) };
 /// More of either at once: those that failed least are forgotten.
 const MAX: usize = 20_000;
 
@@ -112,46 +112,55 @@ fn of_name(name: &str) -> Key {
 mod tests {
     use super::*;
 
-    fn ip(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
     fn a_name_may_fail_so_often_wherever_it_is_tried_from() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         for i in 0..OF_NAME.at_once {
-            attempts.begin(ip(&format!("192.0.2.{i}")), "admin", now).unwrap();
+            attempts.begin(Some(ip(&format!("192.0.2.{i}"))), "admin", now).unwrap();
         }
-        let wait = attempts.begin(ip("192.0.2.99"), " Admin ", now).unwrap_err();
+        let wait = attempts.begin(Some(ip("192.0.2.99")), " Admin ", now).unwrap_err();
         assert_eq!(wait, OF_NAME.every);
-        assert!(attempts.begin(ip("192.0.2.99"), "other", now).is_ok());
-        assert!(attempts.begin(ip("192.0.2.99"), "admin", now + wait).is_ok(), "one more after a while");
-        assert!(attempts.begin(ip("192.0.2.99"), "admin", now + wait).is_err(), "and no two");
+        assert!(attempts.begin(Some(ip("192.0.2.99")), "other", now).is_ok());
+        assert!(
+            attempts.begin(Some(ip("192.0.2.99")), "admin", now + wait).is_ok(),
+            "one more after a while"
+        );
+        assert!(attempts.begin(Some(ip("192.0.2.99")), "admin", now + wait).is_err(), "and no two");
     }
 
     #[test]
     fn an_address_may_fail_so_often_whatever_it_tries() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         for i in 0..OF_ADDRESS.at_once {
-            attempts.begin(ip(&format!("2001:db8::{i}")), &format!("user-{i}"), now).unwrap();
+            attempts.begin(Some(ip(&format!("2001:db8::{i}"))), &format!("user-{i}"), now).unwrap();
         }
-        assert!(attempts.begin(ip("2001:db8::ffff"), "another", now).is_err(), "one has the whole network");
-        assert!(attempts.begin(ip("2001:db8:0:1::1"), "another", now).is_ok());
+        assert!(
+            attempts.begin(Some(ip("2001:db8::ffff")), "another", now).is_err(),
+            "one has the whole network"
+        );
+        assert!(attempts.begin(Some(ip("2001:db8:0:1::1")), "another", now).is_ok());
         for i in 0..100 {
-            assert!(attempts.begin(ip("2001:db8::1"), "victim", now).is_err(), "{i}");
+            assert!(attempts.begin(Some(ip("2001:db8::1")), "victim", now).is_err(), "{i}");
         }
-        assert!(attempts.begin(ip("192.0.2.1"), "victim", now).is_ok(), "who may not uses up nobody's name");
+        assert!(
+            attempts.begin(Some(ip("192.0.2.1")), "victim", now).is_ok(),
+            "who may not uses up nobody's name"
+        );
     }
 
     #[test]
     fn success_is_no_failure() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         for _ in 0..100 {
-            let attempt = attempts.begin(ip("192.0.2.1"), "admin", now).unwrap();
+            let attempt = attempts.begin(Some(ip("192.0.2.1")), "admin", now).unwrap();
             attempts.succeeded(&attempt);
         }
         for _ in 0..100 {
-            let attempt = attempts.begin(ip("192.0.2.1"), "admin", now).unwrap();
+            let attempt = attempts.begin(Some(ip("192.0.2.1")), "admin", now).unwrap();
             attempts.undone(&attempt);
         }
     }

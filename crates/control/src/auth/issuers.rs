@@ -150,6 +150,11 @@ impl Issuers {
         Self(issuers.into_iter().map(known).collect())
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The issuer of that name.
     pub(crate) fn get(&self, issuer: &str) -> Option<&Known> {
         self.0.iter().find(|known| known.issuer.issuer == issuer)
@@ -254,11 +259,11 @@ impl Known {
         let result = async {
             let fetcher = Fetcher::new(Reach::Everywhere).map_err(|error| error.to_string())?;
             let sent = fetcher.send(Method::GET, url, HeaderMap::new(), Bytes::new(), MAX_KEYS).await;
-            let fetched = sent.map_err(|error| error.to_string())?;
-            if fetched.status != StatusCode::OK {
-                return Err(format!("it answered {}", fetched.status));
+            let answer = sent.map_err(|error| error.to_string())?;
+            if answer.status != StatusCode::OK {
+                return Err(format!("it answered {}", answer.status));
             }
-            serde_json::from_slice::<JwkSet>(&fetched.body).map_err(|error| error.to_string())
+            serde_json::from_slice::<JwkSet>(&answer.body).map_err(|error| error.to_string())
         };
         match result.await {
             Ok(set) => {

@@ -33,12 +33,14 @@ mod upstreams;
 mod users;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::errors::ErrorCode;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::Modify;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -50,6 +52,8 @@ use refused::Refused;
 
 /// The largest body of a request to the JSON API, in bytes. A heartbeat of ten thousand instances is the largest.
 const MAX_BODY: usize = 8 << 20;
+/// A request of whose body nothing comes for so long is given up.
+const SILENCE: Duration = Duration::from_secs(30);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -103,6 +107,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), count))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(RequestBodyTimeoutLayer::new(SILENCE))
         .with_state(app)
 }
 

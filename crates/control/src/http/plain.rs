@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use api::errors::ErrorCode;
+use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
-use axum::response::Html;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::app::problem::Chain;
 use crate::app::{App, Problem};
 use crate::http::refused::Refused;
 use crate::tasks::StatusView;
+use crate::web;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -33,17 +35,14 @@ struct Ready {
     reconcilers: StatusView,
 }
 
-async fn home(State(app): State<Arc<App>>) -> Html<String> {
-    // The address comes from the operator's own flag; it is escaped all the same.
-    let url = app.public().url.replace('&', "&amp;").replace('<', "&lt;");
-    Html(format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Berth</title>\
-         <h1>Berth</h1><p>This is a Berth control plane: it deploys MCP servers onto machines you own and puts one \
-         authenticated address in front of each.</p>\
-         <p>On its machine, type</p><pre>berth list\nberth catalog search\nberth deploy everything --wait</pre>\
-         <p>From elsewhere, set <code>BERTH_URL={url}</code> and <code>BERTH_TOKEN</code> first. \
-         The API is described at <a href=/api/openapi.json>/api/openapi.json</a>.</p></html>"
-    ))
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home<'a> {
+    url: &'a str,
+}
+
+async fn home(State(app): State<Arc<App>>) -> Response {
+    web::page(&Home { url: &app.public().url })
 }
 
 async fn document() -> Json<utoipa::openapi::OpenApi> {

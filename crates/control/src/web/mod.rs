@@ -8,6 +8,7 @@ mod invite;
 pub(crate) mod oauth;
 mod oidc;
 pub(crate) mod sign_in;
+mod upstreams;
 pub(crate) mod visitor;
 pub(crate) mod you;
 
@@ -36,6 +37,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .merge(invite::router())
         .merge(oidc::router())
         .merge(sign_in::router())
+        .merge(upstreams::router())
         .merge(you::router())
 }
 
@@ -128,14 +130,14 @@ pub(crate) fn form_target(url: &str) -> Option<String> {
 #[template(path = "message.html")]
 struct Message<'a> {
     title: &'a str,
-    message: &'a str,
+    words: &'a str,
     hint: Option<&'a str>,
     onward: Option<(&'a str, &'a str)>,
 }
 
 /// A page with one sentence, and perhaps a link: its path and its words.
-pub(crate) fn message(title: &str, message: &str, onward: Option<(&str, &str)>) -> Response {
-    page(&Message { title, message, hint: None, onward })
+pub(crate) fn message(title: &str, words: &str, onward: Option<(&str, &str)>) -> Response {
+    page(&Message { title, words, hint: None, onward })
 }
 
 /// A page that says why not. `retry_after` in seconds.
@@ -157,7 +159,7 @@ pub(crate) fn refusal(problem: Problem, retry_after: Option<u64>) -> Response {
     let status = StatusCode::from_u16(detail.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let template = Message {
         title,
-        message: &detail.message,
+        words: &detail.message,
         hint: detail.hint.as_deref(),
         onward: Some(("/", "Back to the start")),
     };
@@ -228,7 +230,7 @@ mod tests {
             "{policy}"
         );
         assert_eq!(response.headers()["cache-control"], "no-store");
-        let text = Message { title: "<b>", message: "a<script>b", hint: None, onward: Some(("/\"x", "y")) };
+        let text = Message { title: "<b>", words: "a<script>b", hint: None, onward: Some(("/\"x", "y")) };
         let text = text.render().unwrap();
         assert!(!text.contains("<script") && !text.contains("<b>") && !text.contains("\"/\"x"), "{text}");
         assert!(text.contains(stylesheet()));

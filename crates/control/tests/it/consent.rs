@@ -450,3 +450,27 @@ async fn a_person_types_the_code_of_a_device() {
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "codes are not guessed");
     platform.stop().await;
 }
+
+#[tokio::test]
+async fn who_leaves_the_account_takes_their_clients_along() {
+    let (platform, client) = platform().await;
+    let made = platform.post("/api/v1/invitations", json!({ "role": "member" })).await.json();
+    let link = of(&made, "url").strip_prefix(&platform.url()).unwrap();
+    let browser = Browser::new(&platform);
+    let joined = browser.post(link, &[("name", "mary"), ("password", PASSWORD)]).await;
+    assert_eq!(joined.status, StatusCode::SEE_OTHER, "{}", text(&joined));
+    let resource = format!("{}/mcp/default/welcome", platform.url());
+    let challenge = challenge();
+    // Nothing waits between joining, allowing and leaving: each counts at once.
+    let to = allow(&browser, &query(&good(&client, &challenge, &resource))).await;
+    let code = parameter(&to, "code").unwrap();
+    let fields = [("client_id", client.as_str()), ("code", &code), ("code_verifier", VERIFIER)];
+    let given = redeem(&platform, &fields).await.json();
+    assert_eq!(call(&platform, of(&given, "access_token")).await, 503);
+    let removed = platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/members/mary", None).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT, "{removed:?}");
+    assert_eq!(call(&platform, of(&given, "access_token")).await, 401);
+    let refused = refresh(&platform, &client, of(&given, "refresh_token")).await;
+    assert_eq!(refusal(&refused), (400, "invalid_grant".to_owned()));
+    platform.stop().await;
+}

@@ -26,6 +26,8 @@ fn token(subject: &str, change: impl FnOnce(&mut Value)) -> String {
     .unwrap()
 }
 
+type Change = Box<dyn Fn(&mut Value)>;
+
 async fn platform() -> Platform {
     Platform::start_with(nobody(), |config| {
         let secret = domain::secret::Secret::new(SECRET);
@@ -111,5 +113,70 @@ async fn whom_an_admin_takes_out_stays_out() {
     assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
     let answer = platform.send(Some(&ada), Method::GET, "/api/v1/whoami", None).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn an_identity_provider_vouches_for_a_person_once() {
+    let platform = Platform::start_with(nobody(), |config| {
+        let mut issuer = control::Issuer::supabase(PROJECT, Some(domain::secret::Secret::new(SECRET)));
+        issuer.account = control::IssuerAccount::One("default".parse().unwrap(), api::users::Role::Viewer);
+        config.issuers = vec![issuer];
+    })
+    .await;
+    let metadata = platform.get("/.well-known/oauth-authorization-server").await.json();
+    let profile = json!(["urn:ietf:params:oauth:grant-profile:id-jag"]);
+    assert_eq!(metadata["authorization_grant_profiles_supported"], profile);
+    let (client, authorization) = crate::oauth::confidential(&platform, &[]).await;
+    let resource = format!("{}/mcp/default/welcome", platform.url());
+    let assertion = |id: &str, kind: &str, change: &dyn Fn(&mut Value)| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = json!({
+            "iss": format!("{PROJECT}/auth/v1"), "sub": "ada", "aud": platform.url(), "client_id": client, "jti": id,
+            "iat": now, "exp": now + 300, "resource": resource, "scope": "mcp:call:welcome/echo",
+        });
+        change(&mut claims);
+        let mut header = Header::new(Algorithm::HS256);
+        header.typ = Some(kind.to_owned());
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    };
+    let show = async |assertion: &str, more: &[(&str, &str)]| {
+        let mut fields =
+            vec![("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", assertion)];
+        fields.extend_from_slice(more);
+        platform.post_form("/oauth/token", &[("authorization", authorization.as_str())], &fields).await
+    };
+    let good = assertion("1", "oauth-id-jag+jwt", &|_| {});
+    let given = show(&good, &[]).await;
+    assert_eq!(given.status, StatusCode::OK, "{given:?}");
+    let given = given.json();
+    assert_eq!(given["scope"], "mcp:call:welcome/echo");
+    assert!(given["refresh_token"].is_null(), "the next one takes another word");
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    let token = given["access_token"].as_str().unwrap();
+    let answer = platform.send(Some(token), Method::POST, "/mcp/default/welcome", Some(call)).await;
+    assert_eq!(answer.status, 503, "the host is away: {answer:?}");
+    let set =
+        |name: &'static str, value: Value| -> Change { Box::new(move |claims| claims[name] = value.clone()) };
+    for (what, kind, change, code) in [
+        ("again", "oauth-id-jag+jwt", set("jti", json!("1")), "invalid_grant"),
+        ("another type", "JWT", set("jti", json!("2")), "invalid_grant"),
+        ("another client's", "oauth-id-jag+jwt", set("client_id", json!("x")), "invalid_grant"),
+        ("for another server", "oauth-id-jag+jwt", set("aud", json!("https://x")), "invalid_grant"),
+        ("over", "oauth-id-jag+jwt", set("exp", json!(1_700_000_000)), "invalid_grant"),
+        ("for too long", "oauth-id-jag+jwt", set("exp", json!(4_000_000_000_u64)), "invalid_grant"),
+        ("of nobody we know", "oauth-id-jag+jwt", set("iss", json!("https://x")), "invalid_grant"),
+        (
+            "elsewhere",
+            "oauth-id-jag+jwt",
+            set("resource", json!("https://x/mcp/default/welcome")),
+            "invalid_target",
+        ),
+    ] {
+        let refused = show(&assertion(what, kind, &*change), &[]).await;
+        assert_eq!(crate::oauth::refusal(&refused), (400, code.to_owned()), "{what}");
+    }
+    let more = show(&assertion("3", "oauth-id-jag+jwt", &|_| {}), &[("scope", "mcp:call:welcome")]).await;
+    assert_eq!(crate::oauth::refusal(&more), (400, "invalid_scope".to_owned()));
     platform.stop().await;
 }

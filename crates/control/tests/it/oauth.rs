@@ -11,7 +11,7 @@ pub(crate) fn refusal(answer: &Answer) -> (u16, String) {
 }
 
 /// A client of the account `default` with a secret: its id and the value of `Authorization`.
-async fn confidential(platform: &Platform, redirect_uris: &[&str]) -> (String, String) {
+pub(crate) async fn confidential(platform: &Platform, redirect_uris: &[&str]) -> (String, String) {
     let body = json!({ "name": "Robot", "redirect_uris": redirect_uris });
     let made = platform.post("/api/v1/oauth/clients", body).await;
     assert_eq!(made.status, 201, "{made:?}");

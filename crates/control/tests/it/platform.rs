@@ -91,7 +91,9 @@ pub(crate) fn now() -> Timestamp {
 
 /// What the tables have of a text that opens something.
 pub(crate) fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let bytes: Vec<String> =
+        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.concat()
 }
 
 /// An address at which nobody listens.
@@ -170,14 +172,6 @@ impl Platform {
     ) -> Answer {
         let response = self.open(token, method, path, body).await;
         let (parts, body) = response.into_parts();
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
-    }
-
-    /// Sends any request and reads the whole answer.
-    pub(crate) async fn send_request(&self, request: Request<Full<Bytes>>) -> Answer {
-        let sent = tokio::time::timeout(PATIENCE, self.pool.send(&Address::Tcp(self.address), request)).await;
-        let (parts, body) = sent.unwrap().unwrap().into_parts();
         let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
     }

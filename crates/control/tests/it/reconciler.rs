@@ -35,6 +35,8 @@ async fn a_deployment_reaches_its_host_with_secrets_and_key() {
     assert_eq!(spec.launch.constraints, ["zod@3"]);
     assert_eq!(spec.limits.memory_mib, Some(64));
     assert_eq!(spec.key.expose().len(), 64);
+    // Each is sent by itself, so the earlier one may come later.
+    platform.instance_until("welcome", |instance| instance["status"] == "installing").await;
     let welcome = dtma.spec("welcome").unwrap();
     assert_ne!(spec.key, welcome.key);
     let bearer = format!("Bearer {}", platform.local.dtma_token.expose());

@@ -205,12 +205,12 @@ async fn one_is_sent_on_to_our_own_pages_alone() {
                 assert!(text(&answer).contains(&format!("content=\"0; url={path}\"")), "{}", text(&answer));
             }
             None => {
-                assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/you"), "{next:?}")
+                assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/you"), "{next:?}");
             }
         }
         assert!(browser.is_signed_in().await);
-        let escaped: String = next.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let shown = browser.get(&format!("/sign-in?next={escaped}")).await;
+        let escaped: Vec<String> = next.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let shown = browser.get(&format!("/sign-in?next={}", escaped.concat())).await;
         let place = location(&shown);
         assert!(
             place.starts_with('/') && !place.starts_with("//") && !place.contains('\\'),
@@ -267,9 +267,9 @@ async fn the_cookie_is_as_strict_as_the_connection_allows() {
     let secure = [("x-forwarded-proto", "https"), ("x-forwarded-host", "berth.example.com")];
     let over_tls = [&secure[..], &[("origin", "https://berth.example.com")]].concat();
     let plain = format!("http://{}", platform.address);
-    let rows: [(&[(&str, &str)], &str, bool); 2] =
-        [(&over_tls, "__Host-berth_session=", true), (&[("origin", &plain)], "berth_session=", false)];
-    for (headers, start, is_secure) in rows {
+    for (headers, start, is_secure) in
+        [(&over_tls[..], "__Host-berth_session=", true), (&[("origin", &*plain)], "berth_session=", false)]
+    {
         let browser = Browser::new(&platform);
         let answer = browser.send(Method::POST, "/sign-in", headers, Some(&fields)).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", text(&answer));
@@ -326,10 +326,10 @@ async fn a_link_works_once_and_not_by_looking_at_it() {
     let me = platform.send(Some(token.expose()), Method::GET, "/api/v1/whoami", None).await;
     assert_eq!((&me.json()["user_name"], &me.json()["role"]), (&json!("admin"), &json!("owner")));
 
-    let user = platform.user("admin").await;
+    let admin = platform.user("admin").await;
     let (late, past) = ("B".repeat(43), Timestamp(now().0 - 1));
     let mut tx = platform.store.begin().await.unwrap();
-    store::sign_in_links::insert(&mut tx, SignInLinkId::generate(), user, &sha256(&late), past, past)
+    store::sign_in_links::insert(&mut tx, SignInLinkId::generate(), admin, &sha256(&late), past, past)
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -386,7 +386,7 @@ async fn each_page_says_what_browsers_must_know() {
     let platform = platform().await;
     let browser = Browser::new(&platform);
     browser.sign_in("admin", PASSWORD).await;
-    for path in ["/sign-in/link/x", "/you"] {
+    for path in ["/", "/sign-in/link/x", "/you"] {
         let page = browser.get(path).await;
         let header =
             |name: &str| page.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();

@@ -12,6 +12,7 @@ use fetch::Reach;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::browser::{Browser, text};
 use crate::platform::{Answer, Life, Platform, audit_lines, nobody};
 
 /// Says what comes of the next requests, and remembers them.
@@ -120,6 +121,8 @@ async fn token(
 }
 
 const PATH: &str = "/api/v1/instances/notes/authorization";
+const CALLBACK: &str = "/oauth/upstream/callback";
+const PASSWORD: &str = "correct horse battery staple";
 
 /// A platform with the instance `notes`, and its id.
 async fn deployed(reach: Reach) -> (Platform, Elsewhere, String) {
@@ -158,20 +161,13 @@ async fn begin(platform: &Platform) -> BTreeMap<String, String> {
 }
 
 /// The person agreed, and their browser comes back.
-async fn back(platform: &Platform, query: &str) -> Answer {
-    platform.send(None, Method::GET, &format!("/oauth/upstream/callback?{query}"), None).await
+async fn back(browser: &Browser<'_>, query: &str) -> Answer {
+    browser.get(&format!("{CALLBACK}?{query}")).await
 }
 
 /// They mean it.
-async fn agree(platform: &Platform, query: &str) -> Answer {
-    let form: String = form_urlencoded::Serializer::new(String::new()).append_pair("answer", query).finish();
-    let request = http::Request::builder().method(Method::POST).uri("/oauth/upstream/callback");
-    let request = request.header("content-type", "application/x-www-form-urlencoded");
-    platform.send_request(request.body(http_body_util::Full::new(form.into())).unwrap()).await
-}
-
-fn text(answer: &Answer) -> String {
-    String::from_utf8(answer.body.to_vec()).unwrap()
+async fn agree(browser: &Browser<'_>, query: &str) -> Answer {
+    browser.post(CALLBACK, &[("answer", query)]).await
 }
 
 fn query(elsewhere: &Elsewhere, asked: &BTreeMap<String, String>) -> String {
@@ -183,7 +179,7 @@ fn query(elsewhere: &Elsewhere, asked: &BTreeMap<String, String>) -> String {
 
 async fn authorized(platform: &Platform, elsewhere: &Elsewhere) {
     let asked = begin(platform).await;
-    let answer = agree(platform, &query(elsewhere, &asked)).await;
+    let answer = agree(&Browser::new(platform), &query(elsewhere, &asked)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", text(&answer));
 }
 
@@ -201,20 +197,21 @@ async fn a_person_authorizes_and_the_host_gets_tokens() {
     let redirect = format!("http://{}/oauth/upstream/callback", platform.address);
     assert_eq!((&asked_for["resource"], &asked_for["redirect_uri"]), (&format!("{url}/mcp"), &redirect));
     let query = query(&elsewhere, &asked_for);
-    let page = back(&platform, &query).await;
+    let browser = Browser::new(&platform);
+    let page = back(&browser, &query).await;
     assert_eq!(page.status, StatusCode::OK);
     let shown = text(&page);
-    for words in ["<b>notes</b>", "<b>default</b>", &url, "method=post"] {
+    for words in ["<b>notes</b>", "<b>default</b>", &url, "method=\"post\""] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
-    let policy = page.headers["content-security-policy"].to_str().unwrap();
-    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
-    assert_eq!(
-        (&page.headers["cache-control"], &page.headers["referrer-policy"]),
-        (&"no-store".parse().unwrap(), &"no-referrer".parse().unwrap())
-    );
+    assert_eq!(page.headers["cache-control"], "no-store");
+    // Only a page of ours says that they mean it.
+    let form = [("answer", query.as_str())];
+    let foreign =
+        browser.send(Method::POST, CALLBACK, &[("origin", "https://evil.example")], Some(&form)).await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
     assert_eq!(elsewhere.fake().given, 0, "looking changes nothing");
-    let page = agree(&platform, &query).await;
+    let page = agree(&browser, &query).await;
     assert_eq!(page.status, StatusCode::OK, "{}", text(&page));
     let form = elsewhere.fake().forms[0].clone();
     assert_eq!(
@@ -269,15 +266,16 @@ async fn account(platform: &Platform) -> domain::ids::AccountId {
 #[tokio::test]
 async fn an_answer_is_taken_once_and_from_whom_was_asked() {
     let (platform, elsewhere, id) = deployed(Reach::Everywhere).await;
+    let browser = Browser::new(&platform);
     let check = async |query: &str, status: u16, words: &str| {
-        let answer = agree(&platform, query).await;
+        let answer = agree(&browser, query).await;
         assert_eq!(answer.status.as_u16(), status, "{}", text(&answer));
         assert!(text(&answer).contains(words), "{words}: {}", text(&answer));
     };
     let good = query(&elsewhere, &begin(&platform).await);
     check(&good, 200, "notes").await;
     check(&good, 410, "used already").await;
-    assert_eq!(back(&platform, &good).await.status, StatusCode::GONE);
+    assert_eq!(back(&browser, &good).await.status, StatusCode::GONE);
     check("state=guessed&code=good", 410, "nobody is on the way").await;
     check("code=good", 400, "where authorization servers").await;
     check("", 400, "where authorization servers").await;
@@ -295,9 +293,9 @@ async fn an_answer_is_taken_once_and_from_whom_was_asked() {
         .append_pair("error_description", "<script>")
         .append_pair("iss", &issuer)
         .finish();
-    let page = back(&platform, &refused).await;
+    let page = back(&browser, &refused).await;
     assert_eq!(page.status, StatusCode::BAD_GATEWAY);
-    assert!(text(&page).contains("&lt;script&gt;") && !text(&page).contains("<script>"), "{}", text(&page));
+    assert!(text(&page).contains("script") && !text(&page).contains("<script>"), "{}", text(&page));
     assert_eq!(elsewhere.fake().forms.len(), 1, "one code was changed");
     assert_eq!(asked(&platform, &id, "refused", None).await["version"], 1);
 
@@ -319,11 +317,13 @@ async fn what_no_renewal_helps_takes_a_person() {
         let answer = asked(&platform, &id, reason, Some(refused)).await;
         answer["why"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     };
-    // A token that was just given, and is refused.
-    assert!(why("refused", 1).await.contains("that was just given"));
+    // One that is refused is replaced; when that one is refused at once, another would be as well.
+    assert_eq!(asked(&platform, &id, "refused", Some(1)).await["version"], 2);
+    assert!(why("refused", 2).await.contains("that was just given"));
+    authorized(&platform, &elsewhere).await;
     // Rights that nobody asked for yet: the next person is asked for them, and for those before.
     let wanted = json!({
-        "reason": "scope", "refused": 1, "challenge": ["Bearer error=\"insufficient_scope\", scope=\"write\""]
+        "reason": "scope", "refused": 3, "challenge": ["Bearer error=\"insufficient_scope\", scope=\"write\""]
     });
     assert!(
         ask(&platform, &id, wanted).await.json()["why"].as_str().unwrap().contains("berth authorize notes")
@@ -331,21 +331,21 @@ async fn what_no_renewal_helps_takes_a_person() {
     assert_eq!(platform.get(PATH).await.json()["state"], "needed");
     assert_eq!(begin(&platform).await["scope"], "write");
     authorized(&platform, &elsewhere).await;
-    assert_eq!(asked(&platform, &id, "scope", Some(1)).await["version"], 2);
+    assert_eq!(asked(&platform, &id, "scope", Some(3)).await["version"], 4);
     // The authorization server is away: what is there is good until it ends.
     elsewhere.fake().refuses = Some((503, ""));
-    assert_eq!(asked(&platform, &id, "expiring", Some(2)).await["version"], 2);
+    assert_eq!(asked(&platform, &id, "expiring", Some(4)).await["version"], 4);
     assert_eq!(platform.get(PATH).await.json()["state"], "authorized");
     // It says that it is over: nobody asks it again.
     elsewhere.fake().refuses = Some((400, "invalid_grant"));
-    assert!(why("expiring", 2).await.contains("invalid_grant"));
+    assert!(why("expiring", 4).await.contains("invalid_grant"));
     let forms = elsewhere.fake().forms.len();
-    assert!(why("refused", 2).await.contains("invalid_grant"));
+    assert!(why("refused", 4).await.contains("invalid_grant"));
     assert_eq!(elsewhere.fake().forms.len(), forms);
     assert_eq!(platform.get(PATH).await.json()["state"], "needed");
     elsewhere.fake().refuses = None;
     authorized(&platform, &elsewhere).await;
-    assert_eq!(asked(&platform, &id, "refused", Some(2)).await["version"], 3);
+    assert_eq!(asked(&platform, &id, "refused", Some(4)).await["version"], 5);
 }
 
 #[tokio::test]
@@ -375,6 +375,45 @@ async fn it_is_nobody_elses() {
         assert_eq!(answer.status.as_u16(), status, "{method} {answer:?}");
         assert!(!text(&answer).contains("canary"), "{}", text(&answer));
     }
+    assert_eq!(asked(&platform, &id, "refused", None).await["version"], 1);
+}
+
+#[tokio::test]
+async fn nobody_else_comes_back_for_them() {
+    let (platform, elsewhere, id) = deployed(Reach::Everywhere).await;
+    platform.set_password(&platform.owner, PASSWORD).await;
+    let (theirs, others) = (Browser::new(&platform), Browser::new(&platform));
+    theirs.sign_in("admin", PASSWORD).await;
+    let other = platform.person("default", Role::Admin, Life::Good).await;
+    platform.set_password(&other, PASSWORD).await;
+    let who = platform.send(Some(&other), Method::GET, "/api/v1/whoami", None).await.json();
+    let name = who["user_name"].as_str().unwrap_or_else(|| panic!("{who}")).to_owned();
+    others.sign_in(&name, PASSWORD).await;
+    let query_of = async || query(&elsewhere, &begin(&platform).await);
+    // Whoever is signed in as somebody else gets nowhere, by looking or by saying so, and spoils nothing.
+    let query = query_of().await;
+    for answer in [back(&others, &query).await, agree(&others, &query).await] {
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", text(&answer));
+        assert!(text(&answer).contains("admin asked for this"), "{}", text(&answer));
+    }
+    assert_eq!(elsewhere.fake().given, 0);
+    // Whoever asked is known, and asked nothing more.
+    let page = back(&theirs, &query).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(text(&page).contains("Berth may use the server of `notes` now"), "{}", text(&page));
+    assert_eq!(asked(&platform, &id, "refused", None).await["version"], 1);
+
+    // And one who is no admin any more when they are back.
+    let answer = platform.send(Some(&other), Method::POST, PATH, Some(json!({}))).await.json();
+    let (_, way) = answer["url"].as_str().unwrap().split_once('?').unwrap();
+    let way: BTreeMap<String, String> = form_urlencoded::parse(way.as_bytes()).into_owned().collect();
+    let member = format!("/api/v1/members/{}", name.replace(' ', "%20"));
+    let role = Some(json!({ "role": "member" }));
+    let changed = platform.send(Some(&platform.owner), Method::PATCH, &member, role).await;
+    assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    let page = back(&others, &self::query(&elsewhere, &way)).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN, "{}", text(&page));
+    assert!(text(&page).contains("no admin"), "{}", text(&page));
     assert_eq!(asked(&platform, &id, "refused", None).await["version"], 1);
 }
 

@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
+use axum::{Json, Router};
 use domain::cleanup::{Found, Thing};
 use domain::ids::InstanceId;
 use domain::registry::RegistryLogin;
 use domain::secret::Secrets;
-use domain::shim::{KEY_HEADER, MCP_PATH, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ServerState, ShimStatus};
+use domain::shim::{
+    KEY_HEADER, MCP_PATH, SHUTDOWN_PATH, SOCKET, STATUS_PATH, ServerState, ShimStatus, TOKEN_PATH,
+    TokenAnswer, TokenAsk,
+};
 use domain::spec::InstanceSpec;
 use domain::status::{Confinement, Progress, Protection};
 use domain::time::Timestamp;
@@ -55,6 +58,10 @@ pub(crate) struct Machine {
     pub(crate) secrets: Mutex<Secrets>,
     /// What opens the registry, of the last install.
     pub(crate) registry: Mutex<Option<RegistryLogin>>,
+    /// What shims ask for in their status.
+    pub(crate) asks: Arc<Mutex<Vec<TokenAsk>>>,
+    /// What they were answered.
+    pub(crate) answers: Arc<Mutex<Vec<TokenAnswer>>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +96,8 @@ impl Machine {
             found: Mutex::default(),
             secrets: Mutex::default(),
             registry: Mutex::default(),
+            asks: Arc::default(),
+            answers: Arc::default(),
         }
     }
 
@@ -129,6 +138,8 @@ impl Machine {
             stop: stop.clone(),
             pid: 0,
             release: Arc::new(Notify::new()),
+            asks: Arc::clone(&self.asks),
+            answers: Arc::clone(&self.answers),
         };
         let told = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -272,6 +283,8 @@ struct App {
     stop: CancellationToken,
     pid: u32,
     release: Arc<Notify>,
+    asks: Arc<Mutex<Vec<TokenAsk>>>,
+    answers: Arc<Mutex<Vec<TokenAnswer>>>,
 }
 
 fn router(app: App) -> Router {
@@ -289,9 +302,15 @@ fn router(app: App) -> Router {
     Router::new()
         .route(STATUS_PATH, get(status))
         .route(SHUTDOWN_PATH, post(async |State(app): State<App>| app.stop.cancel()))
+        .route(TOKEN_PATH, post(token))
         .route(MCP_PATH, any(mcp))
         .layer(guard)
         .with_state(app)
+}
+
+async fn token(State(app): State<App>, Json(answer): Json<TokenAnswer>) -> StatusCode {
+    app.answers.lock().unwrap().push(answer);
+    StatusCode::NO_CONTENT
 }
 
 async fn status(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -311,7 +330,7 @@ async fn status(State(app): State<App>, headers: HeaderMap) -> Response {
         restarts: 0,
         in_flight: 0,
         processes: 1,
-        asks: Vec::new(),
+        asks: app.asks.lock().unwrap().clone(),
     };
     let body = serde_json::to_vec(&status).unwrap();
     if app.lets_wait { ([(ETAG, tag(&status.server))], body).into_response() } else { body.into_response() }

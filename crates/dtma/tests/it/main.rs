@@ -17,3 +17,4 @@ mod older;
 mod openapi;
 mod reconciler;
 mod recovery;
+mod tokens;

@@ -41,7 +41,7 @@ impl Passing {
     }
 
     fn complete(&mut self) {
-        if let Some(pending) = self.pending.take() {
+        if let Some(mut pending) = self.pending.take() {
             pending.complete();
         }
     }
@@ -68,7 +68,7 @@ impl Body for Passing {
             }
             Poll::Ready(None) => self.complete(),
             Poll::Ready(Some(Err(_))) => {
-                if let Some(pending) = self.pending.take() {
+                if let Some(mut pending) = self.pending.take() {
                     pending.broken();
                 }
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
+mod attacks;
 mod calls;
 mod platform;
 mod records;

@@ -144,6 +144,12 @@ impl Platform {
     }
 }
 
+/// A gateway without a listener, for what must not wait for real time.
+pub(crate) fn gateway() -> Gateway {
+    let config = gateway::Config { public: OWN_ORIGIN.to_owned(), ..gateway::Config::default() };
+    Gateway::new(Arc::new(Names::new(&tempfile::tempdir().unwrap())), Pool::new(), &config)
+}
+
 /// A shim that answers everything with a body.
 pub(crate) fn answering(body: &'static str) -> Shim {
     Arc::new(move |_| {

@@ -203,7 +203,7 @@ async fn parameters_are_kept_when_that_is_wanted_and_never_in_part() {
 
 #[tokio::test]
 async fn when_nobody_writes_them_down_lines_are_lost_and_calls_go_on() {
-    let answer = r#"[]"#;
+    let answer = "[]";
     let (platform, records) = Platform::recorded(answering(200, "application/json", answer), false).await;
     let one = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let batch = format!("[{}]", vec![one; 1000].join(","));

@@ -65,7 +65,7 @@ enum State {
     /// The authorization server's is.
     Server { issuer: String, left: Vec<String>, why: String, resource: Resource },
     /// A registration was sent.
-    Registering { server: AuthorizationServer, scopes: Vec<String>, resource: String },
+    Registering { server: Box<AuthorizationServer>, scopes: Vec<String>, resource: String },
     /// It has ended.
     Over,
 }
@@ -128,7 +128,7 @@ impl Discovery {
         let document: ProtectedResource = match document(answer) {
             Ok(document) => document,
             Err(words) => {
-                note(&mut why, words);
+                note(&mut why, &words);
                 if let Some(next) = left.pop() {
                     self.state = State::Resource { left, why };
                     return Ok(Next::Send(get(next)));
@@ -190,7 +190,7 @@ impl Discovery {
         let server: AuthorizationServer = match document(answer) {
             Ok(server) => server,
             Err(words) => {
-                note(&mut why, words);
+                note(&mut why, &words);
                 if let Some(next) = left.pop() {
                     self.state = State::Server { issuer, left, why, resource };
                     return Ok(Next::Send(get(next)));
@@ -266,7 +266,7 @@ impl Discovery {
             )));
         };
         let request = profile.register(endpoint, &server, &scopes)?;
-        self.state = State::Registering { server, scopes, resource: resource.id };
+        self.state = State::Registering { server: Box::new(server), scopes, resource: resource.id };
         Ok(Next::Send(request))
     }
 
@@ -325,11 +325,11 @@ fn document<T: DeserializeOwned>(answer: Answer<'_>) -> Result<T, String> {
     serde_json::from_slice(answer.body).map_err(|error| error.classify_words().to_owned())
 }
 
-fn note(why: &mut String, words: String) {
+fn note(why: &mut String, words: &str) {
     if !why.is_empty() {
         why.push_str(", ");
     }
-    why.push_str(&words);
+    why.push_str(words);
 }
 
 /// Whether a token for `resource` is one for `server`: the very same, or the same origin with a path that is its beginning.

@@ -101,8 +101,8 @@ impl Pending {
         })?;
         Ok(Grant {
             granted: token.scopes().unwrap_or_else(|| self.scopes.clone()),
-            access: token.access_token,
-            refresh: token.refresh_token,
+            access: token.access,
+            refresh: token.refresh,
             lifetime: token.expires_in,
             token_endpoint: self.token_endpoint.clone(),
             identity: self.identity.clone(),

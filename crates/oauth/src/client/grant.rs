@@ -82,8 +82,8 @@ impl Grant {
         })?;
         Ok(Self {
             granted: token.scopes().unwrap_or_else(|| self.granted.clone()),
-            access: token.access_token,
-            refresh: token.refresh_token.or_else(|| self.refresh.clone()),
+            access: token.access,
+            refresh: token.refresh.or_else(|| self.refresh.clone()),
             lifetime: token.expires_in,
             ..self.clone()
         })
@@ -93,8 +93,8 @@ impl Grant {
 /// The answer of a token endpoint (RFC 6749 §5.1).
 #[derive(Debug)]
 pub(super) struct Token {
-    pub(super) access_token: Secret,
-    pub(super) refresh_token: Option<Secret>,
+    pub(super) access: Secret,
+    pub(super) refresh: Option<Secret>,
     pub(super) expires_in: Option<u64>,
     scope: Option<String>,
 }
@@ -128,8 +128,8 @@ impl Token {
             _ => None,
         };
         Ok(Self {
-            access_token: written.access_token,
-            refresh_token: written.refresh_token.filter(|token| !token.expose().is_empty()),
+            access: written.access_token,
+            refresh: written.refresh_token.filter(|token| !token.expose().is_empty()),
             expires_in,
             scope: written.scope,
         })

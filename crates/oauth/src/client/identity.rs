@@ -104,19 +104,17 @@ impl Identity {
 
     /// Puts who it is onto a request to the token endpoint.
     pub(super) fn sign<'a>(&'a self, url: &str, mut form: Vec<(&'a str, &'a str)>) -> Request {
-        let method = self.method.unwrap_or(Method::None);
+        // With Basic too: servers made with Python's SDK look for it there first, and RFC 6749 §3.2.1 lets everybody send it.
+        form.push(("client_id", &self.client_id));
         let mut authorization = None;
-        match (&self.secret, method) {
+        match (&self.secret, self.method.unwrap_or(Method::None)) {
             (Some(secret), Method::ClientSecretBasic) => {
                 let pair =
                     format!("{}:{}", urls::form_value(&self.client_id), urls::form_value(secret.expose()));
                 authorization = Some(Secret::new(format!("Basic {}", STANDARD.encode(pair))));
             }
-            (Some(secret), Method::ClientSecretPost) => {
-                form.push(("client_id", &self.client_id));
-                form.push(("client_secret", secret.expose()));
-            }
-            _ => form.push(("client_id", &self.client_id)),
+            (Some(secret), Method::ClientSecretPost) => form.push(("client_secret", secret.expose())),
+            _ => {}
         }
         Request { url: url.to_owned(), body: Body::Form(Secret::new(urls::form(&form))), authorization }
     }

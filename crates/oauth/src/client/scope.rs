@@ -18,10 +18,12 @@ pub(super) fn select(
             scopes.push(scope.to_owned());
         }
     };
-    before.iter().for_each(|scope| add(scope));
+    for scope in before {
+        add(scope);
+    }
     match challenged.map(str::trim).filter(|scope| !scope.is_empty()) {
         Some(challenged) => challenged.split_ascii_whitespace().for_each(&mut add),
-        None => supported.iter().for_each(|scope| add(scope)),
+        None => supported.iter().map(String::as_str).for_each(&mut add),
     }
     if !scopes.is_empty()
         && offered.iter().any(|scope| scope == OFFLINE)

@@ -33,9 +33,9 @@ fn begin() -> Begin {
 type World<'a> = BTreeMap<&'a str, (u16, String)>;
 
 /// Follows a discovery through a world; also what was asked, in order.
-fn follow(begin: Begin, world: &World<'_>) -> (Vec<Request>, Result<Visit, Refusal>) {
+fn follow(start: Begin, world: &World<'_>) -> (Vec<Request>, Result<Visit, Refusal>) {
     let mut asked = Vec::new();
-    let (mut discovery, mut next) = match Discovery::begin(begin) {
+    let (mut discovery, mut next) = match Discovery::begin(start) {
         Ok(begun) => begun,
         Err(refusal) => return (asked, Err(refusal)),
     };
@@ -351,6 +351,7 @@ fn the_code_is_changed_with_the_verifier_and_by_the_right_method() {
             ("redirect_uri", REDIRECT),
             ("code_verifier", VERIFIER),
             ("resource", SERVER),
+            ("client_id", "c:1"),
         ];
         let expected =
             common.iter().chain(expected.1).map(|&(name, value)| (name.to_owned(), value.to_owned()));
@@ -361,8 +362,8 @@ fn the_code_is_changed_with_the_verifier_and_by_the_right_method() {
     let basic = "Basic YyUzQTE6cyUyRjE=";
     check("", (Some(basic), &[]));
     check(r#""client_secret_post","client_secret_basic""#, (Some(basic), &[]));
-    check(r#""client_secret_post""#, (None, &[("client_id", "c:1"), ("client_secret", "s/1")]));
-    check(r#""none""#, (None, &[("client_id", "c:1")]));
+    check(r#""client_secret_post""#, (None, &[("client_secret", "s/1")]));
+    check(r#""none""#, (None, &[]));
 }
 
 fn take(status: u16, body: &str) -> Result<Grant, Refusal> {
@@ -400,7 +401,12 @@ fn tokens_and_what_is_none() {
 fn refreshing() {
     let first = take(200, r#"{"access_token":"t1","token_type":"Bearer","refresh_token":"r1"}"#).unwrap();
     let request = first.refresh().unwrap();
-    let expected = [("grant_type", "refresh_token"), ("refresh_token", "r1"), ("resource", SERVER)];
+    let expected = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", "r1"),
+        ("resource", SERVER),
+        ("client_id", "c:1"),
+    ];
     assert_eq!(form_of(&request), expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let next = |status: u16, body: &str| first.refreshed(Ok(Answer { status, body: body.as_bytes() }));
     let same = next(200, r#"{"access_token":"t2","token_type":"Bearer"}"#).unwrap();

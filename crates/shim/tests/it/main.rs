@@ -9,5 +9,6 @@ mod harness;
 mod lifecycle;
 mod processes;
 mod rules;
+mod tokens;
 mod transports;
 mod virtual_server;

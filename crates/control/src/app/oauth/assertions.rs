@@ -1,5 +1,8 @@
-//! JWTs that clients signed to prove who they are (RFC 7523 §3, `private_key_jwt`).
+//! JWTs by which clients prove who they are (RFC 7523 §3, `private_key_jwt`), and by which an identity provider vouches for a person.
 
+use domain::ids::UserId;
+use domain::time::Timestamp;
+use gateway::AuthError;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use oauth::errors::{Code, Refused};
@@ -7,11 +10,12 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::app::oauth::clients::Client;
-use crate::app::oauth::{Failure, discovery};
-use crate::auth::token;
+use crate::app::oauth::{Failure, Resource, discovery};
+use crate::auth::{issuers, token};
 use crate::directory::now;
-use domain::time::Timestamp;
 
+/// The grant type of a word of an identity provider (RFC 7523 §2.1).
+pub(crate) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// The longest life of an assertion, in seconds.
 const MAX_LIFE: i64 = 600;
 /// How far clocks may differ, in seconds.
@@ -44,6 +48,91 @@ impl Audience {
             Self::Several(all) => all.iter().any(|one| mine.contains(&one.as_str())),
         }
     }
+}
+
+/// What an identity provider says of one of its users to us, for one client and one resource (Identity Assertion JWT Authorization
+/// Grant, "ID-JAG").
+#[derive(Debug, Deserialize)]
+struct Identity {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    client_id: String,
+    exp: i64,
+    iat: i64,
+    jti: String,
+    #[serde(default)]
+    email: Option<String>,
+    resource: String,
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+/// The type of such a JWT, so that no other one of the provider's is taken for it.
+const ID_JAG: &str = "oauth-id-jag+jwt";
+
+/// What a provider's word is good for.
+pub(crate) struct Vouched {
+    /// Whom it is about.
+    pub(crate) user: UserId,
+    /// For what.
+    pub(crate) resource: Resource,
+    /// The scopes, as the provider wrote them.
+    pub(crate) scope: String,
+}
+
+/// Judges an ID-JAG that a client shows; each is good once.
+///
+/// # Errors
+/// [`Code::InvalidGrant`], [`Code::InvalidTarget`].
+pub(crate) async fn of_provider(
+    app: &App,
+    issuer: &str,
+    client: &Client,
+    assertion: &str,
+) -> Result<Vouched, Failure> {
+    let refuse = |words: &str| Failure::new(Code::InvalidGrant, format!("`assertion`: {words}"));
+    let named = issuers::issuer_of(assertion).ok_or_else(|| refuse("it is no JWT with `iss`"))?;
+    let known = app.directory.issuers().get(&named);
+    let known = known.ok_or_else(|| refuse("its issuer is none of those whose tokens are taken here"))?;
+    let read = known.signed::<Identity>(assertion, |header| header.typ.as_deref() == Some(ID_JAG)).await;
+    let claims = read.map_err(|error| match error {
+        AuthError::Unavailable => {
+            Failure::new(Code::TemporarilyUnavailable, "the keys of the assertion's issuer cannot be had")
+        }
+        _ => refuse("the issuer did not sign it, or it is of another type than `oauth-id-jag+jwt`"),
+    })?;
+    let at = now();
+    let seconds = at.0 / 1_000_000;
+    if claims.iss != named || !claims.aud.is_for(&[issuer, app.directory.access().issuer()]) {
+        return Err(refuse("`aud` is not this authorization server"));
+    }
+    if claims.client_id != client.id {
+        return Err(refuse("it is for another client"));
+    }
+    if claims.exp + SKEW <= seconds || seconds + SKEW < claims.iat {
+        return Err(refuse("it has expired, or is not good yet"));
+    }
+    if claims.iat + MAX_LIFE + SKEW < claims.exp {
+        return Err(refuse("it is good for longer than ten minutes"));
+    }
+    let resource = Resource::parse(app, &claims.resource)?;
+    let until = Timestamp(claims.exp.saturating_add(SKEW).saturating_mul(1_000_000));
+    let mut tx = app.store.begin().await?;
+    let id = token::hash_text(&format!("{} {}", claims.iss, claims.jti));
+    let is_first = store::oauth::use_once(&mut tx, &id, until).await?;
+    tx.commit().await?;
+    if !is_first {
+        return Err(refuse("it was used before"));
+    }
+    let who = issuers::Foreign { subject: claims.sub, email: claims.email, expires_at: until };
+    let found = crate::app::foreign::find_or_make(&app.store, &known.issuer, &who, at).await?;
+    let user = found.ok_or_else(|| refuse("whom it is about is in no account here"))?.member.user;
+    if app.directory.picture().accounts_of(user).is_empty() {
+        // Somebody who came for the first time.
+        app.directory.refresh().await?;
+    }
+    Ok(Vouched { user, resource, scope: claims.scope.unwrap_or_default() })
 }
 
 fn invalid(words: impl Into<String>) -> Refused {

@@ -123,7 +123,7 @@ pub(crate) async fn read(app: &App, issuer: &str, given: &Parameters) -> Result<
         Ok((state.map(str::to_owned), challenge.to_owned(), resource, scope))
     })();
     let (state, challenge, resource, scope) = checked.map_err(back)?;
-    Ok(Asked { redirect_uri, state, challenge, resource, scope, client })
+    Ok(Asked { client, redirect_uri, state, challenge, resource, scope })
 }
 
 /// What a person would allow.

@@ -4,7 +4,7 @@ use oauth::metadata::{AuthorizationServer, ProtectedResource};
 use oauth::pkce;
 
 use crate::app::App;
-use crate::app::oauth::Resource;
+use crate::app::oauth::{Resource, assertions, devices};
 
 /// Where people are sent.
 pub(crate) const AUTHORIZE: &str = "/oauth/authorize";
@@ -23,6 +23,8 @@ pub(crate) const KEYS: &str = "/oauth/keys";
 /// Where people type a device's code.
 pub(crate) const DEVICE_PAGE: &str = "/device";
 
+/// The profile of grants by which an identity provider vouches for people.
+const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 /// Algorithms that clients may sign with.
 pub(crate) const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "RS256", "PS256", "EdDSA"];
 
@@ -31,8 +33,10 @@ fn texts(all: &[&str]) -> Vec<String> {
 }
 
 /// About this authorization server, for a client that came by `base` (RFC 8414 §2).
-pub(crate) fn authorization_server(base: &str) -> AuthorizationServer {
+pub(crate) fn authorization_server(app: &App, base: &str) -> AuthorizationServer {
     let at = |path: &str| format!("{base}{path}");
+    // Somebody must be there to vouch.
+    let vouches = !app.directory.issuers().is_empty();
     AuthorizationServer {
         issuer: base.to_owned(),
         authorization_endpoint: at(AUTHORIZE),
@@ -45,12 +49,16 @@ pub(crate) fn authorization_server(base: &str) -> AuthorizationServer {
         scopes_supported: texts(&["mcp:call", "read", "deploy", "admin"]),
         response_types_supported: texts(&["code"]),
         response_modes_supported: texts(&["query"]),
-        grant_types_supported: texts(&[
+        grant_types_supported: [
             "authorization_code",
             "refresh_token",
             "client_credentials",
-            "urn:ietf:params:oauth:grant-type:device_code",
-        ]),
+            devices::GRANT_TYPE,
+        ]
+        .into_iter()
+        .chain(vouches.then_some(assertions::GRANT_TYPE))
+        .map(str::to_owned)
+        .collect(),
         token_endpoint_auth_methods_supported: texts(&[
             "none",
             "client_secret_basic",
@@ -61,7 +69,7 @@ pub(crate) fn authorization_server(base: &str) -> AuthorizationServer {
         code_challenge_methods_supported: texts(&[pkce::METHOD]),
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: true,
-        authorization_grant_profiles_supported: Vec::new(),
+        authorization_grant_profiles_supported: texts(if vouches { &[ID_JAG_PROFILE] } else { &[] }),
         subject_types_supported: texts(&["public"]),
         id_token_signing_alg_values_supported: texts(&["ES256"]),
         service_documentation: None,

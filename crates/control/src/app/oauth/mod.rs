@@ -6,6 +6,7 @@ pub(crate) mod authorize;
 pub(crate) mod clients;
 pub(crate) mod devices;
 pub(crate) mod discovery;
+pub(crate) mod expected;
 pub(crate) mod grants;
 pub(crate) mod keeper;
 pub(crate) mod proof;

@@ -1,5 +1,7 @@
 //! The token endpoint, and what becomes of tokens afterwards (OAuth 2.1 §3.2, RFC 7009, RFC 7662).
 
+use std::sync::Arc;
+
 use domain::ids::{AccountId, GrantId, UserId};
 use domain::scopes::Scopes;
 use domain::secret::Secret;
@@ -17,7 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::app::audit::{self, Act};
 use crate::app::oauth::clients::{Client, Proof};
-use crate::app::oauth::{Failure, Resource, authorize, devices, written};
+use crate::app::oauth::{Failure, Resource, assertions, authorize, devices, expected, written};
 use crate::auth::access::{Claims, LIFE};
 use crate::auth::token;
 use crate::directory::now;
@@ -41,15 +43,21 @@ fn no_grant(words: &str) -> Failure {
     Failure::new(Code::InvalidGrant, words)
 }
 
-/// Gives tokens.
+/// Gives tokens. `issuer` is the address that the client came by.
 ///
 /// # Errors
 /// As the grant type says.
-pub(crate) async fn give(app: &App, client: &Client, given: &Parameters) -> Result<Given, Failure> {
+pub(crate) async fn give(
+    app: &Arc<App>,
+    issuer: &str,
+    client: &Client,
+    given: &Parameters,
+) -> Result<Given, Failure> {
     match given.required("grant_type")? {
         "authorization_code" => by_code(app, client, given).await,
         "refresh_token" => by_refresh(app, client, given).await,
         "client_credentials" => by_credentials(app, client, given).await,
+        assertions::GRANT_TYPE => by_assertion(app, issuer, client, given).await,
         devices::GRANT_TYPE => devices::redeem(app, client, given).await,
         _ => Err(Failure::new(
             Code::UnsupportedGrantType,
@@ -68,7 +76,7 @@ fn check_resource(app: &App, given: &Parameters, audience: &str) -> Result<(), R
     }
 }
 
-async fn by_code(app: &App, client: &Client, given: &Parameters) -> Result<Given, Failure> {
+async fn by_code(app: &Arc<App>, client: &Client, given: &Parameters) -> Result<Given, Failure> {
     let (code, at) = (given.required("code")?, now());
     let verifier = given.required("code_verifier")?;
     let redirect_uri = given.one("redirect_uri")?;
@@ -109,6 +117,7 @@ async fn by_code(app: &App, client: &Client, given: &Parameters) -> Result<Given
         Ok(grant) => {
             let given = make(app, &mut tx, client, &grant, &row.resource, &grant.scopes, at).await?;
             tx.commit().await?;
+            expected::watch(app, grant.id, &client.name, &row.resource);
             Ok(given)
         }
         // Whoever showed it and is not whom it was for has it from elsewhere: it is used up.
@@ -204,6 +213,32 @@ async fn by_credentials(app: &App, client: &Client, given: &Parameters) -> Resul
     tx.commit().await?;
     let whose = Whose { account, user, grant };
     let access = access(app, &whose, client, &resource.audience(app), &offer.scopes, at)?;
+    Ok(answer(&access, None, &offer.scopes))
+}
+
+/// A token for a person for whom their identity provider vouches; the next one takes another word of it.
+async fn by_assertion(
+    app: &App,
+    issuer: &str,
+    client: &Client,
+    given: &Parameters,
+) -> Result<Given, Failure> {
+    let vouched = assertions::of_provider(app, issuer, client, given.required("assertion")?).await?;
+    // What the client asks for narrows what the provider allows.
+    let scope = given.one("scope")?.unwrap_or(&vouched.scope);
+    let mut offer = authorize::offer(app, vouched.user, &vouched.resource, &vouched.scope)?;
+    if let Some(more) = offer.scopes.lacking(&vouched.resource.scopes(scope)) {
+        return Err(Failure::new(Code::InvalidScope, format!("the assertion does not allow `{more}`")));
+    }
+    offer.scopes = vouched.resource.scopes(scope);
+    let at = now();
+    let mut tx = app.store.begin().await?;
+    let grant = authorize::insert(&mut tx, vouched.user, client, "its identity provider", &offer, at).await?;
+    store::oauth::grants::touch(&mut tx, grant, at).await?;
+    store::oauth::clients::touch(&mut tx, &client.id, at).await?;
+    tx.commit().await?;
+    let whose = Whose { account: offer.account, user: vouched.user, grant };
+    let access = access(app, &whose, client, &offer.resource.audience(app), &offer.scopes, at)?;
     Ok(answer(&access, None, &offer.scopes))
 }
 

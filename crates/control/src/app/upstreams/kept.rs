@@ -28,6 +28,9 @@ pub(super) struct Kept {
     /// When it came.
     #[serde(default)]
     pub(super) since: Option<Timestamp>,
+    /// Whether it came in the place of one that the server refused.
+    #[serde(default)]
+    pub(super) after_refusal: bool,
     /// Why there will be no next one.
     #[serde(default)]
     pub(super) over: Option<String>,
@@ -56,7 +59,7 @@ impl Kept {
     /// The same with a token that came just now.
     pub(super) fn with(mut self, grant: Grant) -> Self {
         self.add(&grant.identity);
-        Self { grant: Some(grant), since: Some(now()), over: None, ..self }
+        Self { grant: Some(grant), since: Some(now()), after_refusal: false, over: None, ..self }
     }
 
     /// Keeps what an authorization server knows Berth by, in the place of what it knew before.

@@ -1,8 +1,8 @@
 //! The way of a person to an authorization server and back.
 //!
 //! They leave with a state that nobody else knows, of which only the hash is kept, and which is taken once. It is bound to the instance and
-//! to whoever asked for it: they must still be an admin when it comes back. Whoever's browser comes back is asked whether they mean
-//! it: otherwise an admin could have somebody else open their address, and get at what is theirs.
+//! to whoever asked for it: they must still be an admin when it comes back, and nobody else may be signed in with the browser. Where nobody is,
+//! the person is asked whether they mean it: otherwise an admin could have somebody else open their address, and get at what is theirs.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use api::upstreams::{AuthorizationStarted, AuthorizeRequest, UpstreamClient};
 use api::users::Role;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::ids::UserId;
 use domain::secret::Secret;
 use domain::status::InstanceStatus;
 use http::header::AUTHORIZATION;
@@ -170,6 +171,8 @@ pub(crate) struct Back {
     pub(crate) issuer: String,
     /// Who asked for it.
     pub(crate) user_name: String,
+    /// They are signed in with the browser that comes back.
+    pub(crate) is_theirs: bool,
     /// The answer says that there will be nothing.
     pub(crate) is_refusal: bool,
 }
@@ -191,15 +194,28 @@ fn state_of(query: &str) -> Outcome<String> {
     }
 }
 
-/// Who comes back with this answer. Nothing is changed.
+/// Who is on the way under a hash, and what is kept for them.
 ///
 /// # Errors
-/// 400, 410.
-pub(crate) async fn back(app: &App, query: &str) -> Outcome<Back> {
-    let hash = state_of(query)?;
-    let row = store::upstreams::on_the_way(&app.store, &hash).await?;
+/// 403 when somebody else is signed in; 410.
+async fn on_the_way(app: &App, hash: &str, visitor: Option<UserId>) -> Outcome<(OnTheWayRow, Away)> {
+    let row = store::upstreams::on_the_way(&app.store, hash).await?;
     let row = row.filter(|row| now() < row.expires_at).ok_or_else(unknown)?;
     let away = Away::open(&app.keys, &row)?;
+    if visitor.is_some_and(|visitor| visitor != row.user) {
+        let message = format!("{} asked for this, and you are somebody else", away.user_name);
+        return Err(Problem::refused(ErrorCode::Forbidden, message)
+            .hint("begin yourself with `berth authorize NAME`, or sign out first when that is you"));
+    }
+    Ok((row, away))
+}
+
+/// Who comes back with this answer, in a browser in which `visitor` is signed in, if anybody. Nothing is changed.
+///
+/// # Errors
+/// 400, 403, 410.
+pub(crate) async fn back(app: &App, query: &str, visitor: Option<UserId>) -> Outcome<Back> {
+    let (row, away) = on_the_way(app, &state_of(query)?, visitor).await?;
     let instance = store::instances::by_id(&app.store, row.instance).await?.ok_or_else(unknown)?;
     let account = store::accounts::account_by_id(&app.store, row.account).await?.ok_or_else(unknown)?;
     Ok(Back {
@@ -207,6 +223,7 @@ pub(crate) async fn back(app: &App, query: &str) -> Outcome<Back> {
         account: account.name.as_str().to_owned(),
         issuer: away.pending.identity.issuer,
         user_name: away.user_name,
+        is_theirs: visitor.is_some(),
         is_refusal: form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "error"),
     })
 }
@@ -215,9 +232,10 @@ pub(crate) async fn back(app: &App, query: &str) -> Outcome<Back> {
 /// name.
 ///
 /// # Errors
-/// 400; 403 when whoever asked is no admin any more; 410; 502 with the step that failed.
-pub(crate) async fn finish(app: &App, query: &str) -> Outcome<String> {
+/// 400; 403 when whoever asked is no admin any more, or somebody else is signed in; 410; 502 with the step that failed.
+pub(crate) async fn finish(app: &App, query: &str, visitor: Option<UserId>) -> Outcome<String> {
     let hash = state_of(query)?;
+    on_the_way(app, &hash, visitor).await?;
     let mut tx = app.store.begin().await?;
     let way = store::upstreams::take(&mut tx, &hash).await?;
     // Whatever becomes of it: it is used.

@@ -14,8 +14,11 @@ use crate::http::oauth::Base;
 use crate::http::refused::Refused;
 
 /// `/.well-known/oauth-authorization-server`, and the same for clients of OpenID Connect.
-pub(crate) async fn authorization_server(Base(base): Base) -> Json<AuthorizationServer> {
-    Json(discovery::authorization_server(&base))
+pub(crate) async fn authorization_server(
+    State(app): State<Arc<App>>,
+    Base(base): Base,
+) -> Json<AuthorizationServer> {
+    Json(discovery::authorization_server(&app, &base))
 }
 
 /// `/.well-known/oauth-protected-resource`: of this origin, which is the JSON API.

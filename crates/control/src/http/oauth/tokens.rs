@@ -41,7 +41,7 @@ pub(crate) async fn token(
 ) -> Result<Secretly<Given>, Failure> {
     let given = form(&headers, &body)?;
     let client = proof::client(&app, &base, &headers, &given).await?;
-    Ok(Secretly(tokens::give(&app, &client, &given).await?))
+    Ok(Secretly(tokens::give(&app, &base, &client, &given).await?))
 }
 
 /// `/oauth/register`.

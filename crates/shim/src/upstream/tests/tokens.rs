@@ -42,9 +42,9 @@ impl Credentials for Source {
     }
 }
 
-fn token(version: u64, lives: Option<Duration>) -> Result<Token, String> {
+fn token(version: u64, lives: Option<Duration>) -> Token {
     let header = HeaderValue::from_str(&format!("Bearer {SECRET}{version}")).unwrap();
-    Ok(Token { header, version, until: lives.map(|lives| Instant::now() + lives) })
+    Token { header, version, until: lives.map(|lives| Instant::now() + lives) }
 }
 
 fn wanted(reason: TokenReason, challenge: &[&str], refused: Option<u64>) -> TokenWanted {
@@ -62,7 +62,7 @@ const MORE: &str = r#"Bearer error="insufficient_scope", scope="b""#;
 #[tokio::test]
 async fn a_call_that_is_refused_is_repeated_with_a_token() {
     let mut server = Server::start().await;
-    let source = Source::of([token(1, None), token(2, None)]);
+    let source = Source::of([Ok(token(1, None)), Ok(token(2, None))]);
     let mut pipe = open(&server, &source);
     pipe.send(&request(7, "ping")).await;
     let asked = server.next("ping").await;
@@ -90,7 +90,7 @@ async fn a_call_that_is_refused_is_repeated_with_a_token() {
 #[tokio::test]
 async fn a_server_that_is_never_content_is_asked_once_for_each_reason() {
     let mut server = Server::start().await;
-    let source = Source::of([token(1, None), token(2, None)]);
+    let source = Source::of([Ok(token(1, None)), Ok(token(2, None))]);
     let mut pipe = open(&server, &source);
     pipe.send(&request(7, "ping")).await;
     server.next("ping").await.reply(401, &[], "");
@@ -127,7 +127,7 @@ async fn whoever_waits_is_told_what_to_do() {
 #[tokio::test]
 async fn those_who_are_refused_together_ask_once() {
     let mut server = Server::start().await;
-    let source = Source::of([token(1, None)]);
+    let source = Source::of([Ok(token(1, None))]);
     let mut pipe = open(&server, &source);
     pipe.send(&format!("{}{}", request(7, "ping"), request(8, "ping"))).await;
     for _ in 0..2 {
@@ -148,7 +148,7 @@ async fn those_who_are_refused_together_ask_once() {
 async fn a_token_that_ends_soon_is_renewed_before_it_is_shown() {
     let mut server = Server::start().await;
     let soon = Some(Duration::from_secs(5));
-    let source = Source::of([token(1, soon), token(2, soon), Err("later".to_owned())]);
+    let source = Source::of([Ok(token(1, soon)), Ok(token(2, soon)), Err("later".to_owned())]);
     let mut pipe = open(&server, &source);
     pipe.send(&request(7, "ping")).await;
     server.next("ping").await.reply(401, &[], "");
