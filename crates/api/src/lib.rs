@@ -18,6 +18,7 @@ pub mod members;
 pub mod moves;
 pub mod oauth;
 pub mod registries;
+pub mod rules;
 pub mod secrets;
 pub mod server;
 pub mod sessions;

@@ -19,6 +19,7 @@ mod public;
 mod quotas;
 mod rates;
 mod registry;
+mod rule;
 mod secret;
 mod service;
 mod token;
@@ -49,7 +50,7 @@ pub(crate) use self::moves::{DeployFailoverArgs, FailoverArgs, MoveArgs};
 pub(crate) use self::oauth::{ClientCommand, GrantCommand};
 pub(crate) use self::oidc::OidcArgs;
 pub(crate) use self::people::{
-    AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, SessionCommand,
+    AccountCommand, InviteCommand, MemberCommand, PasswordArgs, RecoverArgs, RoleChoice, SessionCommand,
 };
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
@@ -57,6 +58,7 @@ pub(crate) use key::{KeyArgs, KeyCommand};
 pub(crate) use quotas::QuotaArgs;
 pub(crate) use rates::RateArgs;
 pub(crate) use registry::RegistryCommand;
+pub(crate) use rule::{AddRuleArgs, EffectChoice, RuleCommand, SubjectArgs};
 pub(crate) use secret::SecretCommand;
 pub(crate) use token::TokenCommand;
 
@@ -178,6 +180,9 @@ pub(crate) enum AskCommand {
     /// List and end the sessions of your browsers
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Say who may use what of the account's instances
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Keep, list and remove the account's secrets, which instances use by name
     #[command(subcommand)]
     Secret(SecretCommand),

@@ -25,6 +25,7 @@ mod password;
 mod public;
 mod recover;
 mod registry;
+mod rule;
 pub(crate) mod sandbox;
 mod secret;
 mod server;
@@ -90,6 +91,7 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Member(command) => member::run(command, &client, output).await,
         AskCommand::Invite(command) => invite::run(command, &client, output).await,
         AskCommand::Session(command) => session::run(command, &client, output).await,
+        AskCommand::Rule(command) => rule::run(command, &client, output).await,
         AskCommand::Secret(command) => secret::run(command, &client, output).await,
         AskCommand::Registry(command) => registry::run(command, &client, output).await,
         AskCommand::Env(command) => env::run(command, &client, output).await,

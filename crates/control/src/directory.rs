@@ -9,9 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use api::rules::Subject;
 use arc_swap::ArcSwap;
 use domain::ids::{AccountId, EnvironmentId, GrantId, InstanceId, TokenId, UserId};
 use domain::names::{AccountName, EnvironmentName};
+use domain::rules::Clause;
 use domain::scopes::Scopes;
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
@@ -21,6 +23,7 @@ use http::HeaderValue;
 use store::accounts::MemberRow;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
+use store::rules::RuleRow;
 use store::tokens::TokenHolder;
 use store::{Store, StoreError};
 
@@ -64,6 +67,7 @@ pub(crate) struct Picture {
     accounts: HashMap<AccountId, AccountName>,
     members: HashMap<(AccountId, UserId), MemberRow>,
     revoked: HashSet<GrantId>,
+    rules: HashMap<AccountId, Vec<RuleRow>>,
     environments: HashMap<EnvironmentId, KnownEnvironment>,
     leaving: HashMap<InstanceId, Vec<EnvironmentName>>,
     counts: Vec<(&'static str, i64)>,
@@ -89,6 +93,15 @@ impl Picture {
     /// What a user is in an account.
     pub(crate) fn member(&self, account: AccountId, user: UserId) -> Option<&MemberRow> {
         self.members.get(&(account, user))
+    }
+
+    /// What the account's rules say to whoever is all of this, beside what they say to everyone.
+    fn clauses(&self, account: AccountId, who: &[Subject]) -> Vec<&Clause> {
+        let of_account = self.rules.get(&account).into_iter().flatten();
+        of_account
+            .filter(|rule| rule.subject == Subject::Everyone || who.contains(&rule.subject))
+            .map(|rule| &rule.clause)
+            .collect()
     }
 
     /// The accounts that a user is a member of, by name.
@@ -166,6 +179,7 @@ impl LiveDirectory {
         // Access tokens of what was revoked earlier are over.
         let since = Timestamp(now().0.saturating_sub(2 * access::LIFE * 1_000_000));
         let revoked = store::oauth::grants::list_revoked(&self.store, since).await?;
+        let rules = store::rules::list_all(&self.store).await?;
         let keys = store::oauth::keys::list(&self.store).await?;
         if let Err(error) = self.access.take(&keys, &self.keys, now()) {
             tracing::error!(error = %Chain(&error), "keys for access tokens cannot be used");
@@ -173,6 +187,9 @@ impl LiveDirectory {
 
         let mut picture = Picture { revoked: revoked.into_iter().collect(), ..Picture::default() };
         picture.members.extend(members.into_iter().map(|row| ((row.account, row.user), row)));
+        for rule in rules {
+            picture.rules.entry(rule.account).or_default().push(rule);
+        }
         let mut hosts: HashMap<EnvironmentId, (EnvironmentRow, Result<Host, ReachError>)> = HashMap::new();
         for account in accounts {
             picture.accounts.insert(account.id, account.name);
@@ -305,7 +322,11 @@ impl LiveDirectory {
             token: self.token_buckets.of(holder.token.id),
             account: self.account_buckets.of(holder.token.account),
         };
-        let caller = Arc::new(caller_of(holder, limits).ok_or(AuthError::Unavailable)?);
+        let who =
+            [Subject::Role(holder.role), Subject::User(holder.token.user), Subject::Token(holder.token.id)];
+        let picture = self.picture.load();
+        let clauses = picture.clauses(holder.token.account, &who);
+        let caller = Arc::new(caller_of(holder, &clauses, limits).ok_or(AuthError::Unavailable)?);
         self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
         Ok(caller)
     }
@@ -349,6 +370,8 @@ impl LiveDirectory {
             token: self.token_buckets.of(TokenId(claims.grant.0)),
             account: self.account_buckets.of(claims.account),
         };
+        let who = [Subject::Role(member.role), Subject::User(claims.sub), Subject::Client(claims.client_id)];
+        let clauses = picture.clauses(claims.account, &who);
         let header =
             HeaderValue::try_from(format!("user:{}", claims.sub)).map_err(|_| AuthError::Unavailable)?;
         Ok(Caller {
@@ -364,7 +387,7 @@ impl LiveDirectory {
                 credential: format!("grant:{}", claims.grant).into(),
                 audience,
                 header,
-                calls: Calls::of(Some(&scopes)),
+                calls: Calls::of(Some(&scopes), &clauses),
                 limits,
             }),
             scopes: Some(scopes),
@@ -386,6 +409,9 @@ impl LiveDirectory {
             token: self.token_buckets.of(TokenId(member.user.0)),
             account: self.account_buckets.of(member.account),
         };
+        let subjects = [Subject::Role(member.role), Subject::User(member.user)];
+        let picture = self.picture.load();
+        let clauses = picture.clauses(member.account, &subjects);
         let header =
             HeaderValue::try_from(format!("user:{}", member.user)).map_err(|_| AuthError::Unavailable)?;
         Ok(Caller {
@@ -402,7 +428,7 @@ impl LiveDirectory {
                 credential: format!("issuer:{}", known.issuer.issuer).into(),
                 audience: Audience::Account,
                 header,
-                calls: Calls::All,
+                calls: Calls::of(None, &clauses),
                 limits,
             }),
         })
@@ -444,7 +470,7 @@ impl gateway::Directory for LiveDirectory {
     }
 }
 
-fn caller_of(holder: TokenHolder, limits: Limits) -> Option<Caller> {
+fn caller_of(holder: TokenHolder, clauses: &[&Clause], limits: Limits) -> Option<Caller> {
     let header = HeaderValue::try_from(format!("user:{}", holder.token.user)).ok()?;
     let scopes = holder.token.scopes.as_ref();
     Some(Caller {
@@ -460,7 +486,7 @@ fn caller_of(holder: TokenHolder, limits: Limits) -> Option<Caller> {
             credential: format!("token:{}", holder.token.id).into(),
             audience: Audience::Account,
             header,
-            calls: Calls::of(scopes),
+            calls: Calls::of(scopes, clauses),
             limits,
         }),
         scopes: holder.token.scopes.clone(),

@@ -51,6 +51,8 @@ ids! {
     TokenId;
     /// What opens a registry of container images (`registry_logins`).
     RegistryLoginId;
+    /// A rule of an account (`access_rules`).
+    RuleId;
     /// A secret of an account (`secrets`).
     SecretId;
     /// One version of a secret (`secret_versions`).

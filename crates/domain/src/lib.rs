@@ -19,6 +19,7 @@ pub mod program;
 pub mod provisioning;
 pub mod rate;
 pub mod registry;
+pub mod rules;
 pub mod scopes;
 pub mod secret;
 pub mod shim;

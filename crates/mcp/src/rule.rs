@@ -3,6 +3,7 @@
 //! A rule arrives compiled: names and patterns for each kind of thing. Who gets which rule is not known here.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -26,17 +27,62 @@ pub struct Rule {
     pub resources: Names,
 }
 
-/// Which names are allowed: those that `allow` names, all when it is absent, less those that `deny` names. `*` stands for
-/// any characters.
+/// Which names are allowed: those that `allow` and each list of `also` names, all when they are absent, less those that `deny` names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Names {
     /// Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allow: Option<Vec<String>>,
-    /// Wins over `allow`.
+    pub allow: Option<Vec<Pattern>>,
+    /// Further lists, all of which hold: what several lists of patterns allow together is in general no list of patterns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deny: Vec<String>,
+    pub also: Vec<Vec<Pattern>>,
+    /// Wins over the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<Pattern>,
+}
+
+/// Names, in which `*` stands for any characters; on the wire a text, or `{"name": "*", "hint": "read-only"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a pattern is a text, or an object with `name` and `hint`")]
+pub enum Pattern {
+    /// All that are so called.
+    Name(String),
+    /// Of these the tools that say so of themselves.
+    Hinted(Hinted),
+}
+
+/// Tools by what they are called and what they say of themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hinted {
+    /// What they are called.
+    pub name: String,
+    /// What they say.
+    pub hint: Hint,
+}
+
+/// What a pattern wants a tool to say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hint {
+    /// [`Effects::Reads`].
+    ReadOnly,
+    /// [`Effects::Destroys`].
+    Destructive,
+}
+
+/// What a tool may do, as its server says (`ToolAnnotations`, whose defaults are `readOnlyHint: false` and `destructiveHint: true`; the
+/// latter means nothing where the former is true).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effects {
+    /// It changes nothing.
+    Reads,
+    /// It changes something and destroys nothing.
+    Adds,
+    /// It may do anything.
+    #[default]
+    Destroys,
 }
 
 /// What a caller may not use.
@@ -49,11 +95,90 @@ pub struct Denied {
     pub name: String,
 }
 
+impl Effects {
+    const ALL: [Self; 3] = [Self::Reads, Self::Adds, Self::Destroys];
+
+    /// Of a tool's definition, as it stands in a list.
+    pub fn of(tool: &str) -> Self {
+        let Some(said) = translate::member(tool, "annotations") else { return Self::default() };
+        match (translate::member(said, "readOnlyHint"), translate::member(said, "destructiveHint")) {
+            (Some("true"), _) => Self::Reads,
+            (_, Some("false")) => Self::Adds,
+            _ => Self::Destroys,
+        }
+    }
+
+    /// Learns those of every tool in an answer to `tools/list`. What is listed twice may do what either says.
+    pub fn learn(list: &Envelope<'_>, known: &mut HashMap<Box<str>, Self>) {
+        let items = list.result.and_then(|result| translate::member(list.raw(result), "tools"));
+        for tool in items.and_then(translate::items).unwrap_or_default() {
+            let Some(name) = translate::member(tool, "name").and_then(envelope::decode) else { continue };
+            let effects = Self::of(tool);
+            known.entry(name.into()).and_modify(|known| *known = effects.max(*known)).or_insert(effects);
+        }
+    }
+}
+
+impl From<String> for Pattern {
+    fn from(name: String) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl Pattern {
+    fn matches(&self, name: &str, effects: Effects) -> bool {
+        match self {
+            Self::Name(pattern) => matches(pattern, name),
+            Self::Hinted(Hinted { name: pattern, hint }) => {
+                let says_so = match hint {
+                    Hint::ReadOnly => effects == Effects::Reads,
+                    Hint::Destructive => effects == Effects::Destroys,
+                };
+                says_so && matches(pattern, name)
+            }
+        }
+    }
+}
+
 impl Names {
-    /// Whether a name is allowed.
-    pub fn permit(&self, name: &str) -> bool {
-        let is_meant = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
-        self.allow.as_deref().is_none_or(is_meant) && !is_meant(&self.deny)
+    /// None.
+    pub fn nothing() -> Self {
+        Self { allow: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// Those that both allow.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        let lists = other.allow.into_iter().chain(other.also);
+        for list in lists {
+            if self.allow.is_none() {
+                self.allow = Some(list);
+            } else {
+                self.also.push(list);
+            }
+        }
+        self.deny.extend(other.deny);
+        self
+    }
+
+    /// Whether a name is allowed. `effects` count for tools alone.
+    pub fn permit(&self, name: &str, effects: Effects) -> bool {
+        let is_meant = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name, effects));
+        self.allow.iter().chain(&self.also).all(|list| is_meant(list)) && !is_meant(&self.deny)
+    }
+
+    fn has_hints(&self) -> bool {
+        let lists = self.allow.iter().chain(&self.also).chain(std::iter::once(&self.deny));
+        lists.flatten().any(|pattern| matches!(pattern, Pattern::Hinted(_)))
+    }
+
+    /// Whether it depends on the effects.
+    fn asks(&self, name: &str) -> bool {
+        let differs = || {
+            let permitted = self.permit(name, Effects::default());
+            Effects::ALL.into_iter().any(|effects| self.permit(name, effects) != permitted)
+        };
+        self.has_hints() && differs()
     }
 }
 
@@ -69,11 +194,27 @@ impl Rule {
         serde_json::from_slice(json).map_err(|error| error.to_string())
     }
 
-    /// Whether a client's message is allowed.
+    /// What both allow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            tools: self.tools.and(other.tools),
+            prompts: self.prompts.and(other.prompts),
+            resources: self.resources.and(other.resources),
+        }
+    }
+
+    /// The tool that a client's message calls, when it depends on the tool's effects whether it may.
+    pub fn asks<'a>(&self, message: &'a Envelope<'_>) -> Option<Cow<'a, str>> {
+        let name = message.marks.name.filter(|_| message.method() == "tools/call")?;
+        message.string(name).filter(|name| self.tools.asks(name))
+    }
+
+    /// Whether a client's message is allowed. `effects` are those of the tool that it calls; they count where [`Rule::asks`] says so.
     ///
     /// # Errors
     /// What it may not use.
-    pub fn check(&self, message: &Envelope<'_>) -> Result<(), Denied> {
+    pub fn check(&self, message: &Envelope<'_>, effects: Effects) -> Result<(), Denied> {
         let text = |span| message.string(span).map(Cow::into_owned);
         let (name, uri) = (message.marks.name.and_then(text), message.marks.uri.and_then(text));
         let used = match message.method().as_ref() {
@@ -106,7 +247,7 @@ impl Rule {
         };
         for (names, kind, name) in used {
             // What names nothing is for the server to refuse.
-            if let Some(name) = name.filter(|name| !names.permit(name)) {
+            if let Some(name) = name.filter(|name| !names.permit(name, effects)) {
                 return Err(Denied { kind, name });
             }
         }
@@ -155,12 +296,13 @@ fn list_of(method: &str) -> Option<(&'static str, &'static str)> {
 
 /// The ranges of an array that hold items which are not allowed, commas included. An item without a name is one.
 fn denied(items: &str, key: &str, names: &Names) -> Vec<Range<usize>> {
-    let mut all = Vec::new();
+    let (mut all, has_hints) = (Vec::new(), names.has_hints());
     // It was scanned before, so the one failure is that it is no array.
     let _ = Scanner::new(items).items(&mut |scanner| {
         let item = scanner.value()?;
         let name = translate::member(&items[item.range()], key).and_then(envelope::decode);
-        all.push((item.range(), name.is_some_and(|name| names.permit(&name))));
+        let effects = if has_hints { Effects::of(&items[item.range()]) } else { Effects::default() };
+        all.push((item.range(), name.is_some_and(|name| names.permit(&name, effects))));
         Ok::<(), ScanError>(())
     });
     let mut gone = Vec::new();
@@ -192,6 +334,8 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn rule(json: &str) -> Rule {
@@ -241,7 +385,7 @@ mod tests {
             ("vendor/thing", r#"{"name":"put"}"#, ""),
         ] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-            let checked = rule.check(&envelope::scan(text.as_bytes()).unwrap());
+            let checked = rule.check(&envelope::scan(text.as_bytes()).unwrap(), Effects::Destroys);
             assert_eq!(checked.map_or_else(|denied| denied.name, |()| String::new()), denied, "{text}");
         }
     }
@@ -286,8 +430,101 @@ mod tests {
     }
 
     #[test]
+    fn hints() {
+        let rule = rule(
+            r#"{"tools":{"allow":["get_*",{"name":"*","hint":"read-only"}],"deny":[{"name":"*_all","hint":"destructive"}]}}"#,
+        );
+        // What a tool says, what is read out of it, and whether `x`, `get_x`, `x_all` and `get_all` are let through.
+        for (said, effects, expected) in [
+            ("", Effects::Destroys, [false, true, false, false]),
+            (r#""annotations":{}"#, Effects::Destroys, [false, true, false, false]),
+            (r#""annotations":{"readOnlyHint":true}"#, Effects::Reads, [true; 4]),
+            (r#""annotations":{"readOnlyHint":true,"destructiveHint":true}"#, Effects::Reads, [true; 4]),
+            (r#""annotations":{"destructiveHint":false}"#, Effects::Adds, [false, true, false, true]),
+            (r#""annotations":{"destructiveHint":"false"}"#, Effects::Destroys, [false, true, false, false]),
+            (r#""annotations":{"readOnlyHint":false}"#, Effects::Destroys, [false, true, false, false]),
+            (r#""annotations":7"#, Effects::Destroys, [false, true, false, false]),
+        ] {
+            for (name, expected) in ["x", "get_x", "x_all", "get_all"].into_iter().zip(expected) {
+                let comma = if said.is_empty() { "" } else { "," };
+                let list = format!(r#"{{"id":1,"result":{{"tools":[{{"name":"{name}"{comma}{said}}}]}}}}"#);
+                let list = format!(r#"{{"jsonrpc":"2.0",{}"#, &list[1..]);
+                let mut known = HashMap::new();
+                Effects::learn(&envelope::scan(list.as_bytes()).unwrap(), &mut known);
+                assert_eq!(known[name], effects, "{list}");
+                let call = format!(
+                    r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#
+                );
+                let call = envelope::scan(call.as_bytes()).unwrap();
+                assert_eq!(rule.check(&call, known[name]).is_ok(), expected, "{list}");
+                let kept = rule.filter("tools/list", list.clone().into_bytes()) == list.as_bytes();
+                assert_eq!(kept, expected, "{list}");
+                assert_eq!(rule.asks(&call).as_deref(), (name != "get_x").then_some(name));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_listed_twice_may_do_what_either_says() {
+        let tool = |hint| format!(r#"{{"name":"x","annotations":{{"readOnlyHint":{hint}}}}}"#);
+        for (one, other) in [(true, false), (false, true)] {
+            let list = [tool(one), tool(other)].join(",");
+            let list = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{list}]}}}}"#);
+            let mut known = HashMap::new();
+            Effects::learn(&envelope::scan(list.as_bytes()).unwrap(), &mut known);
+            assert_eq!(known["x"], Effects::Destroys);
+        }
+    }
+
+    fn patterns_of_two_letters() -> impl Strategy<Value = Vec<Pattern>> {
+        let hint = prop_oneof![Just(Hint::ReadOnly), Just(Hint::Destructive)];
+        let pattern =
+            ("[ab*]{0,4}", proptest::option::weighted(0.3, hint)).prop_map(|(name, hint)| match hint {
+                Some(hint) => Pattern::Hinted(Hinted { name, hint }),
+                None => Pattern::Name(name),
+            });
+        proptest::collection::vec(pattern, 0..3)
+    }
+
+    fn some_names() -> impl Strategy<Value = Names> {
+        let lists = || proptest::collection::vec(patterns_of_two_letters(), 0..3);
+        (proptest::option::of(patterns_of_two_letters()), lists(), patterns_of_two_letters())
+            .prop_map(|(allow, also, deny)| Names { allow, also, deny })
+    }
+
+    proptest! {
+        /// Two rules together allow exactly what both allow, also after they were written and read.
+        #[test]
+        fn together_they_allow_what_both_do(one in some_names(), other in some_names(), name in "[ab]{0,5}") {
+            let both = one.clone().and(other.clone());
+            let json = serde_json::to_string(&both).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Names>(&json).unwrap(), &both);
+            for effects in Effects::ALL {
+                let expected = one.permit(&name, effects) && other.permit(&name, effects);
+                prop_assert_eq!(both.permit(&name, effects), expected);
+            }
+        }
+
+        /// A rule that does not ask decides the same whatever a tool may do, and one that asks does not.
+        #[test]
+        fn it_asks_when_it_matters(names in some_names(), name in "[ab]{0,5}") {
+            let permitted = Effects::ALL.map(|effects| names.permit(&name, effects));
+            prop_assert_eq!(names.asks(&name), permitted.iter().any(|one| *one != permitted[0]));
+        }
+    }
+
+    #[test]
     fn what_is_no_rule_is_none() {
-        for text in ["", "[]", r#"{"tool":{}}"#, r#"{"tools":{"allow":"x"}}"#] {
+        for text in [
+            "",
+            "[]",
+            r#"{"tool":{}}"#,
+            r#"{"tools":{"allow":"x"}}"#,
+            r#"{"tools":{"deny":[1]}}"#,
+            r#"{"tools":{"deny":[{"name":"x"}]}}"#,
+            r#"{"tools":{"deny":[{"name":"x","hint":"idempotent"}]}}"#,
+            r#"{"tools":{"deny":[{"name":"x","hint":"read-only","more":1}]}}"#,
+        ] {
             assert!(Rule::parse(text.as_bytes()).is_err(), "{text}");
         }
     }

@@ -4,6 +4,7 @@
 //! `mcp::front`.
 
 mod batch;
+mod effects;
 mod listen;
 mod old;
 mod status;
@@ -38,6 +39,7 @@ use mcp::session::{self, Begin, Session};
 use subtle::ConstantTimeEq as _;
 
 use crate::body::{self, Body, Guard};
+pub(crate) use crate::front::effects::Lists;
 use crate::front::turn::{Begun, answered, begin, note};
 use crate::front::who::Who;
 use crate::mailbox::Letter;
@@ -199,7 +201,7 @@ async fn take(shared: &Arc<Shared>, head: &Parts, bytes: Bytes, accepts: Accepts
         Era::Legacy => Some(session(shared, &head.headers, who.principal).map_err(with_id)?),
     };
     let caller = who.caller(shared, session.as_ref(), Some(&message), accepts.events);
-    who.check(&message).map_err(with_id)?;
+    who.check(shared, &message, &caller).await.map_err(with_id)?;
     if era == Era::Modern {
         let header = |name: &str| {
             HeaderName::from_bytes(name.as_bytes())

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::Virtual;
 use crate::child::Child;
 use crate::facts;
+use crate::front::Lists;
 use crate::journal::Journal;
 use crate::lease::Lease;
 use crate::mailbox::{Letter, Mailbox};
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: Arc<Tokens>,
     /// The token of a server that runs elsewhere.
     pub(crate) purse: Arc<Purse>,
+    /// What tools say of themselves.
+    pub(crate) lists: Lists,
     /// The tools whose arguments clients repeat in headers.
     headers: Mutex<Known>,
     /// Until when it may run.
@@ -118,6 +121,7 @@ impl Shared {
             code,
             child: matches!(config.link, Link::Port { .. }).then(Child::new),
             tool: matches!(config.link, Link::Tool { .. }).then(|| Tool::new(news)),
+            lists: Lists::default(),
             headers: Mutex::default(),
             lease: Lease::new(),
             stopping,

@@ -343,6 +343,7 @@ pub(crate) fn take(
         }
     }
     let output = worker.with_mux(|mux, now, out| mux.line(line, origin, now, out));
+    shared.lists.look_at(line);
     if memchr::memmem::find(line, MARK).is_some() {
         shared.learn_headers(line);
     }

@@ -31,6 +31,7 @@ pub mod oauth;
 pub mod people;
 pub mod policies;
 pub mod registries;
+pub mod rules;
 pub mod sealed;
 pub mod secrets;
 pub mod sessions;

@@ -34,6 +34,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (14, "calls", include_str!("../migrations/0014_calls.sql")),
     (15, "secrets", include_str!("../migrations/0015_secrets.sql")),
     (16, "upstream_tokens", include_str!("../migrations/0016_upstream_tokens.sql")),
+    (17, "rules", include_str!("../migrations/0017_rules.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.

@@ -61,6 +61,14 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
 
 async fn revoke(asked: &str, client: &Client, output: Output) -> Result<(), CliError> {
     let tokens: Vec<Token> = client.get("/tokens").await?;
+    let token = one_of(&tokens, asked)?;
+    client.delete(&format!("/tokens/{}", path_part(&token.id.to_string()))).await?;
+    output.say(&format!("revoked `{}`: it opens nothing any more", token.name));
+    Ok(())
+}
+
+/// The valid token that is meant by an id, a prefix or a name.
+pub(crate) fn one_of<'a>(tokens: &'a [Token], asked: &str) -> Result<&'a Token, CliError> {
     let live: Vec<&Token> = tokens
         .iter()
         .filter(|token| {
@@ -69,11 +77,7 @@ async fn revoke(asked: &str, client: &Client, output: Output) -> Result<(), CliE
         })
         .collect();
     match live[..] {
-        [token] => {
-            client.delete(&format!("/tokens/{}", path_part(&token.id.to_string()))).await?;
-            output.say(&format!("revoked `{}`: it opens nothing any more", token.name));
-            Ok(())
-        }
+        [token] => Ok(token),
         [] => Err(CliError::failed(format!("no valid token has the id, prefix or name `{asked}`"))
             .with_hint("`berth token list` shows them")),
         _ => Err(CliError::failed(format!("{} tokens are named `{asked}`", live.len()))

@@ -33,6 +33,7 @@ mod proxies;
 mod public;
 mod real_tools;
 mod remote;
+mod rules;
 mod runtimes;
 mod schedules;
 mod seccomp;

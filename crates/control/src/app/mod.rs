@@ -26,6 +26,7 @@ pub(crate) mod problem;
 pub(crate) mod quotas;
 pub(crate) mod registries;
 pub(crate) mod relay;
+pub(crate) mod rules;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;

@@ -23,6 +23,7 @@ mod plain;
 mod refused;
 mod registries;
 mod relay;
+mod rules;
 mod secrets;
 mod server;
 mod sessions;
@@ -150,6 +151,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(catalog::show))
         .routes(routes!(registries::list))
         .routes(routes!(registries::login, registries::logout))
+        .routes(routes!(rules::list, rules::add))
+        .routes(routes!(rules::remove))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::put, secrets::remove))
         .routes(routes!(tokens::list, tokens::create))

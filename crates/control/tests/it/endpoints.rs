@@ -249,6 +249,15 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/registries", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
         row(&put, "/api/v1/registries/{host}", "ghcr.io", registry, [401, 401, 401, 401, 200, 403, 403, 200]),
         row(&delete, "/api/v1/registries/{host}", "ghcr.io", None, [401, 401, 401, 401, 204, 403, 403, 204]),
+        row(&get, "/api/v1/rules", "", None, [401, 401, 401, 401, 200, 403, 403, 200]),
+        row(
+            &post,
+            "/api/v1/rules",
+            "",
+            Some(json!({ "effect": "deny", "subject": "everyone", "instance": "nothing" })),
+            [401, 401, 401, 401, 201, 403, 403, 201],
+        ),
+        row(&delete, "/api/v1/rules/{id}", spare, None, [401, 401, 401, 401, 404, 403, 403, 404]),
         row(&get, "/api/v1/secrets", "", None, [401, 401, 401, 401, 200, 403, 200, 200]),
         row(
             &put,

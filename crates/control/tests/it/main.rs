@@ -30,6 +30,7 @@ mod quotas;
 mod reconciler;
 mod registries;
 mod relay;
+mod rules;
 mod secrets;
 mod sign_in;
 mod start;

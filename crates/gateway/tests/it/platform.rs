@@ -225,12 +225,12 @@ impl Directory for Names {
             account_id: domain::ids::AccountId::generate(),
             credential: "token:1".into(),
             header: HeaderValue::from_static("user:1"),
-            calls: Calls::All,
+            calls: Calls::all(),
             limits: Limits::default(),
         });
         if let Some(scopes) = bearer.strip_prefix("berth_scoped_") {
             let scopes = scopes.split('_').map(|scope| scope.parse().unwrap()).collect::<Vec<_>>();
-            let calls = Calls::of(Some(&scopes.try_into().unwrap()));
+            let calls = Calls::of(Some(&scopes.try_into().unwrap()), &[]);
             return Some(Ok(Arc::new(Principal { calls, ..(*principal).clone() })));
         }
         match bearer {

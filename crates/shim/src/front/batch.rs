@@ -73,9 +73,9 @@ async fn take(
     let message = envelope::scan(message)
         .map_err(|error| errors::body(None, error.code(), &error.to_string(), None))?;
     // A session is legacy, and so must be every message in it: a modern one would lock some servers' era.
-    front::dispatch(&message, &Fields::default())
-        .and_then(|_| who.check(&message))
-        .map_err(|refusal| refusal.body(message.raw_id()))?;
+    let with_id = |refusal: Refusal| refusal.body(message.raw_id());
+    front::dispatch(&message, &Fields::default()).map_err(with_id)?;
+    who.check(shared, &message, caller).await.map_err(with_id)?;
     match (message.kind(), message.id) {
         (Kind::Request, Some(id)) => {
             let refusal = if message.method() == "initialize" {

@@ -81,8 +81,6 @@ async fn take(
     if stream.is_full() {
         return Err(unavailable("the answers on this session's stream are not read fast enough"));
     }
-    who.check(message)?;
-    let hello = old.hello.clone();
     let caller = |hello: Option<Arc<Hello>>| {
         let mut caller = who.caller(shared, Some(session), None, true);
         if let Some(hello) = hello {
@@ -91,6 +89,8 @@ async fn take(
         }
         caller
     };
+    let as_before = caller(old.hello.clone());
+    who.check(shared, message, &as_before).await?;
     let answer = match (message.kind(), message.id) {
         (Kind::Request, Some(_)) if message.method() == "initialize" => {
             let (hello, asked) = hello_of(shared, message)?;
@@ -107,17 +107,17 @@ async fn take(
             serving.opened.answer(message.raw_id().unwrap_or("null"), agreed)
         }
         (Kind::Request, Some(id)) => {
-            match enter(shared, message, id, caller(hello), Arc::clone(stream)).await?.1 {
+            match enter(shared, message, id, as_before, Arc::clone(stream)).await?.1 {
                 mux::Begun::Forwarded(_) => return Ok(()),
                 mux::Begun::Answered(answer) => answer,
             }
         }
         (Kind::Notification, _) => {
-            note(shared, message, &caller(hello));
+            note(shared, message, &as_before);
             return Ok(());
         }
         _ => {
-            answered(shared, message, &caller(hello));
+            answered(shared, message, &as_before);
             return Ok(());
         }
     };

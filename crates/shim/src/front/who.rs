@@ -10,10 +10,10 @@ use mcp::errors;
 use mcp::front::{Field, Refusal};
 use mcp::mux::Caller;
 use mcp::revision::Era;
-use mcp::rule::Rule;
+use mcp::rule::{Effects, Rule};
 use mcp::session::{self, Session};
 
-use super::{field, principal};
+use super::{effects, field, principal};
 use crate::shared::Shared;
 
 /// Who sent a message, and what they may use, as whoever holds the instance's key says.
@@ -37,10 +37,20 @@ impl<'a> Who<'a> {
         Ok(Self { principal: principal(headers)?, rule })
     }
 
-    /// Whether the rule allows a message.
-    pub(super) fn check(&self, message: &Envelope<'_>) -> Result<(), Refusal> {
-        let checked = self.rule.as_ref().map_or(Ok(()), |rule| rule.check(message));
-        checked.map_err(|denied| Refusal::new(200, errors::INVALID_PARAMS, denied.to_string()))
+    /// Whether the rule allows a message. Its server is asked what its tool says of itself, where that matters.
+    pub(super) async fn check(
+        &self,
+        shared: &Arc<Shared>,
+        message: &Envelope<'_>,
+        caller: &Caller,
+    ) -> Result<(), Refusal> {
+        let Some(rule) = &self.rule else { return Ok(()) };
+        let effects = match rule.asks(message) {
+            Some(tool) => effects::of(shared, message, caller, &tool).await?,
+            None => Effects::default(),
+        };
+        rule.check(message, effects)
+            .map_err(|denied| Refusal::new(200, errors::INVALID_PARAMS, denied.to_string()))
     }
 
     /// `takes_requests`: the answer can be a stream, on which the server's questions travel.

@@ -8,6 +8,7 @@ mod calls;
 mod harness;
 mod lifecycle;
 mod processes;
+mod rules;
 mod tokens;
 mod transports;
 mod virtual_server;

@@ -37,6 +37,7 @@ if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 asking = {}
+tame = False
 for line in sys.stdin:
     message = json.loads(line)
     method, id, params = message.get("method"), message.get("id"), message.get("params") or {}
@@ -65,6 +66,16 @@ for line in sys.stdin:
         result = {"tools": []}
         if mode == "tools":
             result = {"tools": [{"name": "ask", "x": 1.0}, {"name": "secret"}]}
+        if mode == "hints":
+            # Two pages.
+            if params.get("cursor") == "more":
+                result = {"tools": [{"name": "add", "annotations": {"destructiveHint": False}}]}
+            else:
+                result = {"tools": [{"name": "read", "annotations": {"readOnlyHint": True}},
+                                    {"name": "drop", "annotations": {"readOnlyHint": tame}}], "nextCursor": "more"}
+        if mode == "unlisted":
+            say(json.dumps({"jsonrpc": "2.0", "id": id, "error": {"code": -32603, "message": "not today"}}) + "\n")
+            continue
         if mode == "modern":
             result = {"resultType": "complete", "ttlMs": 9, "tools": [], "cacheScope": "public"}
         answer(id, result)
@@ -79,6 +90,9 @@ for line in sys.stdin:
         say(json.dumps({"jsonrpc": "2.0", "id": question, "method": "elicitation/create",
                         "params": {"message": "who?", "requestedSchema": {"type": "object"}}}) + "\n")
     elif method == "tools/call":
+        if params["name"] == "tame":
+            tame = True
+            say('{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n')
         answer(id, {"content": []})
     elif method is None and id in asking:
         answer(asking.pop(id), {"content": [], "said": message.get("result", message.get("error"))})

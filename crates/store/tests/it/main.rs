@@ -18,6 +18,7 @@ mod open;
 mod people;
 mod policies;
 mod registries;
+mod rules;
 mod sealed;
 mod secrets;
 mod tokens;
