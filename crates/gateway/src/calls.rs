@@ -50,14 +50,14 @@ impl Calls {
             Scoped::All => {
                 let named: HashSet<&InstanceName> =
                     clauses.iter().filter_map(|clause| clause.instance.as_ref()).collect();
-                let of = |instance| extent(rule_of(clauses, Some(instance)));
+                let of = |instance| extent(&rule_of(clauses, Some(instance)));
                 let named = named.into_iter().map(|name| (name.as_str().to_owned(), of(name))).collect();
-                Self { named, others: Some(extent(rule_of(clauses, None))) }
+                Self { named, others: Some(extent(&rule_of(clauses, None))) }
             }
-            Scoped::Of(scoped) => {
+            Scoped::Of(instances) => {
                 let of = |instance, tools: Option<Vec<Pattern>>| {
                     let rule = rule_of(clauses, Some(instance));
-                    extent(match tools {
+                    extent(&match tools {
                         None => rule,
                         Some(tools) => {
                             let tools = Names { allow: Some(tools), ..Names::default() };
@@ -66,7 +66,7 @@ impl Calls {
                         }
                     })
                 };
-                let named = scoped
+                let named = instances
                     .into_iter()
                     .map(|(instance, tools)| (instance.as_str().to_owned(), of(instance, tools)))
                     .collect();
@@ -131,13 +131,13 @@ fn pattern(clause: &Clause) -> Pattern {
     }
 }
 
-fn extent(rule: Rule) -> Extent {
-    if rule == Rule::default() {
+fn extent(rule: &Rule) -> Extent {
+    if *rule == Rule::default() {
         return Extent::Whole;
     }
     // Texts alone are in it, and base64 is no control character, so that neither step can fail; if one did, a rule that the shim
     // takes for none refuses the call.
-    let json = serde_json::to_vec(&rule).unwrap_or_default();
+    let json = serde_json::to_vec(rule).unwrap_or_default();
     Extent::Ruled(
         HeaderValue::try_from(STANDARD.encode(json))
             .unwrap_or_else(|_| HeaderValue::from_static("unreadable")),

@@ -56,7 +56,7 @@ pub async fn insert(tx: &mut Tx, row: &RuleRow) -> Result<(), StoreError> {
         .bind(kind)
         .bind(subject)
         .bind(clause.effect.word())
-        .bind(clause.instance.as_ref().map(|name| name.as_str()))
+        .bind(clause.instance.as_ref().map(domain::names::InstanceName::as_str))
         .bind(clause.what.word())
         .bind(pattern)
         .bind(clause.hint.map(Hint::word))

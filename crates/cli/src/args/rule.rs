@@ -28,6 +28,7 @@ pub(crate) enum RuleCommand {
 
 /// `berth rule add`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags on a command line, each on its own")]
 pub(crate) struct AddRuleArgs {
     /// What it does: a deny wins, and as soon as something is allowed, only what is allowed is let through
     #[arg(value_enum)]

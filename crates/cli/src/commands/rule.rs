@@ -88,9 +88,9 @@ async fn list(client: &Client, output: Output) -> Result<(), CliError> {
 }
 
 /// Whom it is for.
-fn shown(rule: &Rule) -> String {
-    let name = |id: String| rule.subject_name.clone().unwrap_or(id);
-    match &rule.subject {
+fn shown(one: &Rule) -> String {
+    let name = |id: String| one.subject_name.clone().unwrap_or(id);
+    match &one.subject {
         Subject::Everyone => "everyone".to_owned(),
         Subject::Role(role) => format!("role {}", super::member::role_word(*role)),
         Subject::User(id) => format!("user {}", name(id.to_string())),

@@ -192,7 +192,7 @@ async fn they_reach_oauth_clients_and_come_from_other_control_planes() {
     tx.commit().await.unwrap();
     let deadline = Instant::now() + PATIENCE;
     for (token, expected) in
-        [(&token, expected.replace("]", r#","http:*"]"#)), (&api_token, expected.replace("file", "http"))]
+        [(&token, expected.replace(']', r#","http:*"]"#)), (&api_token, expected.replace("file", "http"))]
     {
         while told(&platform, token).await != expected {
             assert!(Instant::now() < deadline, "{}", told(&platform, token).await);
