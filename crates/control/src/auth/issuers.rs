@@ -97,12 +97,24 @@ struct Issued {
     iss: String,
 }
 
-/// One or several (RFC 7519 §4.1.3).
+/// Whom a JWT is for: one or several (RFC 7519 §4.1.3).
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(crate) enum Audience {
+    /// This one.
     One(String),
+    /// Any of these.
     Several(Vec<String>),
+}
+
+impl Audience {
+    /// Whether it is one of `mine`.
+    pub(crate) fn is_for(&self, mine: &[&str]) -> bool {
+        match self {
+            Self::One(one) => mine.contains(&one.as_str()),
+            Self::Several(all) => all.iter().any(|one| mine.contains(&one.as_str())),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,10 +182,7 @@ impl Known {
     pub(crate) async fn verify(&self, token: &str, at: Timestamp) -> Result<Foreign, AuthError> {
         let claims: Claims = self.signed(token, |_| true).await?;
         let issuer = &self.issuer;
-        let is_for_us = match &claims.aud {
-            Audience::One(one) => *one == issuer.audience,
-            Audience::Several(all) => all.contains(&issuer.audience),
-        };
+        let is_for_us = claims.aud.is_for(&[&issuer.audience]);
         let role = claims.role.unwrap_or_default();
         let is_let_in = issuer.roles.is_empty() || issuer.roles.contains(&role);
         if claims.iss != issuer.issuer || !is_for_us || !is_let_in {

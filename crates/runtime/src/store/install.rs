@@ -23,6 +23,13 @@ const LONGEST_LINE: usize = 4096;
 /// What is shown of an installer's last words, in bytes.
 const SHOWN: usize = 800;
 
+/// A disk with less room than this is full, in bytes.
+const FULL: u64 = 1 << 20;
+
+fn is_full(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL)
+}
+
 /// Runs installers for one install.
 pub(super) struct Installer<'a> {
     pub(super) berth: &'a Path,
@@ -121,7 +128,11 @@ impl Installer<'_> {
         match ended {
             Ok(Ok(status)) => {
                 let outcome = outcome(status.success());
-                if !outcome.succeeded && outcome.says(&["ENOSPC", "EDQUOT", "No space left on device"]) {
+                // An installer that cannot write its own log says nothing of the kind.
+                let is_full = || {
+                    outcome.says(&["ENOSPC", "EDQUOT", "No space left on device"]) || is_full(self.staging)
+                };
+                if !outcome.succeeded && is_full() {
                     return Err(RuntimeError::NoSpace { path: self.staging.to_owned() });
                 }
                 Ok(outcome)

@@ -1,11 +1,11 @@
 //! Where images may be fetched from. Who deploys names a registry, and a registry says where its tokens and its files are: without a
 //! limit both could have the control plane read what only it reaches.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use domain::registry::{HUB, RegistryHost};
-use ipnet::{Ipv4Net, Ipv6Net};
+use fetch::is_open;
 use reqwest::Url;
 use reqwest::dns::{Name, Resolve, Resolving};
 
@@ -14,25 +14,6 @@ const REGISTRY_OF_HUB: &str = "registry-1.docker.io";
 /// What names the proxy that this process speaks through.
 const PROXIES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-
-/// Addresses that are not of the internet (RFC 6890 and its successors), of version 4.
-const CLOSED_V4: [Ipv4Net; 11] = [
-    Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 8),
-    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
-    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
-    Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
-    Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
-    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
-    Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 0, 0), 24),
-    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
-    Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
-    Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
-    Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4),
-];
-/// What is of the internet, of version 6.
-const OPEN_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
-/// In which addresses of version 4 lie: 6to4, which leads to one.
-const SIX_TO_FOUR: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
 
 /// Registries at addresses of the internet, by TLS; and what an operator named, wherever it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -133,14 +114,6 @@ impl Resolve for Resolver {
 
 fn address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
-}
-
-/// Whether an address is one of the internet.
-fn is_open(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(ip) => !CLOSED_V4.iter().any(|net| net.contains(&ip)),
-        IpAddr::V6(ip) => OPEN_V6.contains(&ip) && !SIX_TO_FOUR.contains(&ip),
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::app::oauth::clients::Client;
 use crate::app::oauth::{Failure, Resource, discovery};
-use crate::auth::{issuers, token};
+use crate::auth::issuers::{self, Audience};
+use crate::auth::token;
 use crate::directory::now;
 
 /// The grant type of a word of an identity provider (RFC 7523 §2.1).
@@ -31,23 +32,6 @@ struct Claims {
     #[serde(default)]
     nbf: Option<i64>,
     jti: String,
-}
-
-/// One or several (RFC 7519 §4.1.3).
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl Audience {
-    fn is_for(&self, mine: &[&str]) -> bool {
-        match self {
-            Self::One(one) => mine.contains(&one.as_str()),
-            Self::Several(all) => all.iter().any(|one| mine.contains(&one.as_str())),
-        }
-    }
 }
 
 /// What an identity provider says of one of its users to us, for one client and one resource (Identity Assertion JWT Authorization
