@@ -168,7 +168,7 @@ pub(crate) async fn join(app: &App, link: &str, visitor: &Visitor) -> Outcome<Ac
     let mut tx = app.store.begin().await?;
     accept(&mut tx, &offer, visitor.user, &visitor.user_name).await?;
     tx.commit().await?;
-    members::changed(app).await?;
+    app.callers_changed().await?;
     Ok(offer.account_name)
 }
 
@@ -202,7 +202,7 @@ pub(crate) async fn join_as_new(
     let who = (person.id, person.name.as_str());
     let cookie = sessions::begin(&mut tx, who, SignInMethod::Invitation, visit).await?;
     tx.commit().await?;
-    members::changed(app).await?;
+    app.callers_changed().await?;
     Ok(cookie)
 }
 

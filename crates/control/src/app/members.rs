@@ -47,7 +47,7 @@ pub(crate) async fn change(
     let act = Act { action: "member.role", kind: "user", id: member.user.to_string(), name, detail };
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
-    changed(app).await?;
+    app.callers_changed().await?;
     member.role = request.role;
     Ok(render(member, caller))
 }
@@ -75,18 +75,7 @@ pub(crate) async fn remove(app: &App, caller: &Caller, name: &str) -> Outcome<()
     let act = Act { action: "member.remove", kind: "user", id: member.user.to_string(), name, detail };
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
-    changed(app).await?;
-    Ok(())
-}
-
-/// After a change of who is in which account was committed: it counts for the next call of each.
-///
-/// # Errors
-/// What the store says.
-pub(crate) async fn changed(app: &App) -> Outcome<()> {
-    // Access tokens are held against the picture, API tokens against the tables.
-    app.directory.refresh().await?;
-    app.directory.forget_tokens();
+    app.callers_changed().await?;
     Ok(())
 }
 

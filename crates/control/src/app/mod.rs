@@ -139,6 +139,16 @@ impl App {
         Ok(())
     }
 
+    /// After a change of what callers may do was committed: the picture first, so that who is asked for after that is made of it.
+    ///
+    /// # Errors
+    /// What the store says; callers that are known stay known for some seconds.
+    pub(crate) async fn callers_changed(&self) -> Result<(), store::StoreError> {
+        self.directory.refresh().await?;
+        self.directory.forget_tokens();
+        Ok(())
+    }
+
     /// Tells the listeners of each instance's account.
     pub(crate) fn tell(&self, rows: &[InstanceRow]) {
         if !self.events.is_heard() {

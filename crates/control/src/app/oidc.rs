@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::app::audit::{self, Act};
 use crate::app::invitations::{self, Offer};
-use crate::app::{App, Outcome, Problem, members, sessions};
+use crate::app::{App, Outcome, Problem, sessions};
 use crate::auth::browser::{self, Visit, Visitor};
 use crate::auth::oidc::{Asked, Provider, Vouched};
 use crate::directory::now;
@@ -221,7 +221,7 @@ async fn admit(app: &App, provider: &Provider, vouched: &Vouched, visit: &Visit)
     let cookie = sessions::begin(&mut tx, who, SignInMethod::Oidc, visit).await?;
     tx.commit().await?;
     if !offers.is_empty() || is_new {
-        members::changed(app).await?;
+        app.callers_changed().await?;
     }
     Ok(cookie)
 }

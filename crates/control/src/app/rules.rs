@@ -67,7 +67,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &RuleRequest) -> Ou
     store::rules::insert(&mut tx, &row).await?;
     note(&mut tx, caller, "rule.add", &row).await?;
     tx.commit().await?;
-    changed(app).await?;
+    app.callers_changed().await?;
     Ok(Known::read(app, caller.account).await?.render(row))
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn remove(app: &App, caller: &Caller, id: &str) -> Outcome<()> 
     };
     note(&mut tx, caller, "rule.remove", &row).await?;
     tx.commit().await?;
-    changed(app).await
+    Ok(app.callers_changed().await?)
 }
 
 async fn note(tx: &mut store::Tx, caller: &Caller, action: &str, row: &RuleRow) -> Outcome<()> {
@@ -95,13 +95,6 @@ async fn note(tx: &mut store::Tx, caller: &Caller, action: &str, row: &RuleRow) 
     let detail = json!({ "subject": row.subject, "rule": row.clause });
     let act = Act { action, kind: "rule", id: row.id.to_string(), name: &name, detail };
     audit::note(tx, caller.account, caller.actor(), now(), act).await
-}
-
-/// The picture first: who is asked for after that is made with the new rules.
-async fn changed(app: &App) -> Outcome<()> {
-    app.directory.refresh().await?;
-    app.directory.forget_tokens();
-    Ok(())
 }
 
 /// Whom a rule is for, who must be known to the account.

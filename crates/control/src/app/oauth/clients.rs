@@ -312,9 +312,7 @@ pub(crate) async fn remove(app: &App, caller: &Caller, id: &str) -> Outcome<()> 
         Act { action: "client.remove", kind: "client", id: client.id, name: &client.name, detail: json!({}) };
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
-    app.directory.refresh().await?;
-    app.directory.forget_tokens();
-    Ok(())
+    Ok(app.callers_changed().await?)
 }
 
 fn render(row: ClientRow) -> Outcome<Shown> {

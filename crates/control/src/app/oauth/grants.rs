@@ -1,9 +1,9 @@
 //! What people allowed clients: everybody sees and revokes their own, admins those of all.
 
-use api::errors::ErrorCode;
 use api::oauth::Grant;
 use api::users::Role;
 use domain::ids::GrantId;
+use domain::scopes::Scope;
 use serde_json::json;
 use store::oauth::grants::GrantRow;
 
@@ -41,6 +41,7 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Grant>> {
 /// # Errors
 /// 404 for one that is not there, or not the caller's.
 pub(crate) async fn revoke(app: &App, caller: &Caller, id: &str) -> Outcome<()> {
+    caller.require_scope(&Scope::Admin)?;
     let unknown =
         || Problem::not_found("grant", id).hint("`berth grant list` shows those there are, with their ids");
     let id: GrantId = id.parse().map_err(|_| unknown())?;
@@ -48,12 +49,6 @@ pub(crate) async fn revoke(app: &App, caller: &Caller, id: &str) -> Outcome<()> 
     let is_theirs = row.account == caller.account && (row.user == caller.user || Role::Admin <= caller.role);
     if !is_theirs {
         return Err(unknown());
-    }
-    if caller.scopes.as_ref().is_some_and(|scopes| !scopes.cover(&domain::scopes::Scope::Admin)) {
-        return Err(Problem::refused(
-            ErrorCode::Forbidden,
-            "this token is not for that: it takes the scope `admin`",
-        ));
     }
     let at = now();
     let mut tx = app.store.begin().await?;
@@ -67,7 +62,5 @@ pub(crate) async fn revoke(app: &App, caller: &Caller, id: &str) -> Outcome<()> 
     };
     audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;
     tx.commit().await?;
-    app.directory.refresh().await?;
-    app.directory.forget_tokens();
-    Ok(())
+    Ok(app.callers_changed().await?)
 }

@@ -86,7 +86,7 @@ async fn by_code(app: &Arc<App>, client: &Client, given: &Parameters) -> Result<
         Used::Again(row) => {
             revoke_in(&mut tx, row.grant, at, "its authorization code was used twice").await?;
             tx.commit().await?;
-            forget(app).await?;
+            app.callers_changed().await?;
             return Err(no_grant("this authorization code was used before: what it gave is revoked"));
         }
         Used::Unknown => return Err(no_grant("this is no authorization code, or no longer")),
@@ -137,7 +137,7 @@ async fn by_refresh(app: &App, client: &Client, given: &Parameters) -> Result<Gi
         Used::Again(row) => {
             revoke_in(&mut tx, row.grant, at, "its refresh token was used twice").await?;
             tx.commit().await?;
-            forget(app).await?;
+            app.callers_changed().await?;
             return Err(no_grant(
                 "this refresh token was used before: what it gave is revoked, sign in again",
             ));
@@ -321,13 +321,6 @@ async fn revoke_in(tx: &mut Tx, grant: GrantId, at: Timestamp, why: &str) -> Res
     Ok(())
 }
 
-/// After a grant was revoked: its access tokens are refused from now on.
-pub(crate) async fn forget(app: &App) -> Result<(), Failure> {
-    app.directory.refresh().await?;
-    app.directory.forget_tokens();
-    Ok(())
-}
-
 /// The grant of a token, whichever kind it is; `None` for one that is not good.
 async fn grant_of(app: &App, shown: &str) -> Result<Option<(GrantRow, Option<Claims>)>, Failure> {
     if let Ok(claims) = app.directory.access().verify(shown, now()) {
@@ -355,7 +348,7 @@ pub(crate) async fn revoke(app: &App, client: &Client, shown: &str) -> Result<()
     let mut tx = app.store.begin().await?;
     revoke_in(&mut tx, grant.id, now(), "its client gave it back").await?;
     tx.commit().await?;
-    forget(app).await
+    Ok(app.callers_changed().await?)
 }
 
 /// What a token says, for the client that it belongs to (RFC 7662 §2.2); of others it says that they are not active.
