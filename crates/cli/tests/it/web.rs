@@ -16,10 +16,8 @@ const PHONE: (u32, u32) = (360, 740);
 const HEAVIEST: u64 = 100 << 10;
 
 /// A page of each pattern, and what it is called as a picture; nothing for what is no page to look at.
-const PAGES: &[(&str, &[(&str, &str)])] = &[
-    ("/a/{account}", &[("/a/default", "overview")]),
-    ("/a/{account}/live", &[]),
-];
+const PAGES: &[(&str, &[(&str, &str)])] =
+    &[("/a/{account}", &[("/a/default", "overview")]), ("/a/{account}/live", &[])];
 
 /// Pages of no account.
 const OPEN: &[(&str, &str)] = &[("/you", "you")];
@@ -46,6 +44,16 @@ async fn signed_in(platform: &Platform) -> Browser {
     browser
 }
 
+/// Something on each page.
+fn furnish(platform: &Platform) {
+    platform.ok(&["invite", "create", "--role", "viewer", "--name", "sam"]);
+    platform.ok(&["token", "create", "CI", "--scope", "deploy"]);
+    platform.ok(&["client", "create", "Nightly report"]);
+    platform.ok(&["rule", "add", "deny", "welcome/*", "--role", "viewer"]);
+    platform.ok_with(&["secret", "set", "GITHUB_TOKEN"], "not a real one");
+    platform.ok(&["call", "welcome", "echo", r#"{"message":"hi"}"#]);
+}
+
 /// What axe finds, as lines.
 async fn barriers(browser: &Browser, axe: &str) -> Vec<String> {
     browser.script(axe).await;
@@ -67,6 +75,7 @@ async fn every_page_is_without_barriers() {
     assert_eq!(served, known, "each page has a line in PAGES");
 
     let platform = Platform::start(BERTH);
+    furnish(&platform);
     let browser = signed_in(&platform).await;
     let axe = axe();
     let mut found = Vec::new();
@@ -78,10 +87,13 @@ async fn every_page_is_without_barriers() {
             if wide == Value::Bool(true) {
                 found.push(format!("{name} ({look}) is wider than its window"));
             }
-            found.extend(barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")));
+            found.extend(
+                barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")),
+            );
             if let Some(dir) = pictures() {
                 std::fs::create_dir_all(&dir).expect("a directory");
-                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await).expect("a file");
+                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await)
+                    .expect("a file");
             }
         }
         let loaded = browser
