@@ -19,6 +19,12 @@ const HEAVIEST: u64 = 100 << 10;
 const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}", &[("/a/default", "overview")]),
     ("/a/{account}/live", &[]),
+    ("/a/{account}/instances", &[("/a/default/instances", "instances")]),
+    ("/a/{account}/instances/{name}", &[("/a/default/instances/welcome", "instance")]),
+    ("/a/{account}/instances/{name}/order", &[]),
+    ("/a/{account}/instances/{name}/logs", &[("/a/default/instances/welcome/logs", "instance-logs")]),
+    ("/a/{account}/instances/{name}/logs/stream", &[]),
+    ("/a/{account}/instances/{name}/logs/file", &[]),
 ];
 
 /// Pages of no account.
@@ -78,10 +84,13 @@ async fn every_page_is_without_barriers() {
             if wide == Value::Bool(true) {
                 found.push(format!("{name} ({look}) is wider than its window"));
             }
-            found.extend(barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")));
+            found.extend(
+                barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")),
+            );
             if let Some(dir) = pictures() {
                 std::fs::create_dir_all(&dir).expect("a directory");
-                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await).expect("a file");
+                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await)
+                    .expect("a file");
             }
         }
         let loaded = browser

@@ -5,6 +5,7 @@
 
 mod assets;
 pub(crate) mod form;
+mod instances;
 mod invite;
 mod live;
 pub(crate) mod member;
@@ -50,7 +51,10 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 /// The pages that are of an account, with their paths.
 fn pages() -> Pages {
-    [overview::pages].into_iter().fold(Pages::default(), |pages, more| more(pages)).page("/a/{account}/live", get(live::live))
+    [overview::pages, instances::pages]
+        .into_iter()
+        .fold(Pages::default(), |pages, more| more(pages))
+        .page("/a/{account}/live", get(live::live))
 }
 
 /// The paths of the pages of an account.
