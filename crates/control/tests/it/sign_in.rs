@@ -332,7 +332,7 @@ async fn a_link_works_once_and_not_by_looking_at_it() {
     let late = format!("/sign-in/link/{late}");
     assert_eq!(browser.get(&late).await.status, StatusCode::GONE);
     assert_eq!(browser.post(&late, &[]).await.status, StatusCode::GONE);
-    let error = control::recover(&config, Some("nobody"), false).await.unwrap_err();
+    let error = control::recover(&config, "recover", Some("nobody"), false).await.unwrap_err();
     assert!(error.to_string().contains("no user `nobody`"), "{error}");
     platform.stop().await;
 }
