@@ -9,6 +9,7 @@ mod check;
 mod clients;
 mod confirm;
 pub(crate) mod form;
+mod instances;
 mod invite;
 mod live;
 pub(crate) mod member;
@@ -61,6 +62,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
 fn pages() -> Pages {
     [
         overview::pages,
+        instances::pages,
         people::pages,
         tokens::pages,
         clients::pages,
