@@ -8,10 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::ids::{SessionId, UserId};
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
@@ -174,7 +173,7 @@ pub(crate) fn csrf_of(cookie: &Secret) -> String {
 
 /// Whether a form carries its session's text, in constant time.
 pub(crate) fn is_csrf(visitor: &Visitor, given: &str) -> bool {
-    !visitor.csrf.is_empty() && bool::from(visitor.csrf.as_bytes().ct_eq(given.as_bytes()))
+    !visitor.csrf.is_empty() && secret::same(given.as_bytes(), visitor.csrf.as_bytes())
 }
 
 /// A path of ours that one may be sent on to: it begins with exactly one slash, and nothing in it makes a browser read another host.
