@@ -16,6 +16,7 @@ mod environments;
 mod events;
 mod fleet;
 mod gateway_path;
+mod hashes;
 mod heartbeats;
 mod images;
 mod instance_events;
