@@ -70,8 +70,18 @@ async fn signed_in(platform: &Platform) -> Browser {
     browser
 }
 
-/// Something on each page.
+/// Something on each page; more of it where somebody looks at the pictures.
 fn furnish(platform: &Platform) {
+    if pictures().is_some() {
+        for server in ["everything", "memory", "time"] {
+            platform.ok(&["deploy", server, "--wait"]);
+        }
+        platform.ok(&["call", "everything", "get-sum", r#"{"a":1,"b":2}"#]);
+        platform.ok(&["stop", "memory"]);
+        // It cannot be installed, and says why.
+        platform.run(&["deploy", "npm:@berth-example/no-such-package", "--name", "misspelt"]);
+        platform.wait_for("misspelt", "error_install");
+    }
     platform.ok(&["invite", "create", "--role", "viewer", "--name", "sam"]);
     platform.ok(&["token", "create", "CI", "--scope", "deploy"]);
     platform.ok(&["client", "create", "Nightly report"]);
