@@ -16,6 +16,7 @@ pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod machines;
 pub(crate) mod members;
 pub(crate) mod moves;
 pub(crate) mod oauth;

@@ -4,6 +4,7 @@
 //! of no account takes a [`Visitor`](crate::auth::browser::Visitor) and gives back a [`page`].
 
 mod assets;
+mod environments;
 pub(crate) mod form;
 mod invite;
 mod live;
@@ -50,7 +51,10 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 /// The pages that are of an account, with their paths.
 fn pages() -> Pages {
-    [overview::pages].into_iter().fold(Pages::default(), |pages, more| more(pages)).page("/a/{account}/live", get(live::live))
+    [overview::pages, environments::pages]
+        .into_iter()
+        .fold(Pages::default(), |pages, more| more(pages))
+        .page("/a/{account}/live", get(live::live))
 }
 
 /// The paths of the pages of an account.
