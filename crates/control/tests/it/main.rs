@@ -37,3 +37,4 @@ mod start;
 mod tokens;
 mod upgrades;
 mod upstreams;
+mod web_environments;
