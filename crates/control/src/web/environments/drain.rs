@@ -9,8 +9,8 @@ use axum::response::Response;
 use axum::routing::get;
 
 use crate::app::{App, environments, moves};
+use crate::web::confirm::Nothing;
 use crate::web::environments::path_of;
-use crate::web::environments::wrong::Nothing;
 use crate::web::member::{Member, PostedBy};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};

@@ -11,8 +11,8 @@ use domain::secret::Secret;
 
 use crate::app::machines::{self, Machine, Reached};
 use crate::app::{App, enrolments};
+use crate::web::confirm::Nothing;
 use crate::web::environments::steps::{self, Steps};
-use crate::web::environments::wrong::Nothing;
 use crate::web::environments::{path_of, require_admin};
 use crate::web::member::{Member, PostedBy};
 use crate::web::pages::Pages;

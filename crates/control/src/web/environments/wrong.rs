@@ -78,7 +78,3 @@ impl Fields {
         !self.one(name).is_empty()
     }
 }
-
-/// A form that says no more than that it was sent.
-#[derive(Debug, Deserialize)]
-pub(super) struct Nothing {}
