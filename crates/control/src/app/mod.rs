@@ -19,6 +19,7 @@ pub(crate) mod instance_events;
 pub(crate) mod instances;
 pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod machines;
 pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod moves;

@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod clients;
 mod confirm;
+mod environments;
 pub(crate) mod form;
 mod instances;
 mod invite;
@@ -70,6 +71,7 @@ fn pages() -> Pages {
         secrets::pages,
         audit::pages,
         check::pages,
+        environments::pages,
     ]
     .into_iter()
     .fold(Pages::default(), |pages, more| more(pages))

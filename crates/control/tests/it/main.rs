@@ -41,3 +41,4 @@ mod tokens;
 mod upgrades;
 mod upstreams;
 mod web;
+mod web_environments;
