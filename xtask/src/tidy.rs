@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("shim", &["domain", "hop", "mcp"]),
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
-    ("control", &["api", "digitalocean", "domain", "fetch", "gateway", "hop", "oauth", "store"]),
+    ("control", &["api", "digitalocean", "domain", "fetch", "gateway", "hop", "mcp", "oauth", "store"]),
     (
         "cli",
         &[
