@@ -39,6 +39,7 @@ pub use auth::issuers::{Issuer, IssuerAccount, IssuerKeys};
 pub use auth::oidc::{Oidc, OidcError};
 pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay, Quotas, Rates};
 pub use http::{older_paths, openapi};
+pub use web::paths as page_paths;
 pub use ipnet::IpNet;
 pub use proxies::Proxies;
 pub use public::{Public, PublicError};

@@ -42,6 +42,7 @@ mod soak;
 mod supervision;
 mod tools;
 mod tunnel;
+mod web;
 mod welcome;
 
 /// The binary under test.

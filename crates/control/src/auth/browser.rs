@@ -57,7 +57,7 @@ pub(crate) struct Visitor {
     pub(crate) user_name: String,
     /// The session.
     pub(crate) session: SessionId,
-    /// What each form must carry in a hidden field `csrf`; see [`csrf_of`].
+    /// What each form of this page must carry in a hidden field `csrf`; see [`masked`].
     pub(crate) csrf: String,
 }
 
@@ -172,9 +172,26 @@ pub(crate) fn csrf_of(cookie: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }
 
-/// Whether a form carries its session's text, in constant time.
-pub(crate) fn is_csrf(visitor: &Visitor, given: &str) -> bool {
-    !visitor.csrf.is_empty() && bool::from(visitor.csrf.as_bytes().ct_eq(given.as_bytes()))
+/// [`csrf_of`] as one page shows it: another text each time. Pages are compressed, and what is the same in each of them could be guessed from
+/// their lengths by who sees those and has a page repeat texts of theirs (BREACH).
+///
+/// # Errors
+/// [`SecretsError::Random`].
+pub(crate) fn masked(csrf: &str) -> Result<String, SecretsError> {
+    let mask = random::<32>()?;
+    let mut shown = mask.to_vec();
+    shown.extend(URL_SAFE_NO_PAD.decode(csrf).unwrap_or_default().iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+    Ok(URL_SAFE_NO_PAD.encode(shown))
+}
+
+/// Whether a form carries its session's text, as any page of the session showed it; in constant time.
+pub(crate) fn is_csrf(cookie: &Secret, given: &str) -> bool {
+    let (Ok(own), Ok(given)) = (URL_SAFE_NO_PAD.decode(csrf_of(cookie)), URL_SAFE_NO_PAD.decode(given)) else {
+        return false;
+    };
+    let Some((mask, shown)) = given.split_at_checked(own.len()).filter(|_| !own.is_empty()) else { return false };
+    let unmasked: Vec<u8> = shown.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
+    bool::from(own.ct_eq(&unmasked))
 }
 
 /// A path of ours that one may be sent on to: it begins with exactly one slash, and nothing in it makes a browser read another host.

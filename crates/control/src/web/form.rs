@@ -42,7 +42,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Posted<T> {
         let visitor = Visitor::from_request_parts(&mut parts, app).await?;
         let body = read(&parts.headers, body).await?;
         let given: Csrf = parse(&body)?;
-        if !is_csrf(&visitor, &given.csrf) {
+        let cookie = app.browsers.visit(&parts).cookie;
+        if !cookie.is_some_and(|cookie| is_csrf(&cookie, &given.csrf)) {
             return Err(stale().into());
         }
         Ok(Self { visitor, form: parse(&body)? })

@@ -36,7 +36,7 @@ async fn a_password_opens_pages_until_one_signs_out() {
     let again = browser.get("/sign-in?next=/you").await;
     assert_eq!(
         (again.status, location(&again)),
-        (StatusCode::SEE_OTHER, "/you"),
+        (StatusCode::SEE_OTHER, "/"),
         "whoever is in is not asked"
     );
 
@@ -205,7 +205,7 @@ async fn one_is_sent_on_to_our_own_pages_alone() {
                 assert!(text(&answer).contains(&format!("content=\"0; url={path}\"")), "{}", text(&answer));
             }
             None => {
-                assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/you"), "{next:?}");
+                assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/"), "{next:?}");
             }
         }
         assert!(browser.is_signed_in().await);
@@ -298,7 +298,7 @@ async fn the_cookie_is_as_strict_as_the_connection_allows() {
 async fn a_link_works_once_and_not_by_looking_at_it() {
     let platform = platform().await;
     let config = platform.config();
-    let made = control::recover(&config, None, true).await.unwrap();
+    let made = control::recover(&config, "berth recover", None, true).await.unwrap();
     assert_eq!(made.user_name, "admin");
     let path = made.link_path.expose();
     let browser = Browser::new(&platform);
@@ -311,7 +311,7 @@ async fn a_link_works_once_and_not_by_looking_at_it() {
     let cross = browser.send(Method::POST, path, &[("origin", "https://evil.example")], Some(&[])).await;
     assert_eq!(cross.status, StatusCode::FORBIDDEN, "nobody else signs one in");
     let used = browser.post(path, &[]).await;
-    assert_eq!((used.status, location(&used)), (StatusCode::SEE_OTHER, "/you"));
+    assert_eq!((used.status, location(&used)), (StatusCode::SEE_OTHER, "/"));
     assert!(browser.is_signed_in().await);
     for answer in [browser.get(path).await, Browser::new(&platform).post(path, &[]).await] {
         assert_eq!(answer.status, StatusCode::GONE);
@@ -386,7 +386,7 @@ async fn each_page_says_what_browsers_must_know() {
     let platform = platform().await;
     let browser = Browser::new(&platform);
     browser.sign_in("admin", PASSWORD).await;
-    for path in ["/", "/sign-in/link/x", "/you"] {
+    for path in ["/sign-in?next=x", "/sign-in/link/x", "/you", "/a/default", "/a/nothing"] {
         let page = browser.get(path).await;
         let header =
             |name: &str| page.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();

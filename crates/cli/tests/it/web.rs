@@ -1,0 +1,105 @@
+//! Pages in a real browser: each one in light and dark and on a phone, without barriers, and nothing from elsewhere.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use testkit::browser::Browser;
+use testkit::platform::Platform;
+
+use crate::BERTH;
+
+/// A screen of a desk and one of a phone, in CSS pixels.
+const DESK: (u32, u32) = (1280, 860);
+const PHONE: (u32, u32) = (360, 740);
+/// Of a page with what it needs, without pictures, compressed.
+const HEAVIEST: u64 = 100 << 10;
+
+/// A page of each pattern, and what it is called as a picture; nothing for what is no page to look at.
+const PAGES: &[(&str, &[(&str, &str)])] = &[
+    ("/a/{account}", &[("/a/default", "overview")]),
+    ("/a/{account}/live", &[]),
+];
+
+/// Pages of no account.
+const OPEN: &[(&str, &str)] = &[("/you", "you")];
+
+/// Where the pictures go, when some are wanted (`cargo xtask screenshots`).
+fn pictures() -> Option<PathBuf> {
+    std::env::var_os("BERTH_SCREENSHOTS").map(PathBuf::from)
+}
+
+fn axe() -> String {
+    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/parts");
+    let parts = std::env::var_os("BERTH_PARTS").map_or(default, PathBuf::from);
+    let path = parts.join("axe/node_modules/axe-core/axe.min.js");
+    std::fs::read_to_string(path).expect("axe-core is missing: run `cargo xtask parts`")
+}
+
+/// Signs in with a one-time link, as whoever has just started Berth.
+async fn signed_in(platform: &Platform) -> Browser {
+    let browser = Browser::start().await;
+    let made = platform.json(&["recover"]);
+    browser.open(made["link"].as_str().expect("a link").trim_end_matches("?next=/you")).await;
+    browser.press("Sign in").await;
+    browser.read("Overview").await;
+    browser
+}
+
+/// What axe finds, as lines.
+async fn barriers(browser: &Browser, axe: &str) -> Vec<String> {
+    browser.script(axe).await;
+    let found = browser
+        .script_later(
+            "const done = arguments[arguments.length - 1];
+             axe.run(document, { resultTypes: ['violations'] }).then((all) => done(all.violations.map(
+                 (of) => `${of.id}: ${of.help}: ${of.nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | ')}`)),
+                 (error) => done([String(error)]));",
+        )
+        .await;
+    found.as_array().into_iter().flatten().map(|line| line.as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_page_is_without_barriers() {
+    let known: BTreeSet<&str> = PAGES.iter().map(|(pattern, _)| *pattern).collect();
+    let served: BTreeSet<&str> = control::page_paths().into_iter().collect();
+    assert_eq!(served, known, "each page has a line in PAGES");
+
+    let platform = Platform::start(BERTH);
+    let browser = signed_in(&platform).await;
+    let axe = axe();
+    let mut found = Vec::new();
+    for (path, name) in PAGES.iter().flat_map(|(_, pages)| *pages).chain(OPEN) {
+        for (look, is_dark, size) in [("light", false, DESK), ("dark", true, DESK), ("phone", false, PHONE)] {
+            browser.look(is_dark, size).await;
+            browser.open(&format!("{}{path}", platform.url())).await;
+            let wide = browser.script("return document.scrollingElement.scrollWidth > innerWidth").await;
+            if wide == Value::Bool(true) {
+                found.push(format!("{name} ({look}) is wider than its window"));
+            }
+            found.extend(barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")));
+            if let Some(dir) = pictures() {
+                std::fs::create_dir_all(&dir).expect("a directory");
+                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await).expect("a file");
+            }
+        }
+        let loaded = browser
+            .script(
+                "return performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))
+                     .map((of) => [of.name, of.encodedBodySize])",
+            )
+            .await;
+        let loaded: Vec<(String, u64)> = serde_json::from_value(loaded).expect("names and sizes");
+        for (from, _) in &loaded {
+            if !from.starts_with(platform.url()) && !from.starts_with("data:") {
+                found.push(format!("{name} asks {from}"));
+            }
+        }
+        let weight: u64 = loaded.iter().map(|(_, size)| size).sum();
+        if HEAVIEST < weight {
+            found.push(format!("{name} weighs {weight} bytes: {loaded:?}"));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
