@@ -16,10 +16,8 @@ const PHONE: (u32, u32) = (360, 740);
 const HEAVIEST: u64 = 100 << 10;
 
 /// A page of each pattern, and what it is called as a picture; nothing for what is no page to look at.
-const PAGES: &[(&str, &[(&str, &str)])] = &[
-    ("/a/{account}", &[("/a/default", "overview")]),
-    ("/a/{account}/live", &[]),
-];
+const PAGES: &[(&str, &[(&str, &str)])] =
+    &[("/a/{account}", &[("/a/default", "overview")]), ("/a/{account}/live", &[])];
 
 /// Pages of no account.
 const OPEN: &[(&str, &str)] = &[("/you", "you")];
@@ -78,10 +76,13 @@ async fn every_page_is_without_barriers() {
             if wide == Value::Bool(true) {
                 found.push(format!("{name} ({look}) is wider than its window"));
             }
-            found.extend(barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")));
+            found.extend(
+                barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")),
+            );
             if let Some(dir) = pictures() {
                 std::fs::create_dir_all(&dir).expect("a directory");
-                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await).expect("a file");
+                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await)
+                    .expect("a file");
             }
         }
         let loaded = browser

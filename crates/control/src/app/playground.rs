@@ -213,7 +213,7 @@ impl Running {
             self.took += self.exchange.took();
             let Some(required) = result.as_ref().ok().and_then(Required::of) else {
                 if self.call.kind == Kind::Tool && result.is_ok() {
-                    self.app = self.app().await;
+                    self.app = app_of(&self.player, self.ui.as_deref()).await;
                 }
                 return Next::End(End::Ended(result));
             };
@@ -236,11 +236,12 @@ impl Running {
             }
         }
     }
+}
 
-    async fn app(&self) -> Option<String> {
-        let uri = Json::text(self.ui.as_deref()?).compact();
-        outcome::app_of(&self.player.ask("resources/read", &[("uri", uri)]).await.ok()?)
-    }
+/// The HTML of a resource that shows results.
+async fn app_of(player: &Player, ui: Option<&str>) -> Option<String> {
+    let uri = Json::text(ui?).compact();
+    outcome::app_of(&player.ask("resources/read", &[("uri", uri)]).await.ok()?)
 }
 
 /// The call as lines for a shell: `berth call` of a tool, and `curl`.
@@ -257,16 +258,4 @@ pub(crate) fn lines(
     let (headers, message) = player.request_of(call.kind.method(), &call.params());
     let url = format!("{}{}{}/{instance}", app.public().url(), gateway::PREFIX, caller.account_name);
     (berth, copy::curl(&url, &headers, &message))
-}
-
-/// Calls a tool and waits for its end, as the page of the first visit does.
-pub(crate) async fn call_tool(
-    app: &Arc<App>,
-    caller: &Caller,
-    instance: &InstanceName,
-    tool: &str,
-    arguments: Json,
-) -> End {
-    let call = Call { kind: Kind::Tool, name: tool.to_owned(), arguments, answers: None };
-    Running::new(Player::new(app, caller, instance), call, None).end().await
 }

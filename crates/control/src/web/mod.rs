@@ -12,6 +12,7 @@ pub(crate) mod oauth;
 mod oidc;
 mod overview;
 mod pages;
+mod playground;
 mod shell;
 pub(crate) mod sign_in;
 mod upstreams;
@@ -50,7 +51,10 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 /// The pages that are of an account, with their paths.
 fn pages() -> Pages {
-    [overview::pages].into_iter().fold(Pages::default(), |pages, more| more(pages)).page("/a/{account}/live", get(live::live))
+    [overview::pages, playground::pages]
+        .into_iter()
+        .fold(Pages::default(), |pages, more| more(pages))
+        .page("/a/{account}/live", get(live::live))
 }
 
 /// The paths of the pages of an account.
@@ -70,7 +74,16 @@ pub(crate) fn shell_page(template: &impl Template) -> Response {
 
 /// As [`shell_page`], with a status, such as that of a form that is shown again.
 pub(crate) fn shell_page_with(template: &impl Template, status: StatusCode) -> Response {
-    answer(template, status, &format!("script-src 'self'; connect-src 'self'; {COMMON} form-action 'self'"))
+    shell_page_loading(template, status, "")
+}
+
+/// As [`shell_page_with`], for a page that loads more than others: `further` are directives of its policy, each with a semicolon behind.
+pub(crate) fn shell_page_loading(template: &impl Template, status: StatusCode, further: &str) -> Response {
+    answer(
+        template,
+        status,
+        &format!("script-src 'self'; connect-src 'self'; {further} {COMMON} form-action 'self'"),
+    )
 }
 
 /// What every page may load.

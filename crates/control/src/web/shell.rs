@@ -76,8 +76,10 @@ impl Shell {
     pub(crate) fn new(app: &App, member: &Member, section: Section) -> Self {
         let account = member.caller.account_name.as_str();
         let all = app.directory.picture().accounts_of(member.visitor.user);
-        let others = all.into_iter().map(|(_, name)| name.to_string()).filter(|name| name != account).collect();
-        let mut places = PLACES.iter().map(|&(of, title, path, icon)| Place { title, path, icon, here: of == section });
+        let others =
+            all.into_iter().map(|(_, name)| name.to_string()).filter(|name| name != account).collect();
+        let mut places =
+            PLACES.iter().map(|&(of, title, path, icon)| Place { title, path, icon, here: of == section });
         let work = places.by_ref().take(WORK).collect();
         Self {
             account: account.to_owned(),

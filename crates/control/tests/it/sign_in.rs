@@ -34,11 +34,7 @@ async fn a_password_opens_pages_until_one_signs_out() {
     assert!(text(&you).contains("owner of <b>default</b>"), "{}", text(&you));
     assert!(text(&you).contains("Test/1"));
     let again = browser.get("/sign-in?next=/you").await;
-    assert_eq!(
-        (again.status, location(&again)),
-        (StatusCode::SEE_OTHER, "/"),
-        "whoever is in is not asked"
-    );
+    assert_eq!((again.status, location(&again)), (StatusCode::SEE_OTHER, "/"), "whoever is in is not asked");
 
     let out = browser.submit("/you", "/sign-out", &[]).await;
     assert_eq!((out.status, location(&out)), (StatusCode::SEE_OTHER, "/sign-in"));

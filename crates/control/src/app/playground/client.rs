@@ -73,6 +73,7 @@ pub(crate) enum Step {
 }
 
 /// Somebody at one instance.
+#[derive(Clone)]
 pub(crate) struct Player {
     app: Arc<App>,
     principal: Arc<Principal>,

@@ -1,0 +1,1 @@
+//! What strangers write is text, wherever it stands.
