@@ -5,8 +5,6 @@
 mod offered;
 mod rows;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod view;
 
 use std::sync::Arc;

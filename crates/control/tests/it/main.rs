@@ -26,6 +26,7 @@ mod older;
 mod openapi;
 mod people;
 mod platform;
+mod playground;
 mod quotas;
 mod reconciler;
 mod registries;

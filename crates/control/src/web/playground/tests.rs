@@ -1,1 +1,0 @@
-//! What strangers write is text, wherever it stands.
