@@ -30,6 +30,7 @@ mod serve;
 mod setup;
 mod tasks;
 mod tunnels;
+mod usage;
 mod web;
 
 pub use acme::Acme;

@@ -57,6 +57,8 @@ pub async fn run(
     tokio::spawn(async move { crate::app::audit::keep(&kept, keep).await });
     let kept = Arc::clone(&app);
     tokio::spawn(async move { crate::app::oauth::keeper::keep(&kept).await });
+    let (counts, counted) = (Arc::clone(&app), Arc::clone(&app));
+    let counting = tokio::spawn(async move { crate::app::metrics::keep(&counts).await });
     let (ended, writes) = (CancellationToken::new(), Arc::clone(&app));
     let no_more = ended.clone();
     let written = tokio::spawn(async move { crate::app::calls::write(&writes, no_more).await });
@@ -75,6 +77,12 @@ pub async fn run(
     if let Err(error) = written.await {
         tracing::error!(%error, "the audit of calls ended by a panic");
     }
+    if let Err(error) = counting.await {
+        tracing::error!(%error, "the writing of metrics ended by a panic");
+    }
+    // Now nothing is counted any more.
+    crate::app::metrics::finish(&counted).await;
+    drop(counted);
     if let Err(error) = reconcilers.await {
         tracing::error!(%error, "a reconciler ended by a panic");
     }
@@ -118,6 +126,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         tunnels: crate::tunnels::Tunnels::new(config.give_back),
         metrics: Metrics::default(),
         quotas: config.quotas,
+        usage: crate::usage::Usage::default(),
         calls,
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),

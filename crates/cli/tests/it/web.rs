@@ -16,8 +16,46 @@ const PHONE: (u32, u32) = (360, 740);
 const HEAVIEST: u64 = 100 << 10;
 
 /// A page of each pattern, and what it is called as a picture; nothing for what is no page to look at.
-const PAGES: &[(&str, &[(&str, &str)])] =
-    &[("/a/{account}", &[("/a/default", "overview")]), ("/a/{account}/live", &[])];
+const PAGES: &[(&str, &[(&str, &str)])] = &[
+    ("/a/{account}", &[("/a/default", "overview")]),
+    ("/a/{account}/live", &[]),
+    ("/a/{account}/people", &[("/a/default/people", "people")]),
+    ("/a/{account}/people/{name}/role", &[]),
+    ("/a/{account}/people/{name}/remove", &[("/a/default/people/admin/remove", "people-remove")]),
+    ("/a/{account}/invitations/{id}/revoke", &[]),
+    ("/a/{account}/tokens", &[("/a/default/tokens", "tokens")]),
+    ("/a/{account}/tokens/{id}/revoke", &[]),
+    ("/a/{account}/clients", &[("/a/default/clients", "clients")]),
+    ("/a/{account}/clients/{id}/remove", &[]),
+    ("/a/{account}/grants/{id}/revoke", &[]),
+    ("/a/{account}/rules", &[("/a/default/rules", "rules")]),
+    ("/a/{account}/rules/{id}/remove", &[]),
+    ("/a/{account}/secrets", &[("/a/default/secrets", "secrets")]),
+    ("/a/{account}/secrets/{name}/remove", &[("/a/default/secrets/GITHUB_TOKEN/remove", "secret-remove")]),
+    ("/a/{account}/audit", &[("/a/default/audit", "audit")]),
+    ("/a/{account}/audit/calls", &[("/a/default/audit/calls", "audit-calls")]),
+    ("/a/{account}/audit/changes.jsonl", &[]),
+    ("/a/{account}/audit/calls.jsonl", &[]),
+    ("/a/{account}/check", &[("/a/default/check?instance=welcome", "check")]),
+    ("/a/{account}/instances", &[("/a/default/instances", "instances")]),
+    ("/a/{account}/instances/{name}", &[("/a/default/instances/welcome", "instance")]),
+    ("/a/{account}/instances/{name}/order", &[]),
+    ("/a/{account}/instances/{name}/logs", &[("/a/default/instances/welcome/logs", "instance-logs")]),
+    (
+        "/a/{account}/instances/{name}/playground",
+        &[
+            ("/a/default/instances/welcome/playground", "playground"),
+            ("/a/default/instances/welcome/playground?tool=echo", "playground-tool"),
+            ("/a/default/instances/welcome/playground?tool=add&raw", "playground-json"),
+        ],
+    ),
+    ("/a/{account}/instances/{name}/playground/calls/{call}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/result", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/part/{part}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/app", &[]),
+    ("/a/{account}/instances/{name}/logs/stream", &[]),
+    ("/a/{account}/instances/{name}/logs/file", &[]),
+];
 
 /// Pages of no account.
 const OPEN: &[(&str, &str)] = &[("/you", "you")];
@@ -44,6 +82,16 @@ async fn signed_in(platform: &Platform) -> Browser {
     browser
 }
 
+/// Something on each page.
+fn furnish(platform: &Platform) {
+    platform.ok(&["invite", "create", "--role", "viewer", "--name", "sam"]);
+    platform.ok(&["token", "create", "CI", "--scope", "deploy"]);
+    platform.ok(&["client", "create", "Nightly report"]);
+    platform.ok(&["rule", "add", "deny", "welcome/*", "--role", "viewer"]);
+    platform.ok_with(&["secret", "set", "GITHUB_TOKEN", "--stdin"], "not a real one");
+    platform.ok(&["call", "welcome", "echo", r#"{"message":"hi"}"#]);
+}
+
 /// What axe finds, as lines.
 async fn barriers(browser: &Browser, axe: &str) -> Vec<String> {
     browser.script(axe).await;
@@ -65,6 +113,7 @@ async fn every_page_is_without_barriers() {
     assert_eq!(served, known, "each page has a line in PAGES");
 
     let platform = Platform::start(BERTH);
+    furnish(&platform);
     let browser = signed_in(&platform).await;
     let axe = axe();
     let mut found = Vec::new();

@@ -7,16 +7,20 @@ pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
+pub(crate) mod diagnosis;
 pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
 pub(crate) mod foreign;
+pub(crate) mod heartbeats;
 pub(crate) mod images;
+pub(crate) mod instance_events;
 pub(crate) mod instances;
 pub(crate) mod invitations;
 pub(crate) mod leases;
 pub(crate) mod members;
+pub(crate) mod metrics;
 pub(crate) mod moves;
 pub(crate) mod oauth;
 pub(crate) mod oidc;
@@ -77,6 +81,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// How much an account may have.
     pub(crate) quotas: crate::config::Quotas,
+    /// What instances use and how they are called.
+    pub(crate) usage: crate::usage::Usage,
     /// Lines of the audit of calls that are not written yet.
     pub(crate) calls: Arc<gateway::Records>,
     /// What hosts are enrolled with.

@@ -11,7 +11,6 @@ pub(crate) mod questions;
 pub(crate) mod schema;
 mod trouble;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::errors::ErrorCode;
@@ -25,7 +24,7 @@ use self::offer::Offer;
 pub(crate) use self::played::{Ended, Past, Played};
 use self::questions::Required;
 pub(crate) use self::trouble::Trouble;
-use crate::app::{App, Outcome, Problem, instances};
+use crate::app::{App, Outcome, Problem};
 use crate::auth::Caller;
 
 /// A server that asks more often than this for what nobody has to answer asks for ever.
@@ -90,17 +89,17 @@ impl Call {
     }
 }
 
-/// The instance of a page.
+/// Refuses container tools.
 ///
 /// # Errors
-/// 404, also for a container tool, which speaks no MCP.
-pub(crate) async fn instance(app: &App, caller: &Caller, name: &str) -> Outcome<InstanceRow> {
-    let row = instances::find(app, caller, name).await?;
-    if row.spec.launch.container.is_some() {
-        let message = format!("`{name}` is a container tool and speaks no MCP, so there is nothing to call");
-        return Err(Problem::refused(ErrorCode::NotFound, message));
+/// 404: they speak no MCP.
+pub(crate) fn require_mcp(row: &InstanceRow) -> Outcome<()> {
+    if row.spec.launch.container.is_none() {
+        return Ok(());
     }
-    Ok(row)
+    let message =
+        format!("`{}` is a container tool and speaks no MCP, so there is nothing to call", row.name);
+    Err(Problem::refused(ErrorCode::NotFound, message))
 }
 
 /// What a server says of itself.

@@ -23,8 +23,9 @@ use crate::app::playground::outcome;
 use crate::app::playground::questions::Required;
 use crate::app::playground::schema::{Errors, Typed};
 use crate::app::playground::{self, About, Call, End, Kind, Past, Player, Running, Trouble};
-use crate::app::{App, Problem};
+use crate::app::{App, Problem, instances};
 use crate::directory::now;
+use crate::web::instances::{Frame, Tab};
 use crate::web::member::{Member, PostedBy};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
@@ -32,7 +33,7 @@ use crate::web::shell_page_loading;
 use crate::web::visitor::Turned;
 use offered::{Chosen, Entry, Listed};
 use rows::{Row, bare, rows};
-use view::{Asked, Ended, Line, View, href};
+use view::{Asked, Ended, Line, View};
 
 pub(crate) fn pages(pages: Pages) -> Pages {
     pages
@@ -44,7 +45,7 @@ pub(crate) fn pages(pages: Pages) -> Pages {
 }
 
 /// What this page loads beyond others: sounds within a result, and the frames of apps, which have an address of ours and none of our rights.
-const FURTHER: &str = "media-src data:; frame-src 'self';";
+const FURTHER: &str = "; media-src data:; frame-src 'self'";
 /// The policy of a frame: a place of its own (`sandbox` without `allow-same-origin`), where a server's HTML may run its own scripts and reach
 /// nothing. The page around it lets it go nowhere else (`frame-src`).
 const FRAME: &str = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; \
@@ -55,9 +56,9 @@ const NOTHING: &str =
 
 #[derive(Template)]
 #[template(path = "playground.html")]
-struct Page {
+struct Page<'a> {
     shell: Shell,
-    instance: String,
+    frame: &'a Frame,
     base: String,
     trouble: Option<Trouble>,
     about: About,
@@ -103,6 +104,7 @@ struct Showing {
 struct Place {
     app: Arc<App>,
     member: Member,
+    frame: Frame,
     row: InstanceRow,
     base: String,
     player: Player,
@@ -111,11 +113,12 @@ struct Place {
 
 impl Place {
     async fn open(app: Arc<App>, member: Member, name: &str) -> Result<Self, Turned> {
-        let row = playground::instance(&app, &member.caller, name).await?;
+        let (frame, row, _) = Frame::find(&app, &member, name, Tab::Playground).await?;
+        playground::require_mcp(&row)?;
         let base = format!("/a/{}/instances/{}/playground", member.caller.account_name, row.name);
         let mut player = Player::new(&app, &member.caller, &row.name);
         let offer = playground::offer(&mut player).await;
-        Ok(Self { app, member, row, base, player, offer })
+        Ok(Self { app, member, frame, row, base, player, offer })
     }
 
     fn history(&self) -> Vec<Line> {
@@ -177,7 +180,7 @@ impl Place {
         let here = showing.chosen.as_ref().map(|(word, name)| (word.as_str(), name.as_str()));
         let page = Page {
             shell: Shell::new(&self.app, &self.member, Section::Instances),
-            instance: self.row.name.to_string(),
+            frame: &self.frame,
             base: self.base.clone(),
             trouble: self.offer.as_ref().err().cloned(),
             about,
@@ -415,7 +418,7 @@ impl Place {
 
 /// What of a call is loaded for itself.
 async fn kept(app: &App, (name, call): (&str, &str), member: &Member) -> Result<Arc<Past>, Turned> {
-    let row = playground::instance(app, &member.caller, name).await?;
+    let row = instances::find(app, &member.caller, name).await?;
     Ok(found(app, member, &row, call)?)
 }
 
