@@ -41,6 +41,18 @@ const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}/instances/{name}", &[("/a/default/instances/welcome", "instance")]),
     ("/a/{account}/instances/{name}/order", &[]),
     ("/a/{account}/instances/{name}/logs", &[("/a/default/instances/welcome/logs", "instance-logs")]),
+    (
+        "/a/{account}/instances/{name}/playground",
+        &[
+            ("/a/default/instances/welcome/playground", "playground"),
+            ("/a/default/instances/welcome/playground?tool=echo", "playground-tool"),
+            ("/a/default/instances/welcome/playground?tool=add&raw", "playground-json"),
+        ],
+    ),
+    ("/a/{account}/instances/{name}/playground/calls/{call}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/result", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/part/{part}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/app", &[]),
     ("/a/{account}/instances/{name}/logs/stream", &[]),
     ("/a/{account}/instances/{name}/logs/file", &[]),
     ("/a/{account}/environments", &[("/a/default/environments", "environments")]),

@@ -29,6 +29,7 @@ mod older;
 mod openapi;
 mod people;
 mod platform;
+mod playground;
 mod quotas;
 mod reconciler;
 mod registries;
