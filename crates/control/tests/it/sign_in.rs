@@ -34,11 +34,7 @@ async fn a_password_opens_pages_until_one_signs_out() {
     assert!(text(&you).contains("owner of <b>default</b>"), "{}", text(&you));
     assert!(text(&you).contains("Test/1"));
     let again = browser.get("/sign-in?next=/you").await;
-    assert_eq!(
-        (again.status, location(&again)),
-        (StatusCode::SEE_OTHER, "/"),
-        "whoever is in is not asked"
-    );
+    assert_eq!((again.status, location(&again)), (StatusCode::SEE_OTHER, "/"), "whoever is in is not asked");
 
     let out = browser.submit("/you", "/sign-out", &[]).await;
     assert_eq!((out.status, location(&out)), (StatusCode::SEE_OTHER, "/sign-in"));
@@ -336,7 +332,7 @@ async fn a_link_works_once_and_not_by_looking_at_it() {
     let late = format!("/sign-in/link/{late}");
     assert_eq!(browser.get(&late).await.status, StatusCode::GONE);
     assert_eq!(browser.post(&late, &[]).await.status, StatusCode::GONE);
-    let error = control::recover(&config, Some("nobody"), false).await.unwrap_err();
+    let error = control::recover(&config, "berth recover", Some("nobody"), false).await.unwrap_err();
     assert!(error.to_string().contains("no user `nobody`"), "{error}");
     platform.stop().await;
 }
