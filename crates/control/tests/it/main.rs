@@ -6,6 +6,7 @@ mod alerts;
 mod audit;
 mod browser;
 mod calls;
+mod catalog;
 mod consent;
 mod deploy;
 mod droplets;
