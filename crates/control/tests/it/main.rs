@@ -39,3 +39,4 @@ mod start;
 mod tokens;
 mod upgrades;
 mod upstreams;
+mod web_instances;
