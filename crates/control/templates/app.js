@@ -4,6 +4,7 @@
 //   button[data-copy=ID]        copies the text of an element
 //   [data-stream=URL]           gets the lines of an answer that does not end
 //   form[data-once]             is sent once, however often its button is pressed
+//   [data-field=NAME]           says what is wrong with a field: that one is marked, and has the focus
 //   input[data-all=NAME]        ticks all boxes of a name
 'use strict';
 
@@ -146,6 +147,12 @@ function enhance(root) {
   all('form[data-once]').forEach((form) => form.addEventListener('submit', () => {
     form.querySelectorAll('button').forEach((button) => setTimeout(() => { button.disabled = true; }));
   }));
+  all('[data-field]').forEach((word) => {
+    const field = document.querySelector(`main [name="${CSS.escape(word.dataset.field)}"]`);
+    if (!field) return;
+    field.setAttribute('aria-invalid', 'true');
+    field.focus();
+  });
   all('input[data-all]').forEach((box) => {
     box.hidden = false;
     box.addEventListener('change', () => {

@@ -19,6 +19,24 @@ const HEAVIEST: u64 = 100 << 10;
 const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}", &[("/a/default", "overview")]),
     ("/a/{account}/live", &[]),
+    ("/a/{account}/people", &[("/a/default/people", "people")]),
+    ("/a/{account}/people/{name}/role", &[]),
+    ("/a/{account}/people/{name}/remove", &[("/a/default/people/admin/remove", "people-remove")]),
+    ("/a/{account}/invitations/{id}/revoke", &[]),
+    ("/a/{account}/tokens", &[("/a/default/tokens", "tokens")]),
+    ("/a/{account}/tokens/{id}/revoke", &[]),
+    ("/a/{account}/clients", &[("/a/default/clients", "clients")]),
+    ("/a/{account}/clients/{id}/remove", &[]),
+    ("/a/{account}/grants/{id}/revoke", &[]),
+    ("/a/{account}/rules", &[("/a/default/rules", "rules")]),
+    ("/a/{account}/rules/{id}/remove", &[]),
+    ("/a/{account}/secrets", &[("/a/default/secrets", "secrets")]),
+    ("/a/{account}/secrets/{name}/remove", &[("/a/default/secrets/GITHUB_TOKEN/remove", "secret-remove")]),
+    ("/a/{account}/audit", &[("/a/default/audit", "audit")]),
+    ("/a/{account}/audit/calls", &[("/a/default/audit/calls", "audit-calls")]),
+    ("/a/{account}/audit/changes.jsonl", &[]),
+    ("/a/{account}/audit/calls.jsonl", &[]),
+    ("/a/{account}/check", &[("/a/default/check?instance=welcome", "check")]),
     ("/a/{account}/instances", &[("/a/default/instances", "instances")]),
     ("/a/{account}/instances/{name}", &[("/a/default/instances/welcome", "instance")]),
     ("/a/{account}/instances/{name}/order", &[]),
@@ -68,6 +86,16 @@ async fn signed_in(platform: &Platform) -> Browser {
     browser
 }
 
+/// Something on each page.
+fn furnish(platform: &Platform) {
+    platform.ok(&["invite", "create", "--role", "viewer", "--name", "sam"]);
+    platform.ok(&["token", "create", "CI", "--scope", "deploy"]);
+    platform.ok(&["client", "create", "Nightly report"]);
+    platform.ok(&["rule", "add", "deny", "welcome/*", "--role", "viewer"]);
+    platform.ok_with(&["secret", "set", "GITHUB_TOKEN", "--stdin"], "not a real one");
+    platform.ok(&["call", "welcome", "echo", r#"{"message":"hi"}"#]);
+}
+
 /// What axe finds, as lines.
 async fn barriers(browser: &Browser, axe: &str) -> Vec<String> {
     browser.script(axe).await;
@@ -89,6 +117,7 @@ async fn every_page_is_without_barriers() {
     assert_eq!(served, known, "each page has a line in PAGES");
 
     let platform = Platform::start(BERTH);
+    furnish(&platform);
     let browser = signed_in(&platform).await;
     let axe = axe();
     let mut found = Vec::new();

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
+pub(crate) mod diagnosis;
 pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;

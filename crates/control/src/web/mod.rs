@@ -4,17 +4,26 @@
 //! of no account takes a [`Visitor`](crate::auth::browser::Visitor) and gives back a [`page`].
 
 mod assets;
+mod audit;
+mod check;
+mod clients;
+mod confirm;
 pub(crate) mod form;
 mod instances;
 mod invite;
 mod live;
 pub(crate) mod member;
+mod notice;
 pub(crate) mod oauth;
 mod oidc;
 mod overview;
 mod pages;
+mod people;
+mod rules;
+mod secrets;
 mod shell;
 pub(crate) mod sign_in;
+mod tokens;
 mod upstreams;
 pub(crate) mod visitor;
 mod words;
@@ -51,10 +60,20 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 /// The pages that are of an account, with their paths.
 fn pages() -> Pages {
-    [overview::pages, instances::pages]
-        .into_iter()
-        .fold(Pages::default(), |pages, more| more(pages))
-        .page("/a/{account}/live", get(live::live))
+    [
+        overview::pages,
+        instances::pages,
+        people::pages,
+        tokens::pages,
+        clients::pages,
+        rules::pages,
+        secrets::pages,
+        audit::pages,
+        check::pages,
+    ]
+    .into_iter()
+    .fold(Pages::default(), |pages, more| more(pages))
+    .page("/a/{account}/live", get(live::live))
 }
 
 /// The paths of the pages of an account.
@@ -74,7 +93,7 @@ pub(crate) fn shell_page(template: &impl Template) -> Response {
 
 /// As [`shell_page`], with a status, such as that of a form that is shown again.
 pub(crate) fn shell_page_with(template: &impl Template, status: StatusCode) -> Response {
-    answer(template, status, &format!("script-src 'self'; connect-src 'self'; {COMMON} form-action 'self'"))
+    answer(template, status, &format!("{COMMON} form-action 'self'; script-src 'self'; connect-src 'self'"))
 }
 
 /// What every page may load.
@@ -85,7 +104,7 @@ const COMMON: &str =
 /// the policy of the form's page does not name. [`form_target`] makes one of an address.
 pub(crate) fn page_to(template: &impl Template, status: StatusCode, targets: &[String]) -> Response {
     let further = targets.iter().fold(String::new(), |all, target| format!("{all} {target}"));
-    answer(template, status, &format!("{COMMON} form-action 'self'{further}"))
+    answer(template, status, &format!("{COMMON} form-action 'self'{further};"))
 }
 
 fn answer(template: &impl Template, status: StatusCode, policy: &str) -> Response {
@@ -156,7 +175,7 @@ struct Message<'a> {
 
 /// A page with one sentence, and perhaps a link: its path and its words.
 pub(crate) fn message(title: &str, words: &str, onward: Option<(&str, &str)>) -> Response {
-    page(&Message { title, words, hint: None, onward })
+    page(&Message { title, words: &notice::sentence(words), hint: None, onward })
 }
 
 /// A page that says why not. `retry_after` in seconds.
@@ -178,7 +197,7 @@ pub(crate) fn refusal(problem: Problem, retry_after: Option<u64>) -> Response {
     let status = StatusCode::from_u16(detail.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let template = Message {
         title,
-        words: &detail.message,
+        words: &notice::sentence(&detail.message),
         hint: detail.hint.as_deref(),
         onward: Some(("/", "Back to the start")),
     };
@@ -245,7 +264,7 @@ mod tests {
         let response = message("<b>", "a<script>b", Some(("/\"x", "y")));
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(
-            policy.starts_with("default-src 'none'; ") && policy.ends_with("form-action 'self'"),
+            policy.starts_with("default-src 'none'; ") && policy.ends_with("form-action 'self';"),
             "{policy}"
         );
         assert_eq!(response.headers()["cache-control"], "no-store");
