@@ -81,7 +81,7 @@ fn facts(row: &InstanceRow, instance: &Instance) -> Vec<(&'static str, String)> 
     add("Profile", profile.map(|profile| profile.to_string()));
     let egress = launch.egress.clone().or_else(|| confined.and_then(|confined| confined.egress.clone()));
     add("May reach", egress.map(|egress| egress.to_string()));
-    for container in instance.container.iter() {
+    if let Some(container) = &instance.container {
         let ports: Vec<String> = container.ports.iter().map(ToString::to_string).collect();
         let volumes: Vec<String> = container.volumes.iter().map(ToString::to_string).collect();
         add("Publishes", (!ports.is_empty()).then(|| ports.join(", ")));

@@ -43,6 +43,17 @@ struct Form {
     days: String,
 }
 
+/// What is in the texts where a token belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// One that was made just now.
+    New,
+    /// A word that stands for one.
+    Placeholder,
+    /// Nothing: the client signs its person in.
+    Absent,
+}
+
 #[derive(Template)]
 #[template(path = "instance-connect.html")]
 struct Connect {
@@ -52,10 +63,7 @@ struct Connect {
     client: Client,
     connection: Connection,
     qr: Option<Qr>,
-    /// A token was made just now and is in the texts.
-    is_new: bool,
-    /// The texts have a placeholder where a token belongs.
-    has_placeholder: bool,
+    token: Token,
     /// The client's makers call the server, and cannot reach this address.
     is_out_of_reach: bool,
     /// The client keeps a file that the command line can change.
@@ -68,6 +76,7 @@ impl Connect {
         Client::ALL
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
     fn is_here(&self, client: &Client) -> bool {
         self.client == *client
     }
@@ -118,15 +127,17 @@ async fn render(
 ) -> Outcome<Response> {
     let (frame, _, instance) = Frame::find(app, member, name, Tab::Connect).await?;
     let client = client(word);
-    let has_placeholder = token.is_none() && !client.signs_in();
-    let shown = token.or(has_placeholder.then_some(PLACEHOLDER));
+    let (shown, state) = match token {
+        Some(token) => (Some(token), Token::New),
+        None if client.signs_in() => (None, Token::Absent),
+        None => (Some(PLACEHOLDER), Token::Placeholder),
+    };
     let server = Server { name: &frame.name, url: &instance.url, token: shown };
     Ok(shell_page(&Connect {
         shell: Shell::new(app, member, Section::Instances),
         connection: clients::connection(client, server),
         qr: clients::qr(&instance.url),
-        is_new: token.is_some(),
-        has_placeholder,
+        token: state,
         is_out_of_reach: client.calls_from_the_internet() && !instance.url.starts_with("https://"),
         has_file: clients::place(client).is_some(),
         url: instance.url,

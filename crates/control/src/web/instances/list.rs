@@ -239,8 +239,9 @@ async fn bulk(
     Ok(render(&app, &member, Wanted { done: format!("{word}-{done}"), ..wanted }, errors).await?)
 }
 
-/// Whether a tone is the one of a word, for the template.
 impl Wanted {
+    /// Whether a tone is chosen.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
     fn is_status(&self, tone: &Tone) -> bool {
         self.status == tone.to_string()
     }
