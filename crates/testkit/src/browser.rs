@@ -114,7 +114,15 @@ impl Browser {
     /// # Panics
     /// When they do not come.
     pub async fn read(&self, words: &str) {
-        let deadline = std::time::Instant::now() + wait::PATIENCE;
+        self.read_within(words, wait::PATIENCE).await;
+    }
+
+    /// As [`Browser::read`], for what takes longer.
+    ///
+    /// # Panics
+    /// When they do not come.
+    pub async fn read_within(&self, words: &str, patience: Duration) {
+        let deadline = std::time::Instant::now() + patience;
         loop {
             let text = self.text().await;
             if text.contains(words) {
@@ -137,6 +145,29 @@ impl Browser {
     /// When there is none.
     pub async fn picture(&self) -> Vec<u8> {
         self.driver.screenshot_as_png().await.expect("a picture")
+    }
+
+    /// Types into the field that is labelled so, in the place of what is there.
+    ///
+    /// # Panics
+    /// When there is none; with the page's text.
+    pub async fn fill_labelled(&self, label: &str, text: &str) {
+        let path = format!("//*[@id=//label[starts-with(normalize-space(), '{label}')]/@for]");
+        let field = self.driver.find(By::XPath(path)).await;
+        let Ok(field) = field else { panic!("no field `{label}`:\n{}", self.text().await) };
+        field.clear().await.expect("a field");
+        field.send_keys(text).await.expect("a field that takes text");
+    }
+
+    /// Clicks on what a CSS selector finds first.
+    ///
+    /// # Panics
+    /// When that is nothing; with the page's text.
+    pub async fn click(&self, selector: &str) {
+        match self.driver.find(By::Css(selector)).await {
+            Ok(found) => found.click().await.unwrap_or_else(|error| panic!("{selector}: {error}")),
+            Err(error) => panic!("no `{selector}`: {error}\n{}", self.text().await),
+        }
     }
 
     /// What a script in the page returns.
@@ -184,6 +215,23 @@ impl Browser {
     pub async fn keys(&self, keys: &str) {
         let focused = self.driver.active_element().await.expect("something has the focus");
         focused.send_keys(keys).await.expect("it takes keys");
+    }
+
+    /// Goes on with the tabulator until what has the focus has these words.
+    ///
+    /// # Panics
+    /// When a hundred steps do not lead there.
+    pub async fn tab_to(&self, words: &str, focused: impl AsyncFn() -> String) {
+        let mut seen = Vec::new();
+        for _ in 0..100 {
+            self.driver.action_chain().send_keys(Key::Tab).perform().await.expect("a key");
+            let text = focused().await;
+            if text == words {
+                return;
+            }
+            seen.push(text);
+        }
+        panic!("the tabulator does not lead to `{words}`: {seen:?}");
     }
 
     /// Follows the link with these words.

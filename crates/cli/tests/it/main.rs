@@ -43,6 +43,7 @@ mod soak;
 mod supervision;
 mod tools;
 mod tunnel;
+mod walk;
 mod web;
 mod welcome;
 
