@@ -72,6 +72,7 @@ async fn add(
     State(app): State<Arc<App>>,
     PostedBy { member, form }: PostedBy<Form>,
 ) -> Result<Response, Turned> {
+    require_admin(&member)?;
     match try_to_add(&app, &member.caller, &form).await {
         Ok(name) => {
             let enrolment = enrolments::create(&app, &member.caller, &name).await?;

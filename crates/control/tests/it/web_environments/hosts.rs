@@ -200,9 +200,12 @@ async fn removing_says_what_is_lost() {
 
     platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/instances/x", None).await;
     let page = shown(&admin, &remove).await;
+    has(&page, &["Not yet", "is being removed", "once its host has let go of it"]);
+    lacks(&page, &["action=\"/a/default/environments/workshop/remove\""]);
+    host(&platform, "empty").await;
+    let page = shown(&admin, &format!("{PAGE}/empty/remove")).await;
     has(&page, &["What is lost", "The host itself stays yours", "<code>/var/lib/berth</code>"]);
     lacks(&page, &["name=\"confirm\""]);
-    host(&platform, "empty").await;
     goes_to(&admin.submit(PAGE, &format!("{PAGE}/empty/remove"), &[]).await, PAGE);
     assert_eq!(platform.get(&format!("{API}/empty")).await.status, StatusCode::NOT_FOUND);
 
