@@ -1,6 +1,7 @@
 //! One-time tokens that make a host an environment's: at most one per environment, the newest.
 
 use domain::ids::EnvironmentId;
+use domain::secret;
 use domain::time::Timestamp;
 
 use crate::columns::{parsed, text};
@@ -111,7 +112,9 @@ pub async fn redeem(
     Ok(match found {
         None => Redeemed::Unknown,
         Some((_, None, _)) => Redeemed::Expired,
-        Some((id, Some(used_at), Some(by))) if by == nonce && repeat_since.0 <= used_at => {
+        Some((id, Some(used_at), Some(by)))
+            if secret::same(nonce.as_bytes(), by.as_bytes()) && repeat_since.0 <= used_at =>
+        {
             Redeemed::Again(parsed(TABLE, "environment_id", &id)?)
         }
         Some(_) => Redeemed::Used,

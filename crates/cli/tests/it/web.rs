@@ -41,6 +41,18 @@ const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}/instances/{name}", &[("/a/default/instances/welcome", "instance")]),
     ("/a/{account}/instances/{name}/order", &[]),
     ("/a/{account}/instances/{name}/logs", &[("/a/default/instances/welcome/logs", "instance-logs")]),
+    (
+        "/a/{account}/instances/{name}/playground",
+        &[
+            ("/a/default/instances/welcome/playground", "playground"),
+            ("/a/default/instances/welcome/playground?tool=echo", "playground-tool"),
+            ("/a/default/instances/welcome/playground?tool=add&raw", "playground-json"),
+        ],
+    ),
+    ("/a/{account}/instances/{name}/playground/calls/{call}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/result", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/part/{part}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/app", &[]),
     ("/a/{account}/instances/{name}/logs/stream", &[]),
     ("/a/{account}/instances/{name}/logs/file", &[]),
     ("/a/{account}/environments", &[("/a/default/environments", "environments")]),
@@ -82,8 +94,18 @@ async fn signed_in(platform: &Platform) -> Browser {
     browser
 }
 
-/// Something on each page.
+/// Something on each page; more of it where somebody looks at the pictures.
 fn furnish(platform: &Platform) {
+    if pictures().is_some() {
+        for server in ["everything", "memory", "time"] {
+            platform.ok(&["deploy", server, "--wait"]);
+        }
+        platform.ok(&["call", "everything", "get-sum", r#"{"a":1,"b":2}"#]);
+        platform.ok(&["stop", "memory"]);
+        // It cannot be installed, and says why.
+        platform.run(&["deploy", "npm:@berth-example/no-such-package", "--name", "misspelt"]);
+        platform.wait_for("misspelt", "error_install");
+    }
     platform.ok(&["invite", "create", "--role", "viewer", "--name", "sam"]);
     platform.ok(&["token", "create", "CI", "--scope", "deploy"]);
     platform.ok(&["client", "create", "Nightly report"]);

@@ -117,12 +117,12 @@ async fn way(url: &str, steps: &mut Vec<Step>) -> Outcome<()> {
     let begin = Begin {
         server: url.to_owned(),
         challenge,
-        profile: Profile {
+        profile: Some(Profile {
             name: NAME.to_owned(),
             page: None,
             redirect_uri: "http://127.0.0.1/callback".to_owned(),
             document: None,
-        },
+        }),
         identities: Vec::new(),
         before: None,
         now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),

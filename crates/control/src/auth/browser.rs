@@ -8,10 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::ids::{SessionId, UserId};
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
@@ -199,7 +198,7 @@ pub(crate) fn is_csrf(cookie: &Secret, given: &str) -> bool {
         return false;
     };
     let unmasked: Vec<u8> = shown.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
-    bool::from(own.ct_eq(&unmasked))
+    secret::same(&own, &unmasked)
 }
 
 /// A path of ours that one may be sent on to: it begins with exactly one slash, and nothing in it makes a browser read another host.

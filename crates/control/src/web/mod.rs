@@ -20,6 +20,7 @@ mod oidc;
 mod overview;
 mod pages;
 mod people;
+mod playground;
 mod rules;
 mod secrets;
 mod shell;
@@ -64,6 +65,7 @@ fn pages() -> Pages {
     [
         overview::pages,
         instances::pages,
+        playground::pages,
         people::pages,
         tokens::pages,
         clients::pages,
@@ -95,7 +97,13 @@ pub(crate) fn shell_page(template: &impl Template) -> Response {
 
 /// As [`shell_page`], with a status, such as that of a form that is shown again.
 pub(crate) fn shell_page_with(template: &impl Template, status: StatusCode) -> Response {
-    answer(template, status, &format!("{COMMON} form-action 'self'; script-src 'self'; connect-src 'self'"))
+    shell_page_loading(template, status, "")
+}
+
+/// As [`shell_page_with`], for a page that loads more than others: `further` are directives of its policy, each with a semicolon in front.
+pub(crate) fn shell_page_loading(template: &impl Template, status: StatusCode, further: &str) -> Response {
+    let policy = format!("{COMMON} form-action 'self'; script-src 'self'; connect-src 'self'{further}");
+    answer(template, status, &policy)
 }
 
 /// What every page may load.
