@@ -12,24 +12,15 @@ use serde_json::{Value, json};
 use crate::browser::{Browser, csrf, location, text};
 use crate::dtma::heartbeat;
 use crate::environments::beat;
-use crate::platform::{Answer, Life, Platform, nobody};
+use crate::platform::{Answer, Platform, nobody};
+use crate::web::{person, signed_in};
 
-const PASSWORD: &str = "correct horse battery staple";
 const PAGE: &str = "/a/default/environments";
 const API: &str = "/api/v1/environments";
 
-/// A browser of whoever has this token.
-async fn browser<'a>(platform: &'a Platform, token: &str) -> Browser<'a> {
-    platform.set_password(token, PASSWORD).await;
-    let me = platform.send(Some(token), Method::GET, "/api/v1/whoami", None).await.json();
-    let browser = Browser::new(platform);
-    browser.sign_in(me["user_name"].as_str().unwrap(), PASSWORD).await;
-    browser
-}
-
 /// A browser of the owner.
 async fn admin(platform: &Platform) -> Browser<'_> {
-    browser(platform, &platform.owner).await
+    signed_in(platform, &platform.owner).await
 }
 
 /// Adds a host that opens a tunnel; its id and its token.
@@ -135,15 +126,12 @@ async fn pages_are_for_those_who_may() {
     assert_eq!(served.len(), known.len());
 
     let platform = Platform::start(nobody()).await;
-    let stranger = platform.person("other", Role::Owner, Life::Good).await;
-    let viewer = platform.person("default", Role::Viewer, Life::Good).await;
-    let member = platform.person("default", Role::Member, Life::Good).await;
-    let admin = platform.person("default", Role::Admin, Life::Good).await;
-    // With that they are known, too.
     active(&platform, "workshop").await;
     let anybody = Browser::new(&platform);
-    let (stranger, viewer) = (browser(&platform, &stranger).await, browser(&platform, &viewer).await);
-    let (member, admin) = (browser(&platform, &member).await, browser(&platform, &admin).await);
+    let stranger = person(&platform, "other", Role::Owner).await;
+    let viewer = person(&platform, "default", Role::Viewer).await;
+    let member = person(&platform, "default", Role::Member).await;
+    let admin = person(&platform, "default", Role::Admin).await;
     let facts = async || {
         let workshop = platform.get(&format!("{API}/workshop")).await.json();
         ["id", "name", "cordoned", "labels", "instances"].map(|fact| workshop[fact].clone())
@@ -194,10 +182,8 @@ async fn pages_are_for_those_who_may() {
 #[tokio::test]
 async fn the_list_teaches_and_tells() {
     let platform = Platform::start(nobody()).await;
-    let mine = platform.person("mine", Role::Owner, Life::Good).await;
-    let guest = platform.person("mine", Role::Viewer, Life::Good).await;
-    active(&platform, "workshop").await;
-    let (mine, guest) = (browser(&platform, &mine).await, browser(&platform, &guest).await);
+    let mine = person(&platform, "mine", Role::Owner).await;
+    let guest = person(&platform, "mine", Role::Viewer).await;
     let empty = shown(&mine, "/a/mine/environments").await;
     has(
         &empty,
@@ -209,8 +195,10 @@ async fn the_list_teaches_and_tells() {
         ],
     );
     lacks(&empty, &["local"]);
+    let empty = shown(&guest, "/a/mine/environments").await;
     has(&empty, &["An admin of this account can add one"]);
 
+    active(&platform, "workshop").await;
     host(&platform, "awaited").await;
     let patch = json!({ "cordoned": true, "labels": { "gpu": "yes" } });
     platform.send(Some(&platform.owner), Method::PATCH, &format!("{API}/workshop"), Some(patch)).await;

@@ -28,15 +28,13 @@ pub(super) fn pages(pages: Pages) -> Pages {
 
 /// What is typed.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Form {
     name: String,
-    #[serde(default)]
     labels: String,
     /// `tunnel` or `dialled`.
     reached: String,
-    #[serde(default)]
     address: String,
-    #[serde(default)]
     tls_pin: String,
     /// Ticked: there.
     insecure_http: Option<String>,

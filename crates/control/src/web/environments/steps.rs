@@ -13,6 +13,8 @@ pub(super) struct Steps {
     pub(super) live: String,
     /// Whether it is there.
     pub(super) is_done: bool,
+    /// Whether it waits for a line that is not there, or came too late.
+    pub(super) needs_line: bool,
 }
 
 /// One step of it.
@@ -69,7 +71,9 @@ pub(super) fn of(machine: &Machine, all: bool, live: String) -> Option<Steps> {
         }
         _ => !is_done,
     };
-    (!steps.is_empty() && (is_waiting || all)).then_some(Steps { steps, live, is_done })
+    let is_droplet = machine.environment.droplet.is_some();
+    let needs_line = !is_droplet && !is_done && matches!(machine.line, Line::None | Line::Late);
+    (!steps.is_empty() && (is_waiting || all)).then_some(Steps { steps, live, is_done, needs_line })
 }
 
 fn of_host(machine: &Machine) -> Vec<Step> {
