@@ -44,3 +44,4 @@ mod upgrades;
 mod upstreams;
 mod web;
 mod web_environments;
+mod web_instances;
