@@ -37,6 +37,7 @@ struct Wanted {
 
 #[derive(Template)]
 #[template(path = "environment.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether the template shows a part")]
 struct Page {
     shell: Shell,
     name: String,
@@ -101,7 +102,7 @@ async fn show(
     let live = if all { format!("{path}?steps=all") } else { String::new() };
     let steps = steps::of(&machine, all, live);
     let is_step = |message: &str| {
-        steps.as_ref().is_some_and(|steps| steps.steps.iter().any(|step| step.note == message))
+        steps.as_ref().is_some_and(|steps| steps.list.iter().any(|step| step.note == message))
     };
     let facts = facts(&machine);
     let Machine { environment, reached, has_host, can_be_upgraded, leaving, .. } = machine;

@@ -69,8 +69,8 @@ async fn a_host_is_added_enrolled_and_reports() {
     assert_eq!(made.status, StatusCode::OK, "{}", text(&made));
     assert_eq!(made.headers["cache-control"], "no-store");
     let page = text(&made);
-    let live = format!("id=\"progress\" data-live=\"{PAGE}/workshop?steps=all\"");
-    has(&page, &["data-copy=\"line\"", &live, "It is shown this once", "it is good until"]);
+    let read_from = format!("id=\"progress\" data-live=\"{PAGE}/workshop?steps=all\"");
+    has(&page, &["data-copy=\"line\"", &read_from, "It is shown this once", "it is good until"]);
     let token = page.split("--token ").nth(1).unwrap().split(['<', ' ']).next().unwrap().to_owned();
     assert!(token.starts_with("berth_enrol_"), "{token}");
 
