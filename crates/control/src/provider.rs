@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::droplets::DropletOptions;
 use api::errors::ErrorCode;
 use digitalocean::{Client, Error, SettingsError, Tag, TagError};
 use domain::ids::EnvironmentId;
@@ -28,6 +29,8 @@ pub(crate) struct Provider {
     pub(crate) limits: Limits,
     /// Between two looks.
     pub(crate) period: Duration,
+    /// What there was to choose from when a page was last made, and when that was.
+    pub(crate) offered: tokio::sync::Mutex<Option<(std::time::Instant, DropletOptions)>>,
 }
 
 impl Provider {
@@ -44,6 +47,7 @@ impl Provider {
             quick: Client::new(quick)?,
             limits: config.limits,
             period: config.period,
+            offered: tokio::sync::Mutex::default(),
         })
     }
 }

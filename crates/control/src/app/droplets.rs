@@ -6,6 +6,8 @@ pub(crate) mod cloud_init;
 pub(crate) mod strays;
 mod words;
 
+use std::time::{Duration, Instant};
+
 use api::droplets::{DropletOptions, ImageOption, KeyOption, RegionOption, SizeOption};
 use api::environments::{AddEnvironmentRequest, Environment};
 use api::errors::ErrorCode;
@@ -32,6 +34,8 @@ pub(crate) use words::{failure, message_of, render};
 
 /// What a droplet starts from when nothing is said. Its kernel lets the sandbox make what it needs.
 const DEFAULT_IMAGE: &str = "debian-13-x64";
+/// For so long what there is counts as known to whoever only looks.
+const RECENT: Duration = Duration::from_mins(1);
 
 /// What a droplet can be, as DigitalOcean has it now. The token is the installation's, so only admins look.
 ///
@@ -40,6 +44,24 @@ const DEFAULT_IMAGE: &str = "debian-13-x64";
 pub(crate) async fn options(app: &App, caller: &Caller) -> Outcome<DropletOptions> {
     caller.require(Role::Admin)?;
     Box::pin(offer(&provider(app)?.quick)).await
+}
+
+/// The same as it was up to a minute ago. Somebody who fills a form in looks often, and DigitalOcean lists keys only a few times a minute.
+///
+/// # Errors
+/// As those of [`options`].
+pub(crate) async fn recent_options(app: &App, caller: &Caller) -> Outcome<DropletOptions> {
+    caller.require(Role::Admin)?;
+    let provider = provider(app)?;
+    let mut kept = provider.offered.lock().await;
+    if let Some((at, offered)) = &*kept
+        && at.elapsed() < RECENT
+    {
+        return Ok(offered.clone());
+    }
+    let offered = Box::pin(offer(&provider.quick)).await?;
+    *kept = Some((Instant::now(), offered.clone()));
+    Ok(offered)
 }
 
 async fn offer(client: &Client) -> Outcome<DropletOptions> {

@@ -28,15 +28,13 @@ pub(super) fn pages(pages: Pages) -> Pages {
 
 /// What is typed.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Form {
     name: String,
-    #[serde(default)]
     labels: String,
     /// `tunnel` or `dialled`.
     reached: String,
-    #[serde(default)]
     address: String,
-    #[serde(default)]
     tls_pin: String,
     /// Ticked: there.
     insecure_http: Option<String>,
@@ -72,6 +70,7 @@ async fn add(
     State(app): State<Arc<App>>,
     PostedBy { member, form }: PostedBy<Form>,
 ) -> Result<Response, Turned> {
+    require_admin(&member)?;
     match try_to_add(&app, &member.caller, &form).await {
         Ok(name) => {
             let enrolment = enrolments::create(&app, &member.caller, &name).await?;

@@ -98,6 +98,7 @@ async fn change(
     Path((_, name)): Path<(String, String)>,
     PostedBy { member, form }: PostedBy<Form>,
 ) -> Result<Response, Turned> {
+    require_admin(&member)?;
     match try_to_change(&app, &member.caller, &name, &form).await {
         Ok(changed) => Ok(see(&format!("/a/{}/environments/{}", member.caller.account_name, changed.name))),
         Err(problem) => answer(&app, &member, &name, form, Some(Wrong::of(problem)?)).await,

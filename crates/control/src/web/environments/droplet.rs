@@ -56,18 +56,16 @@ struct Offer {
     /// Number, name, whether it is chosen.
     keys: Vec<(String, String, bool)>,
     allow_ssh: bool,
-    droplets: u64,
-    limit: u64,
+    /// How many droplets the DigitalOcean account has, and may have.
+    limit: Option<(u64, u64)>,
 }
 
 struct Size {
     slug: String,
     description: String,
-    memory: String,
-    vcpus: u32,
-    disk: String,
-    monthly: String,
-    hourly: String,
+    words: String,
+    /// US dollars for a month and for an hour.
+    price: Option<(String, String)>,
     chosen: bool,
 }
 
@@ -81,6 +79,7 @@ async fn ask(
     member: Member,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Turned> {
+    require_admin(&member)?;
     answer(&app, &member, &Fields::default(), wanted.region, None).await
 }
 
@@ -91,13 +90,14 @@ async fn answer(
     region: Option<String>,
     wrong: Option<Wrong>,
 ) -> Result<Response, Turned> {
-    require_admin(member)?;
     let has_no_token = app.provider.is_none();
     let (offer, failed) = if has_no_token {
         (None, None)
     } else {
-        match Box::pin(droplets::options(app, &member.caller)).await {
+        match Box::pin(droplets::recent_options(app, &member.caller)).await {
             Ok(options) => (Some(offer(options, form, region)), None),
+            // What was typed is kept, whoever does not answer.
+            Err(_) if wrong.is_some() => (Some(typed(form)), None),
             Err(problem) => (None, Some(Wrong::of(problem)?)),
         }
     };
@@ -152,20 +152,47 @@ fn offer(options: DropletOptions, form: &Fields, region: Option<String>) -> Offe
             })
             .collect(),
         allow_ssh: form.is_ticked("allow_ssh"),
-        droplets: options.droplets,
-        limit: options.droplet_limit,
+        limit: Some((options.droplets, options.droplet_limit)),
         region,
     }
 }
 
+/// What was chosen, when nobody says what there is.
+fn typed(form: &Fields) -> Offer {
+    let chosen = |name: &str| -> Vec<(String, String, bool)> {
+        form.all(name).into_iter().map(|word| (word.clone(), word, true)).collect()
+    };
+    let size = |slug: String| Size {
+        slug,
+        description: String::new(),
+        words: String::new(),
+        price: None,
+        chosen: true,
+    };
+    Offer {
+        name: form.one("name").to_owned(),
+        labels: form.one("labels").to_owned(),
+        regions: chosen("region"),
+        region: form.one("region").to_owned(),
+        sizes: form.all("size").into_iter().map(size).collect(),
+        images: chosen("image"),
+        keys: chosen("ssh_keys"),
+        allow_ssh: form.is_ticked("allow_ssh"),
+        limit: None,
+    }
+}
+
 fn size(option: SizeOption, wanted: &str) -> Size {
+    let vcpus = if option.vcpus == 1 { "vCPU" } else { "vCPUs" };
     Size {
         chosen: option.slug == wanted,
-        memory: bytes(option.memory_mib.saturating_mul(MIB)),
-        vcpus: option.vcpus,
-        disk: format!("{} GiB", option.disk_gib),
-        monthly: dollars(option.price_monthly),
-        hourly: format!("${:.4}", option.price_hourly),
+        words: format!(
+            "{} memory, {} {vcpus}, {} GiB disk",
+            bytes(option.memory_mib.saturating_mul(MIB)),
+            option.vcpus,
+            option.disk_gib
+        ),
+        price: Some((dollars(option.price_monthly), format!("${:.4}", option.price_hourly))),
         description: option.description,
         slug: option.slug,
     }
@@ -175,6 +202,7 @@ async fn order(
     State(app): State<Arc<App>>,
     PostedBy { member, form }: PostedBy<Fields>,
 ) -> Result<Response, Turned> {
+    require_admin(&member)?;
     match try_to_order(&app, &member.caller, &form).await {
         Ok(name) => Ok(see(&format!("/a/{}/environments/{name}", member.caller.account_name))),
         Err(problem) => answer(&app, &member, &form, form.given("region"), Some(Wrong::of(problem)?)).await,

@@ -37,6 +37,7 @@ struct Wanted {
 
 #[derive(Template)]
 #[template(path = "environment.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether the template shows a part")]
 struct Page {
     shell: Shell,
     name: String,
@@ -100,8 +101,13 @@ async fn show(
     let all = wanted.steps.as_deref() == Some("all");
     let live = if all { format!("{path}?steps=all") } else { String::new() };
     let steps = steps::of(&machine, all, live);
+    let is_step = |message: &str| {
+        steps.as_ref().is_some_and(|steps| steps.list.iter().any(|step| step.note == message))
+    };
     let facts = facts(&machine);
     let Machine { environment, reached, has_host, can_be_upgraded, leaving, .. } = machine;
+    let message = environment.message.as_deref().filter(|message| !is_step(message));
+    let message = message.unwrap_or_default().to_owned();
     let checks: Vec<Check> = environment.protections.iter().map(check).collect();
     Ok(shell_page(&Page {
         shell,
@@ -125,8 +131,8 @@ async fn show(
         leaving: leaving.iter().map(ToString::to_string).collect(),
         missing: checks.iter().filter(|check| !check.granted).count(),
         checks,
+        message,
         name: environment.name.to_string(),
-        message: environment.message.unwrap_or_default(),
     }))
 }
 

@@ -46,6 +46,13 @@ struct Page {
     wrong: Option<Wrong>,
 }
 
+impl Page {
+    /// A host's environment goes once the host has let go of what was there; a droplet takes that with it.
+    fn waits(&self) -> bool {
+        self.droplet.is_none() && !self.going.is_empty()
+    }
+}
+
 #[derive(Deserialize)]
 struct Form {
     #[serde(default)]

@@ -8,11 +8,13 @@ use crate::web::words::{ago, moment};
 /// The way.
 #[derive(Debug)]
 pub(super) struct Steps {
-    pub(super) steps: Vec<Step>,
+    pub(super) list: Vec<Step>,
     /// Where the page is read again from; empty: from its own address.
     pub(super) live: String,
     /// Whether it is there.
     pub(super) is_done: bool,
+    /// Whether it waits for a line that is not there, or came too late.
+    pub(super) needs_line: bool,
 }
 
 /// One step of it.
@@ -57,19 +59,21 @@ impl State {
 
 /// The steps of a machine; `None` when there is nothing to wait for, unless `all` are wanted.
 pub(super) fn of(machine: &Machine, all: bool, live: String) -> Option<Steps> {
-    let steps = match &machine.environment.droplet {
+    let list = match &machine.environment.droplet {
         Some(_) => of_droplet(machine),
         None if machine.reached == Reached::Here => Vec::new(),
         None => of_host(machine),
     };
-    let is_done = steps.iter().all(|step| step.state == State::Done);
+    let is_done = list.iter().all(|step| step.state == State::Done);
     let is_waiting = match machine.environment.status {
         EnvironmentStatus::Active | EnvironmentStatus::Unresponsive => {
             matches!(machine.line, Line::Good { .. })
         }
         _ => !is_done,
     };
-    (!steps.is_empty() && (is_waiting || all)).then_some(Steps { steps, live, is_done })
+    let is_droplet = machine.environment.droplet.is_some();
+    let needs_line = !is_droplet && !is_done && matches!(machine.line, Line::None | Line::Late);
+    (!list.is_empty() && (is_waiting || all)).then_some(Steps { list, live, is_done, needs_line })
 }
 
 fn of_host(machine: &Machine) -> Vec<Step> {

@@ -23,6 +23,9 @@ use crate::web::{see, shell_page_with};
 /// How many are done when each wave is, when nobody says otherwise.
 const WAVES: &str = "1,25%,100%";
 
+/// Waves, and who is changed in each.
+type Plan = Vec<(u64, Vec<String>)>;
+
 pub(super) fn pages(pages: Pages) -> Pages {
     pages.page("/a/{account}/environments/upgrades", get(show).post(change))
 }
@@ -35,8 +38,7 @@ struct Page {
     version: &'static str,
     outdated: Vec<Outdated>,
     waves: String,
-    /// Who is changed in each wave.
-    plan: Option<Vec<(u64, Vec<String>)>>,
+    plan: Option<Plan>,
     is_running: bool,
     upgrades: Vec<Told>,
     wrong: Option<Wrong>,
@@ -79,7 +81,7 @@ async fn answer(
     member: &Member,
     chosen: Option<&[String]>,
     waves: &str,
-    plan: Result<Option<Vec<(u64, Vec<String>)>>, Wrong>,
+    plan: Result<Option<Plan>, Wrong>,
 ) -> Result<Response, Turned> {
     let mut outdated = Vec::new();
     for environment in environments::list(app, &member.caller).await? {
@@ -186,11 +188,7 @@ async fn change(
     answer(&app, &member, Some(&request.environments), form.one("waves"), planned).await
 }
 
-async fn waves_of(
-    app: &App,
-    member: &Member,
-    request: &UpgradeHostsRequest,
-) -> Outcome<Vec<(u64, Vec<String>)>> {
+async fn waves_of(app: &App, member: &Member, request: &UpgradeHostsRequest) -> Outcome<Plan> {
     let mut waves: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for (name, wave) in upgrades::plan(app, &member.caller, request).await? {
         waves.entry(wave).or_default().push(name.to_string());

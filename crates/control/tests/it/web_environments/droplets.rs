@@ -29,6 +29,11 @@ async fn without_a_token_the_page_says_how_to_get_one() {
     let failed = admin.get(ORDER).await;
     again(&failed, 503, &["DigitalOcean refused the token", "Ask DigitalOcean again"]);
     lacks(&text(&failed), &["dop_v1_other"]);
+    // What is typed is kept, although nobody says what there is.
+    let typed = [("name", "far"), ("region", "fra1"), ("size", "s-1vcpu-1gb"), ("image", "debian-13-x64")];
+    let refused = admin.submit(PAGE, ORDER, &typed).await;
+    again(&refused, 503, &["DigitalOcean refused the token", "name=\"region\" value=\"fra1\""]);
+    has(&text(&refused), &["value=\"far\"", "value=\"s-1vcpu-1gb\"", "value=\"debian-13-x64\" selected"]);
     platform.stop().await;
 }
 

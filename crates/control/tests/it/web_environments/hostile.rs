@@ -44,8 +44,8 @@ async fn what_a_host_says_is_text() {
         body["protections"] = json!([{ "name": hostile, "granted": false, "detail": hostile }]);
         body["system"]["disk"] =
             json!({ "mount": hostile, "total_bytes": 4, "used_bytes": 1, "free_bytes": 3 });
-        let taken = beat(&platform, &token, body).await;
-        assert_eq!(taken.status, StatusCode::NO_CONTENT, "{hostile}: {taken:?}");
+        let answer = beat(&platform, &token, body).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{hostile}: {answer:?}");
         let page = shown(&admin, paths[1]).await;
         has(&page, &["crashed"]);
         for path in paths {
@@ -108,7 +108,8 @@ async fn labels_and_what_is_typed_are_text() {
             );
         }
         // A path is typed, too.
-        let encoded: String = hostile.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded: Vec<String> = hostile.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = encoded.concat();
         let lost = admin.get(&format!("{PAGE}/{encoded}")).await;
         assert_eq!(lost.status, StatusCode::NOT_FOUND, "{hostile}");
         lacks(&text(&lost), &["<script>alert", "<img", "<svg/"]);

@@ -69,8 +69,8 @@ async fn a_host_is_added_enrolled_and_reports() {
     assert_eq!(made.status, StatusCode::OK, "{}", text(&made));
     assert_eq!(made.headers["cache-control"], "no-store");
     let page = text(&made);
-    let live = format!("id=\"progress\" data-live=\"{PAGE}/workshop?steps=all\"");
-    has(&page, &["data-copy=\"line\"", &live, "It is shown this once", "it is good until"]);
+    let read_from = format!("id=\"progress\" data-live=\"{PAGE}/workshop?steps=all\"");
+    has(&page, &["data-copy=\"line\"", &read_from, "It is shown this once", "it is good until"]);
     let token = page.split("--token ").nth(1).unwrap().split(['<', ' ']).next().unwrap().to_owned();
     assert!(token.starts_with("berth_enrol_"), "{token}");
 
@@ -200,9 +200,12 @@ async fn removing_says_what_is_lost() {
 
     platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/instances/x", None).await;
     let page = shown(&admin, &remove).await;
+    has(&page, &["Not yet", "is being removed", "once its host has let go of it"]);
+    lacks(&page, &["action=\"/a/default/environments/workshop/remove\""]);
+    host(&platform, "empty").await;
+    let page = shown(&admin, &format!("{PAGE}/empty/remove")).await;
     has(&page, &["What is lost", "The host itself stays yours", "<code>/var/lib/berth</code>"]);
     lacks(&page, &["name=\"confirm\""]);
-    host(&platform, "empty").await;
     goes_to(&admin.submit(PAGE, &format!("{PAGE}/empty/remove"), &[]).await, PAGE);
     assert_eq!(platform.get(&format!("{API}/empty")).await.status, StatusCode::NOT_FOUND);
 

@@ -22,7 +22,7 @@ async fn a_drain_shows_its_plan_and_does_it() {
     for (name, more) in [
         ("moves", json!({})),
         ("stays", json!({ "args": ["{work}/notes.db"] })),
-        ("large", json!({ "limits": { "memory_mib": 6000 } })),
+        ("wide", json!({ "limits": { "memory_mib": 6000 } })),
     ] {
         let mut body = json!({ "server": "npm:thing", "name": name, "environment": "workshop" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -49,7 +49,7 @@ async fn a_drain_shows_its_plan_and_does_it() {
     assert_eq!(platform.get(&format!("{API}/workshop")).await.json()["cordoned"], false);
 
     goes_to(&admin.submit(&drain, &drain, &[]).await, &drain);
-    for (name, place) in [("moves", "lab"), ("stays", "workshop"), ("large", "workshop")] {
+    for (name, place) in [("moves", "lab"), ("stays", "workshop"), ("wide", "workshop")] {
         assert_eq!(where_is(name).await, place, "{name}");
     }
     let after = shown(&admin, &drain).await;
