@@ -43,7 +43,7 @@ enum Command {
     Openapi,
     /// Builds as Berth is published, with LTO, and prints the tables of BENCHMARKS.md.
     Bench {
-        /// `calls`, `mcp`, `memory`, `start`, `docker` or `fleet`; all of them when absent.
+        /// `calls`, `mcp`, `memory`, `start`, `docker`, `fleet` or `pages`; all of them when absent.
         only: Option<String>,
     },
     /// 200 clients on one server whose parts are killed; fails when an answer is wrong or missing, or memory grows.
