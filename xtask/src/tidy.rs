@@ -25,7 +25,10 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("shim", &["domain", "hop", "mcp"]),
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
-    ("control", &["api", "clients", "digitalocean", "domain", "fetch", "gateway", "hop", "oauth", "store"]),
+    (
+        "control",
+        &["api", "clients", "digitalocean", "domain", "fetch", "gateway", "hop", "mcp", "oauth", "store"],
+    ),
     (
         "cli",
         &[

@@ -41,17 +41,9 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let app = assemble(&config, stop.clone()).await?;
-    let gateway_config = gateway::Config {
-        public: app.public.url.clone(),
-        own_origins: own_origins(&app.public, &config.own_urls),
-        allowed_origins: config.allowed_origins.clone(),
-        records: Some(Arc::clone(&app.calls)),
-    };
-    let directory = Arc::clone(&app.directory) as Arc<dyn gateway::Directory>;
-    let gateway = Gateway::new(directory, app.dtma.pool.clone(), &gateway_config);
     let front = Front {
         router: crate::http::router(Arc::clone(&app)),
-        gateway: Arc::new(gateway),
+        gateway: Arc::clone(&app.gateway),
         app: Arc::clone(&app),
         proxies: Arc::new(config.proxies.clone()),
         from: None,
@@ -110,7 +102,17 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
     directory.refresh().await.map_err(StartError::Store)?;
     let provider =
         config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;
+    let (dtma, calls) = (DtmaClient::default(), Arc::new(gateway::Records::new(config.audit_arguments)));
+    let gateway_config = gateway::Config {
+        public: config.public.url.clone(),
+        own_origins: own_origins(&config.public, &config.own_urls),
+        allowed_origins: config.allowed_origins.clone(),
+        records: Some(Arc::clone(&calls)),
+    };
+    let answers = Arc::clone(&directory) as Arc<dyn gateway::Directory>;
     Ok(Arc::new(App {
+        gateway: Arc::new(Gateway::new(answers, dtma.pool.clone(), &gateway_config)),
+        played: crate::app::playground::Played::default(),
         store,
         keys,
         directory,
@@ -120,12 +122,12 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         ),
         oidc: config.oidc.clone().map(crate::auth::oidc::Provider::new),
         events: Hub::default(),
-        dtma: DtmaClient::default(),
+        dtma,
         tunnels: crate::tunnels::Tunnels::new(config.give_back),
         metrics: Metrics::default(),
         quotas: config.quotas,
         usage: crate::usage::Usage::default(),
-        calls: Arc::new(gateway::Records::new(config.audit_arguments)),
+        calls,
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),
         upgrades: Notify::new(),
@@ -135,6 +137,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         device_codes: gateway::Buckets::new(crate::app::oauth::devices::TYPING.parse().ok()),
         registrations: gateway::Buckets::new(crate::app::oauth::register::RATE.parse().ok()),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
+        catalog: crate::app::catalog::Catalog::new(config.outside),
         upstreams: crate::app::upstreams::Upstreams::new(config.outside),
         images: crate::app::images::Images::new(config.registries.images().clone()),
         acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),

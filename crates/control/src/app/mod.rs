@@ -19,6 +19,7 @@ pub(crate) mod instance_events;
 pub(crate) mod instances;
 pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod machines;
 pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod moves;
@@ -26,6 +27,7 @@ pub(crate) mod oauth;
 pub(crate) mod oidc;
 pub(crate) mod older;
 pub(crate) mod passwords;
+pub(crate) mod playground;
 pub(crate) mod problem;
 pub(crate) mod quotas;
 pub(crate) mod registries;
@@ -66,6 +68,10 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) keys: Arc<MasterKey>,
     pub(crate) directory: Arc<LiveDirectory>,
+    /// The path of calls, for those that a page makes in somebody's name.
+    pub(crate) gateway: Arc<gateway::Gateway>,
+    /// What people called from pages.
+    pub(crate) played: playground::Played,
     /// What signing in with a browser needs.
     pub(crate) browsers: crate::auth::browser::Browsers,
     /// Who vouches for people, when somebody does.
@@ -99,6 +105,8 @@ pub(crate) struct App {
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.
     pub(crate) images: images::Images,
+    /// What can be deployed, and where that is read from.
+    pub(crate) catalog: catalog::Catalog,
     /// Asks authorization servers of servers that run elsewhere.
     pub(crate) upstreams: upstreams::Upstreams,
     /// The certificate of the public address, where an authority is asked for it.

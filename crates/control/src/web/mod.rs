@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod clients;
 mod confirm;
+mod environments;
 pub(crate) mod form;
 mod instances;
 mod invite;
@@ -19,6 +20,7 @@ mod oidc;
 mod overview;
 mod pages;
 mod people;
+mod playground;
 mod rules;
 mod secrets;
 mod shell;
@@ -63,6 +65,7 @@ fn pages() -> Pages {
     [
         overview::pages,
         instances::pages,
+        playground::pages,
         people::pages,
         tokens::pages,
         clients::pages,
@@ -70,6 +73,7 @@ fn pages() -> Pages {
         secrets::pages,
         audit::pages,
         check::pages,
+        environments::pages,
     ]
     .into_iter()
     .fold(Pages::default(), |pages, more| more(pages))
@@ -93,7 +97,13 @@ pub(crate) fn shell_page(template: &impl Template) -> Response {
 
 /// As [`shell_page`], with a status, such as that of a form that is shown again.
 pub(crate) fn shell_page_with(template: &impl Template, status: StatusCode) -> Response {
-    answer(template, status, &format!("{COMMON} form-action 'self'; script-src 'self'; connect-src 'self'"))
+    shell_page_loading(template, status, "")
+}
+
+/// As [`shell_page_with`], for a page that loads more than others: `further` are directives of its policy, each with a semicolon in front.
+pub(crate) fn shell_page_loading(template: &impl Template, status: StatusCode, further: &str) -> Response {
+    let policy = format!("{COMMON} form-action 'self'; script-src 'self'; connect-src 'self'{further}");
+    answer(template, status, &policy)
 }
 
 /// What every page may load.
