@@ -44,7 +44,7 @@ enum Command {
     Openapi,
     /// Builds as Berth is published, with LTO, and prints the tables of BENCHMARKS.md.
     Bench {
-        /// `calls`, `mcp`, `memory`, `start`, `docker` or `fleet`; all of them when absent.
+        /// `calls`, `mcp`, `memory`, `start`, `docker`, `fleet` or `pages`; all of them when absent.
         only: Option<String>,
     },
     /// Pictures of every page, in light, in dark and on a phone, into docs/screenshots/.

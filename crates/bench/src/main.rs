@@ -17,6 +17,7 @@ mod fleet;
 mod load;
 mod mcp;
 mod memory;
+mod pages;
 mod pipes;
 mod processes;
 mod reference;
@@ -64,6 +65,7 @@ fn main() -> anyhow::Result<()> {
                 start::measure().await?;
                 docker::measure().await?;
                 fleet::measure().await?;
+                pages::measure().await?;
                 tunnel::measure().await
             }
             ["calls"] => {
@@ -76,13 +78,16 @@ fn main() -> anyhow::Result<()> {
             ["start"] => start::measure().await,
             ["docker"] => docker::measure().await,
             ["fleet"] => fleet::measure().await,
+            ["pages"] => pages::measure().await,
             ["tunnel"] => tunnel::measure().await,
             ["host", what, address, files] => tunnel::host(what, address, files).await,
             ["hosts", url, pin, file] => fleet::hosts(url, pin, file).await,
             ["hop", listen, to] => reference::hop(listen, to).await,
             ["leaf", listen] => reference::leaf(listen).await,
             ["mirror", listen] => reference::mirror(listen).await,
-            _ => bail!("usage: bench [calls | added | mcp | memory | start | docker | fleet | tunnel]"),
+            _ => {
+                bail!("usage: bench [calls | added | mcp | memory | start | docker | fleet | pages | tunnel]")
+            }
         }
     })
 }

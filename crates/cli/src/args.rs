@@ -7,8 +7,10 @@ mod authorize;
 mod catalog;
 mod child;
 mod choices;
+mod connect;
 mod control;
 mod dtma;
+mod events;
 mod issuers;
 mod key;
 mod machines;
@@ -24,6 +26,7 @@ mod rule;
 mod secret;
 mod service;
 mod token;
+mod top;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,8 +44,10 @@ pub(crate) use self::authorize::AuthorizeArgs;
 pub(crate) use self::catalog::{CatalogCommand, SearchArgs, SortChoice};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
+pub(crate) use self::connect::ConnectArgs;
 pub(crate) use self::control::ControlArgs;
 pub(crate) use self::dtma::DtmaArgs;
+pub(crate) use self::events::EventsArgs;
 pub(crate) use self::issuers::IssuerArgs;
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
@@ -63,6 +68,7 @@ pub(crate) use registry::RegistryCommand;
 pub(crate) use rule::{AddRuleArgs, EffectChoice, RuleCommand, SubjectArgs};
 pub(crate) use secret::SecretCommand;
 pub(crate) use token::TokenCommand;
+pub(crate) use top::TopArgs;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -133,10 +139,14 @@ pub(crate) enum AskCommand {
     /// List the instances
     #[command(visible_alias = "ls")]
     List,
+    /// Watch machines and instances: what they use and how they are called
+    Top(TopArgs),
     /// Show everything about one instance
     Status(NameArgs),
     /// Show what an instance's server wrote to its standard error
     Logs(LogsArgs),
+    /// Show what happened to an instance, newest first
+    Events(EventsArgs),
     /// Start a stopped instance
     Start(NameArgs),
     /// Stop an instance and keep it stopped
@@ -427,33 +437,6 @@ pub(crate) struct CallArgs {
     /// The tool's arguments as a JSON object; `@FILE` reads them from a file, `-` from standard input
     #[arg(value_name = "JSON", default_value = "{}", allow_hyphen_values = true)]
     pub(crate) arguments: String,
-}
-
-/// `berth connect`.
-#[derive(Debug, Args)]
-pub(crate) struct ConnectArgs {
-    /// Name of the instance
-    #[arg(required_unless_present = "check", default_value_t, hide_default_value = true)]
-    pub(crate) name: String,
-    /// Do what a client does with an MCP address, step by step, and say which step fails and why
-    #[arg(long, value_name = "URL", conflicts_with_all = ["name", "client"])]
-    pub(crate) check: Option<String>,
-    /// Only the configuration of this client, ready to be piped
-    #[arg(long, value_enum)]
-    pub(crate) client: Option<McpClientKind>,
-}
-
-/// MCP clients whose configuration `berth connect` knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum McpClientKind {
-    /// Claude Code
-    ClaudeCode,
-    /// Cursor
-    Cursor,
-    /// VS Code
-    Vscode,
-    /// Any client that reads `mcpServers`
-    Json,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what clap calls may fail")]

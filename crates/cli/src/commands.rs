@@ -12,6 +12,7 @@ mod connect_check;
 mod deploy;
 mod dtma;
 mod env;
+mod events;
 mod grant;
 mod instances;
 mod invite;
@@ -34,6 +35,7 @@ mod shim;
 pub(crate) mod status;
 mod token;
 mod tools;
+mod top;
 mod up;
 mod welcome;
 mod whoami;
@@ -71,8 +73,10 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
     match command {
         AskCommand::Deploy(args) => deploy::run(*args, &client, output).await,
         AskCommand::List => instances::list(&client, output).await,
+        AskCommand::Top(args) => top::run(args, &client, output).await,
         AskCommand::Status(args) => status::run(&args.name, &client, output).await,
         AskCommand::Logs(args) => logs::run(&args, &client, output).await,
+        AskCommand::Events(args) => events::run(&args, &client, output).await,
         AskCommand::Start(args) => instances::start(&args.name, &client, output).await,
         AskCommand::Stop(args) => instances::stop(&args.name, &client, output).await,
         AskCommand::Restart(args) => instances::restart(&args.name, &client, output).await,

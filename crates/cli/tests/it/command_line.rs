@@ -59,6 +59,8 @@ fn usage() {
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);
     check(&["token", "create", "x", "--scope", "write"], 2, &["--scope", "`mcp:call:INSTANCE`"]);
     check(&["env", "token"], 2, &["<NAME>"]);
+    check(&["connect", "x", "--client", "netscape"], 2, &["netscape", "claude-code", "gemini-cli"]);
+    check(&["connect", "x", "--write"], 2, &["--client"]);
     check(&at_nowhere(&["deploy", "x", "--set", "a=1", "--set", "a=2"]), 2, &["`--set a` is given twice"]);
     check(
         &at_nowhere(&["deploy", "x", "--set", "a=1", "--secret", "a=2"]),
@@ -124,15 +126,23 @@ fn nobody_there() {
         &["tools", "x"],
         &["call", "x", "y"],
         &["connect", "x"],
+        &["connect", "x", "--client", "zed", "--write"],
+        &["events", "x", "-n", "3"],
         &["catalog", "search", "a", "b"],
         &["catalog", "show", "x"],
         &["token", "create", "x", "--expires", "30d"],
         &["token", "list"],
         &["token", "revoke", "x"],
         &["whoami"],
+        &["top", "--once"],
     ] {
         check(&at_nowhere(command), 1, &["no Berth answers at http://127.0.0.1:1", "berth up"]);
     }
+}
+
+#[test]
+fn a_screen_is_filled_in_a_terminal_alone() {
+    check(&at_nowhere(&["top"]), 1, &["`berth top` fills a terminal", "--once"]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod interrupted;
 mod keys;
 mod kinds;
 mod lifecycle;
+mod looking;
 mod matrix;
 mod no_network;
 mod older;
