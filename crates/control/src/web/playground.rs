@@ -166,7 +166,7 @@ impl Place {
             });
             Shown {
                 entry: chosen.entry(&self.base),
-                description: chosen.description().to_owned(),
+                description: if self.offer.is_ok() { chosen.description().to_owned() } else { String::new() },
                 rows,
                 is_raw,
                 json,
@@ -313,6 +313,11 @@ impl Place {
             json: is_raw.then(|| sent.value("json").to_owned()),
             ..Showing::default()
         };
+        if self.offer.is_err() {
+            // Without its schema a form means nothing; what was typed stays for when the server answers.
+            showing.status = StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(Next::Show(showing.into()));
+        }
         let form = chosen.form();
         let (arguments, errors) = if is_raw {
             match Json::parse(sent.value("json")) {
@@ -377,15 +382,18 @@ impl Place {
         let call = Call { kind, name: sent.value("name").to_owned(), arguments, answers: None };
         let required = Required::asked(requests, state);
         match required.answers(&sent.fields) {
-            Ok(answers) => {
+            Ok(answers) if self.offer.is_ok() => {
                 let ui = self.chosen(kind.word(), &call.name).ui();
                 let answers = Some((answers, required.state));
                 Ok(Next::Call(Box::new((Call { answers, ..call }, ui))))
             }
-            Err(errors) => {
+            wrong => {
+                let errors = wrong.err().unwrap_or_default();
                 let asked = Asked::of(&self.base, &call, &required, &sent.fields, &errors, &[]);
                 let showing = self.showing_of(&call);
-                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                let is_wrong = !errors.is_empty();
+                let status =
+                    if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::SERVICE_UNAVAILABLE };
                 Ok(Next::Show(Box::new(Showing { status, asked: Some(asked), ..showing })))
             }
         }

@@ -151,7 +151,7 @@ async fn what_was_typed_is_kept_until_it_is_right() {
 async fn it_is_a_call_like_any_other() {
     let (platform, server) = Server::start().await;
     let viewer = platform.person("default", Role::Viewer, Life::Good).await;
-    let rule = json!({ "effect": "deny", "instance": "welcome", "what": "tool", "pattern": "echo", "subject": { "kind": "role", "role": "viewer" } });
+    let rule = json!({ "effect": "deny", "instance": "welcome", "what": "tool", "pattern": "echo", "subject": { "role": "viewer" } });
     let added = platform.post("/api/v1/rules", rule).await;
     assert_eq!(added.status, StatusCode::CREATED, "{}", added.error());
     let fields = [("kind", "tool"), ("name", "echo"), ("a/message", "hi"), ("do", "call")];
@@ -268,14 +268,14 @@ async fn results_are_shown_kept_and_downloaded() {
     }
     let policy = mixed.headers["content-security-policy"].to_str().unwrap();
     for part in [
-        "script-src 'self';",
-        "style-src 'self';",
-        "img-src 'self' data:;",
-        "media-src data:;",
-        "frame-src 'self';",
-        "default-src 'none';",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "media-src data:",
+        "frame-src 'self'",
+        "default-src 'none'",
     ] {
-        assert!(policy.contains(part), "{policy}");
+        assert!(policy.split("; ").any(|directive| directive == part), "{part}: {policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
 
@@ -329,7 +329,7 @@ async fn what_a_server_asks_is_answered_by_hand() {
     for words in [
         "The server asks",
         "Who are you?",
-        "name=\"q0/name\"",
+        "name=\"q3/name\"",
         "It wants you to open a page at",
         "pay.example:8443",
         "rel=\"noopener noreferrer\"",
@@ -359,14 +359,14 @@ async fn what_a_server_asks_is_answered_by_hand() {
         all.extend_from_slice(fields);
         browser.submit(PAGE, PAGE, &all).await
     };
-    let wrong = answer(&[("q0/age", "x"), ("q2.said", "Paris, kept")]).await;
+    let wrong = answer(&[("q3/age", "x"), ("q2.said", "Paris, kept")]).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     let page = text(&wrong);
     for words in ["this is needed", "whole number", "Paris, kept", "The server asks"] {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert_eq!(server.count("tools/call"), 1);
-    let right = answer(&[("q0/name", "Ada"), ("q1.act", "decline"), ("q2.said", "Paris")]).await;
+    let right = answer(&[("q3/name", "Ada"), ("q1.act", "decline"), ("q2.said", "Paris")]).await;
     assert!(text(&right).contains("thank you"), "{}", text(&right));
     let sent = server.last("tools/call");
     assert_eq!(sent["params"]["requestState"], "sealed \"state\"");
