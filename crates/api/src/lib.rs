@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod audit;
 pub mod catalog;
+pub mod catalog_sources;
 pub mod droplets;
 pub mod dtma;
 pub mod enrolments;

@@ -137,6 +137,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         device_codes: gateway::Buckets::new(crate::app::oauth::devices::TYPING.parse().ok()),
         registrations: gateway::Buckets::new(crate::app::oauth::register::RATE.parse().ok()),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
+        catalog: crate::app::catalog::Catalog::new(config.outside),
         upstreams: crate::app::upstreams::Upstreams::new(config.outside),
         images: crate::app::images::Images::new(config.registries.images().clone()),
         acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),

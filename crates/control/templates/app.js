@@ -1,5 +1,7 @@
 // What pages do beyond what they do without a script. Everything is asked for by an attribute of the page:
 //   body[data-changes=URL]      a stream of changes; after one, elements with `data-live` and an id are read anew
+//   [data-live=URL]             is read from that page rather than from the one that is shown
+//   [data-gone=URL]             where to go when the page that is shown is no more
 //   form[data-search=ID]        is sent while one types, and the element of that id is replaced by the answer's
 //   button[data-copy=ID]        copies the text of an element
 //   [data-stream=URL]           gets the lines of an answer that does not end
@@ -18,6 +20,8 @@ async function fetched(url, signal) {
   const answer = await fetch(url, { credentials: 'same-origin', headers: { accept: 'text/html' }, signal });
   // A session that has ended leads to the sign-in: the whole page goes there.
   if (answer.redirected && new URL(answer.url).pathname === '/sign-in') { location.reload(); return null; }
+  const gone = document.querySelector('[data-gone]');
+  if (answer.status === 404 && url === location.href && gone) location.assign(gone.dataset.gone);
   if (!answer.ok) return null;
   return new DOMParser().parseFromString(await answer.text(), 'text/html');
 }
@@ -48,11 +52,12 @@ async function refresh() {
   if (!live.length) return;
   reading = true;
   try {
-    const page = await fetched(location.href);
-    if (!page) return;
+    const pages = new Map();
     for (const old of live) {
-      const fresh = page.getElementById(old.id);
-      if (fresh && !isBusy(old) && plain(fresh) !== plain(old)) replace(old, fresh);
+      const url = new URL(old.dataset.live || location.href, location.href).href;
+      if (!pages.has(url)) pages.set(url, await fetched(url));
+      const fresh = pages.get(url)?.getElementById(old.id);
+      if (fresh && old.isConnected && !isBusy(old) && plain(fresh) !== plain(old)) replace(old, fresh);
     }
   } catch { /* The next change reads again. */ } finally { reading = false; }
 }

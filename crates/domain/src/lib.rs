@@ -23,6 +23,7 @@ pub mod registry;
 pub mod rules;
 pub mod scopes;
 pub mod secret;
+pub mod server_json;
 pub mod shim;
 pub mod spec;
 pub mod status;

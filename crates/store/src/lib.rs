@@ -19,6 +19,8 @@ pub mod alerts;
 pub mod audit;
 pub mod calls;
 pub mod catalog;
+pub mod catalog_sources;
+pub mod catalog_versions;
 pub mod departures;
 pub mod droplets;
 pub mod enrolments;

@@ -8,6 +8,7 @@ mod alerts;
 mod authorized;
 mod bad_input;
 mod canary;
+mod catalog;
 mod cleanup;
 mod clients;
 mod command_line;

@@ -55,6 +55,34 @@ const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}/instances/{name}/playground/calls/{call}/app", &[]),
     ("/a/{account}/instances/{name}/logs/stream", &[]),
     ("/a/{account}/instances/{name}/logs/file", &[]),
+    ("/a/{account}/environments", &[("/a/default/environments", "environments")]),
+    ("/a/{account}/environments/add", &[("/a/default/environments/add", "environment-add")]),
+    ("/a/{account}/environments/droplet", &[("/a/default/environments/droplet", "environment-droplet")]),
+    ("/a/{account}/environments/upgrades", &[("/a/default/environments/upgrades", "environments-upgrades")]),
+    ("/a/{account}/environments/{name}", &[("/a/default/environments/local", "environment")]),
+    ("/a/{account}/environments/{name}/cordon", &[]),
+    ("/a/{account}/environments/{name}/change", &[("/a/default/environments/local/change", "environment-change")]),
+    ("/a/{account}/environments/{name}/drain", &[("/a/default/environments/local/drain", "environment-drain")]),
+    ("/a/{account}/environments/{name}/enrol", &[("/a/default/environments/local/enrol", "environment-enrol")]),
+    ("/a/{account}/environments/{name}/revoke", &[("/a/default/environments/local/revoke", "environment-revoke")]),
+    ("/a/{account}/environments/{name}/cleanup", &[("/a/default/environments/local/cleanup", "environment-cleanup")]),
+    ("/a/{account}/environments/{name}/remove", &[("/a/default/environments/local/remove", "environment-remove")]),
+    (
+        "/a/{account}/instances/{name}/connect",
+        &[("/a/default/instances/welcome/connect", "instance-connect")],
+    ),
+    (
+        "/a/{account}/instances/{name}/metrics",
+        &[("/a/default/instances/welcome/metrics", "instance-metrics")],
+    ),
+    (
+        "/a/{account}/instances/{name}/configuration",
+        &[("/a/default/instances/welcome/configuration", "instance-configuration")],
+    ),
+    ("/a/{account}/instances/{name}/events", &[("/a/default/instances/welcome/events", "instance-events")]),
+    ("/a/{account}/instances/{name}/danger", &[("/a/default/instances/welcome/danger", "instance-danger")]),
+    ("/a/{account}/instances/{name}/move", &[]),
+    ("/a/{account}/instances/{name}/remove", &[("/a/default/instances/welcome/remove", "instance-remove")]),
 ];
 
 /// Pages of no account.
@@ -82,8 +110,18 @@ async fn signed_in(platform: &Platform) -> Browser {
     browser
 }
 
-/// Something on each page.
+/// Something on each page; more of it where somebody looks at the pictures.
 fn furnish(platform: &Platform) {
+    if pictures().is_some() {
+        for server in ["everything", "memory", "time"] {
+            platform.ok(&["deploy", server, "--wait"]);
+        }
+        platform.ok(&["call", "everything", "get-sum", r#"{"a":1,"b":2}"#]);
+        platform.ok(&["stop", "memory"]);
+        // It cannot be installed, and says why.
+        platform.run(&["deploy", "npm:@berth-example/no-such-package", "--name", "misspelt"]);
+        platform.wait_for("misspelt", "error_install");
+    }
     platform.ok(&["invite", "create", "--role", "viewer", "--name", "sam"]);
     platform.ok(&["token", "create", "CI", "--scope", "deploy"]);
     platform.ok(&["client", "create", "Nightly report"]);

@@ -212,8 +212,8 @@ pub(crate) fn occupied(environment: &EnvironmentRow, left: &[InstanceName]) -> P
 /// # Errors
 /// 422 with a name that is like it.
 pub(crate) fn check_name(text: &str) -> Outcome<EnvironmentName> {
-    if text == fleet::AUTO {
-        let message = format!("`{text}` stands for whichever environment has most room");
+    if let Some(what) = fleet::stands_for(text) {
+        let message = format!("`{text}` stands for {what}");
         return Err(Problem::invalid("name", message).hint("choose another name"));
     }
     text.parse().map_err(|error| {

@@ -19,6 +19,7 @@ pub(crate) mod instance_events;
 pub(crate) mod instances;
 pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod machines;
 pub(crate) mod members;
 pub(crate) mod metrics;
 pub(crate) mod moves;
@@ -104,6 +105,8 @@ pub(crate) struct App {
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.
     pub(crate) images: images::Images,
+    /// What can be deployed, and where that is read from.
+    pub(crate) catalog: catalog::Catalog,
     /// Asks authorization servers of servers that run elsewhere.
     pub(crate) upstreams: upstreams::Upstreams,
     /// The certificate of the public address, where an authority is asked for it.

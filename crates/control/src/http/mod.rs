@@ -4,6 +4,7 @@ mod accounts;
 mod alerts;
 mod audit;
 mod catalog;
+mod catalog_sources;
 mod clients;
 mod droplets;
 mod dtma;
@@ -22,6 +23,7 @@ mod moves;
 pub(crate) mod oauth;
 mod older;
 mod plain;
+mod published;
 mod refused;
 mod registries;
 mod relay;
@@ -152,8 +154,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(alerts::test))
         .routes(routes!(audit::list))
         .routes(routes!(audit::calls))
-        .routes(routes!(catalog::search))
+        .routes(routes!(catalog::search, catalog::add))
         .routes(routes!(catalog::show))
+        .routes(routes!(catalog_sources::list, catalog_sources::add))
+        .routes(routes!(catalog_sources::remove))
+        .routes(routes!(catalog_sources::sync))
+        .routes(routes!(published::list))
+        .routes(routes!(published::versions))
+        .routes(routes!(published::version))
         .routes(routes!(registries::list))
         .routes(routes!(registries::login, registries::logout))
         .routes(routes!(rules::list, rules::add))

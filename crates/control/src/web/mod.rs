@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod clients;
 mod confirm;
+mod environments;
 pub(crate) mod form;
 mod instances;
 mod invite;
@@ -72,6 +73,7 @@ fn pages() -> Pages {
         secrets::pages,
         audit::pages,
         check::pages,
+        environments::pages,
     ]
     .into_iter()
     .fold(Pages::default(), |pages, more| more(pages))

@@ -85,6 +85,18 @@ pub(crate) enum Tone {
     Bad,
 }
 
+impl Tone {
+    /// For templates, which compare no words.
+    pub(crate) fn is_bad(self) -> bool {
+        self == Self::Bad
+    }
+
+    /// Likewise.
+    pub(crate) fn is_busy(self) -> bool {
+        self == Self::Busy
+    }
+}
+
 impl fmt::Display for Tone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -21,6 +21,12 @@ type Row = (&'static str, &'static str, u16, u16, u16);
 const ROWS: &[Row] = &[
     ("/a/{account}", "/a/default", 200, 200, 0),
     ("/a/{account}/live", "", 0, 0, 0),
+    ("/a/{account}/instances", "/a/default/instances", 200, 200, 400),
+    ("/a/{account}/instances/{name}", "/a/default/instances/box", 200, 200, 0),
+    ("/a/{account}/instances/{name}/order", "/a/default/instances/box/order", 405, 405, 400),
+    ("/a/{account}/instances/{name}/logs", "/a/default/instances/box/logs", 200, 200, 0),
+    ("/a/{account}/instances/{name}/logs/stream", "/a/default/instances/box/logs/stream", 503, 503, 0),
+    ("/a/{account}/instances/{name}/logs/file", "/a/default/instances/box/logs/file", 503, 503, 0),
     ("/a/{account}/people", "/a/default/people", 200, 200, 422),
     ("/a/{account}/people/{name}/role", "/a/default/people/admin/role", 405, 405, 400),
     ("/a/{account}/people/{name}/remove", "/a/default/people/admin/remove", 200, 200, 403),
@@ -69,6 +75,7 @@ async fn each_page_is_for_members_of_its_account() {
 
     let platform = Platform::start(nobody()).await;
     let owner = signed_in(&platform, &platform.owner).await;
+    platform.deploy("box").await;
     let stranger = person(&platform, "other", Role::Owner).await;
     let viewer = person(&platform, "default", Role::Viewer).await;
     let nobody = Browser::new(&platform);
