@@ -21,7 +21,7 @@ use crate::app::playground::json::Json;
 use crate::app::playground::offer::{self, Offer};
 use crate::app::playground::outcome;
 use crate::app::playground::questions::Required;
-use crate::app::playground::schema::{Errors, Typed};
+use crate::app::playground::schema::{Errors, Form, Typed};
 use crate::app::playground::{self, About, Call, End, Kind, Past, Player, Running, Trouble};
 use crate::app::{App, Problem, instances};
 use crate::directory::now;
@@ -153,7 +153,7 @@ impl Place {
             let typed = showing
                 .typed
                 .clone()
-                .unwrap_or_else(|| form.as_ref().map(|form| form.untouched()).unwrap_or_default());
+                .unwrap_or_else(|| form.as_ref().map(Form::untouched).unwrap_or_default());
             let rows = match &form {
                 Some(form) => rows(form, &typed, &showing.errors, "f"),
                 None => bare(&typed, "f"),
@@ -204,7 +204,7 @@ async fn show(
     let words = ["tool", "prompt", "resource", "template"];
     let chosen = words.into_iter().find_map(|word| Some((word.to_owned(), value(word)?)));
     let (is_raw, query) = (value("raw").is_some(), value("q").unwrap_or_default());
-    Ok(place.page(Showing { chosen, is_raw, query, ..Showing::default() }))
+    Ok(place.page(Showing { chosen, query, is_raw, ..Showing::default() }))
 }
 
 /// One of the last calls, to be looked at and made again.
@@ -332,9 +332,7 @@ impl Place {
                 }
             }
         } else {
-            form.as_ref()
-                .map(|form| form.read(&sent.fields))
-                .unwrap_or((Json::Object(Vec::new()), Errors::new()))
+            form.as_ref().map_or((Json::Object(Vec::new()), Errors::new()), |form| form.read(&sent.fields))
         };
         match sent.value("do") {
             "raw" if errors.keys().all(|path| sent.value(path).is_empty()) => {

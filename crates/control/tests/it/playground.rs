@@ -15,6 +15,8 @@ use server::{Server, TINY};
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const PAGE: &str = "/a/default/instances/welcome/playground";
 
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 async fn signed_in<'a>(platform: &'a Platform, token: &str) -> Browser<'a> {
     platform.set_password(token, PASSWORD).await;
     let me = platform.send(Some(token), Method::GET, "/api/v1/whoami", None).await.json();
@@ -215,7 +217,7 @@ async fn it_is_a_call_like_any_other() {
 
     // Nothing is called without a form of ours.
     let csrf = csrf(&browser.get(PAGE).await);
-    let bad: [(&[(&str, &str)], &[(&str, &str)], u16); 5] = [
+    let bad: [(Pairs<'_>, Pairs<'_>, u16); 5] = [
         (&[], &[], 403),
         (&[("origin", "https://evil.example")], &[("csrf", &csrf)], 403),
         (&[("origin", &platform.url()), ("sec-fetch-site", "cross-site")], &[("csrf", &csrf)], 403),
@@ -282,16 +284,16 @@ async fn results_are_shown_kept_and_downloaded() {
     let big = text(&call("big").await);
     let past = format!("{PAGE}/calls/{}", id_of(&big));
     assert!(big.contains("more are not shown here") && big.len() < 200_000, "{}", big.len());
-    let part = browser.get(&format!("{past}/part/0")).await;
-    assert_eq!((part.status, part.body.len()), (StatusCode::OK, 100_000));
+    let file = browser.get(&format!("{past}/part/0")).await;
+    assert_eq!((file.status, file.body.len()), (StatusCode::OK, 100_000));
     for (name, value) in [
         ("content-type", "application/octet-stream"),
         ("content-disposition", "attachment; filename=\"part-0.txt\""),
         ("x-content-type-options", "nosniff"),
     ] {
-        assert_eq!(part.headers[name], value, "{name}");
+        assert_eq!(file.headers[name], value, "{name}");
     }
-    assert!(part.headers["content-security-policy"].to_str().unwrap().starts_with("sandbox;"));
+    assert!(file.headers["content-security-policy"].to_str().unwrap().starts_with("sandbox;"));
     let whole = browser.get(&format!("{past}/result")).await.json();
     assert_eq!(whole["result"]["content"][0]["text"].as_str().unwrap().len(), 100_000);
     let again = text(&browser.get(&past).await);
