@@ -61,12 +61,30 @@ const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}/environments/upgrades", &[("/a/default/environments/upgrades", "environments-upgrades")]),
     ("/a/{account}/environments/{name}", &[("/a/default/environments/local", "environment")]),
     ("/a/{account}/environments/{name}/cordon", &[]),
-    ("/a/{account}/environments/{name}/change", &[("/a/default/environments/local/change", "environment-change")]),
-    ("/a/{account}/environments/{name}/drain", &[("/a/default/environments/local/drain", "environment-drain")]),
-    ("/a/{account}/environments/{name}/enrol", &[("/a/default/environments/local/enrol", "environment-enrol")]),
-    ("/a/{account}/environments/{name}/revoke", &[("/a/default/environments/local/revoke", "environment-revoke")]),
-    ("/a/{account}/environments/{name}/cleanup", &[("/a/default/environments/local/cleanup", "environment-cleanup")]),
-    ("/a/{account}/environments/{name}/remove", &[("/a/default/environments/local/remove", "environment-remove")]),
+    (
+        "/a/{account}/environments/{name}/change",
+        &[("/a/default/environments/local/change", "environment-change")],
+    ),
+    (
+        "/a/{account}/environments/{name}/drain",
+        &[("/a/default/environments/local/drain", "environment-drain")],
+    ),
+    (
+        "/a/{account}/environments/{name}/enrol",
+        &[("/a/default/environments/local/enrol", "environment-enrol")],
+    ),
+    (
+        "/a/{account}/environments/{name}/revoke",
+        &[("/a/default/environments/local/revoke", "environment-revoke")],
+    ),
+    (
+        "/a/{account}/environments/{name}/cleanup",
+        &[("/a/default/environments/local/cleanup", "environment-cleanup")],
+    ),
+    (
+        "/a/{account}/environments/{name}/remove",
+        &[("/a/default/environments/local/remove", "environment-remove")],
+    ),
     (
         "/a/{account}/instances/{name}/connect",
         &[("/a/default/instances/welcome/connect", "instance-connect")],
