@@ -194,7 +194,8 @@ function play(form) {
         // Something is wrong with what was typed, or the session has ended: a page says so.
         const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
         const fresh = page.getElementById('main');
-        if (answer.redirected || !fresh) { form.submit(); return; }
+        if (answer.redirected) { location.reload(); return; }
+        if (!fresh) { tell([...page.querySelectorAll('h1, p')].map((line) => line.textContent).join(' ') || `Berth answered ${answer.status}.`); return; }
         replace(document.getElementById('main'), fresh);
         (fresh.querySelector('[aria-invalid]') || fresh.querySelector('h1'))?.focus();
         return;

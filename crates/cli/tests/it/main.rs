@@ -31,6 +31,7 @@ mod older;
 mod outward;
 mod partitions;
 mod people;
+mod playground;
 mod proxies;
 mod public;
 mod real_tools;

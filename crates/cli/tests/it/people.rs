@@ -10,18 +10,18 @@ use crate::BERTH;
 const PASSWORD: &str = "correct horse battery staple";
 
 /// A browser: curl with a jar for cookies.
-struct Browser {
+pub(crate) struct Browser {
     dir: tempfile::TempDir,
     origin: String,
 }
 
 impl Browser {
-    fn new(platform: &Platform) -> Self {
+    pub(crate) fn new(platform: &Platform) -> Self {
         Self { dir: tempfile::tempdir().unwrap(), origin: platform.url().to_owned() }
     }
 
     /// The status and the page of an address; with fields, of a form that is sent to it.
-    fn ask(&self, url: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    pub(crate) fn ask(&self, url: &str, fields: &[(&str, &str)]) -> (u16, String) {
         let jar = self.dir.path().join("cookies");
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-w", "\n%{http_code}", "-b"]).arg(&jar).arg("-c").arg(&jar);
@@ -38,7 +38,7 @@ impl Browser {
         (status.parse().unwrap(), page.to_owned())
     }
 
-    fn path(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    pub(crate) fn path(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
         self.ask(&format!("{}{path}", self.origin), fields)
     }
 

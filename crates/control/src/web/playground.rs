@@ -21,7 +21,7 @@ use crate::app::playground::json::Json;
 use crate::app::playground::offer::{self, Offer};
 use crate::app::playground::outcome;
 use crate::app::playground::questions::Required;
-use crate::app::playground::schema::{Errors, Typed};
+use crate::app::playground::schema::{Errors, Form, Typed};
 use crate::app::playground::{self, About, Call, End, Kind, Past, Player, Running, Trouble};
 use crate::app::{App, Problem, instances};
 use crate::directory::now;
@@ -153,7 +153,7 @@ impl Place {
             let typed = showing
                 .typed
                 .clone()
-                .unwrap_or_else(|| form.as_ref().map(|form| form.untouched()).unwrap_or_default());
+                .unwrap_or_else(|| form.as_ref().map(Form::untouched).unwrap_or_default());
             let rows = match &form {
                 Some(form) => rows(form, &typed, &showing.errors, "f"),
                 None => bare(&typed, "f"),
@@ -166,7 +166,7 @@ impl Place {
             });
             Shown {
                 entry: chosen.entry(&self.base),
-                description: chosen.description().to_owned(),
+                description: if self.offer.is_ok() { chosen.description().to_owned() } else { String::new() },
                 rows,
                 is_raw,
                 json,
@@ -204,7 +204,7 @@ async fn show(
     let words = ["tool", "prompt", "resource", "template"];
     let chosen = words.into_iter().find_map(|word| Some((word.to_owned(), value(word)?)));
     let (is_raw, query) = (value("raw").is_some(), value("q").unwrap_or_default());
-    Ok(place.page(Showing { chosen, is_raw, query, ..Showing::default() }))
+    Ok(place.page(Showing { chosen, query, is_raw, ..Showing::default() }))
 }
 
 /// One of the last calls, to be looked at and made again.
@@ -313,6 +313,11 @@ impl Place {
             json: is_raw.then(|| sent.value("json").to_owned()),
             ..Showing::default()
         };
+        if self.offer.is_err() {
+            // Without its schema a form means nothing; what was typed stays for when the server answers.
+            showing.status = StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(Next::Show(showing.into()));
+        }
         let form = chosen.form();
         let (arguments, errors) = if is_raw {
             match Json::parse(sent.value("json")) {
@@ -327,9 +332,7 @@ impl Place {
                 }
             }
         } else {
-            form.as_ref()
-                .map(|form| form.read(&sent.fields))
-                .unwrap_or((Json::Object(Vec::new()), Errors::new()))
+            form.as_ref().map_or((Json::Object(Vec::new()), Errors::new()), |form| form.read(&sent.fields))
         };
         match sent.value("do") {
             "raw" if errors.keys().all(|path| sent.value(path).is_empty()) => {
@@ -377,15 +380,18 @@ impl Place {
         let call = Call { kind, name: sent.value("name").to_owned(), arguments, answers: None };
         let required = Required::asked(requests, state);
         match required.answers(&sent.fields) {
-            Ok(answers) => {
+            Ok(answers) if self.offer.is_ok() => {
                 let ui = self.chosen(kind.word(), &call.name).ui();
                 let answers = Some((answers, required.state));
                 Ok(Next::Call(Box::new((Call { answers, ..call }, ui))))
             }
-            Err(errors) => {
+            wrong => {
+                let errors = wrong.err().unwrap_or_default();
                 let asked = Asked::of(&self.base, &call, &required, &sent.fields, &errors, &[]);
                 let showing = self.showing_of(&call);
-                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                let is_wrong = !errors.is_empty();
+                let status =
+                    if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::SERVICE_UNAVAILABLE };
                 Ok(Next::Show(Box::new(Showing { status, asked: Some(asked), ..showing })))
             }
         }

@@ -2,6 +2,7 @@
 //! translates. It calls in somebody's name through the gateway, as if with their token.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -183,7 +184,8 @@ fn message(method: &str, params: &[(&str, String)], capabilities: &str) -> Strin
         env!("CARGO_PKG_VERSION"),
     );
     for (key, value) in params {
-        members.push_str(&format!(",{}:{value}", mcp::errors::quote(key)));
+        // Writing to a String cannot fail.
+        let _ = write!(members, ",{}:{value}", mcp::errors::quote(key));
     }
     let method = mcp::errors::quote(method);
     format!(r#"{{"jsonrpc":"2.0","id":{ID},"method":{method},"params":{{{members}}}}}"#)

@@ -1,5 +1,7 @@
 //! What a server offers: tools, prompts, resources. Whatever a server says of itself is a text of a stranger's.
 
+use std::fmt::Write as _;
+
 use super::json::Json;
 
 /// So many of each kind are shown.
@@ -28,6 +30,10 @@ pub(crate) struct Tool {
 
 /// What a tool says that it does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the protocol, and they come in any combination"
+)]
 pub(crate) struct Hints {
     pub(crate) reads_only: bool,
     pub(crate) destroys: bool,
@@ -57,7 +63,8 @@ pub(crate) struct Resource {
 /// A template of resources.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
-    pub(crate) template: String,
+    /// With its variables in braces (RFC 6570).
+    pub(crate) uri: String,
     pub(crate) name: String,
     pub(crate) description: String,
     /// What is put into it, as a schema of texts.
@@ -146,7 +153,7 @@ pub(super) fn template(of: &Json) -> Option<Template> {
         names.map(|name| (name.to_owned(), Json::object([("type", Json::text("string"))]))).collect();
     let required = properties.iter().map(|(name, _)| Json::text(name)).collect();
     Some(Template {
-        template: template.to_owned(),
+        uri: template.to_owned(),
         name: title(of).unwrap_or_else(|| of.str_of("name").unwrap_or(template).to_owned()),
         description: text(of, "description"),
         schema: Json::object([("properties", Json::Object(properties)), ("required", Json::List(required))]),
@@ -189,7 +196,8 @@ pub(crate) fn expanded(template: &str, values: &Json) -> String {
                     if is_own || (keeps && b":/?#[]@!$&'()*+,;=%".contains(&byte)) {
                         uri.push(char::from(byte));
                     } else {
-                        uri.push_str(&format!("%{byte:02X}"));
+                        // Writing to a String cannot fail.
+                        let _ = write!(uri, "%{byte:02X}");
                     }
                 }
             }

@@ -49,9 +49,7 @@ impl<'a> Chosen<'a> {
             "tool" => offer.tools.iter().find(|tool| tool.name == name).map(Self::Tool),
             "prompt" => offer.prompts.iter().find(|prompt| prompt.name == name).map(Self::Prompt),
             "resource" => offer.resources.iter().find(|resource| resource.uri == name).map(Self::Resource),
-            "template" => {
-                offer.templates.iter().find(|template| template.template == name).map(Self::Template)
-            }
+            "template" => offer.templates.iter().find(|template| template.uri == name).map(Self::Template),
             _ => None,
         });
         found.unwrap_or(Self::Unlisted(Kind::of(word), name))
@@ -73,8 +71,7 @@ impl<'a> Chosen<'a> {
             Self::Tool(tool) => Some(Form::of(&tool.schema, "a")),
             Self::Prompt(prompt) => Some(Form::of(&prompt.schema, "a")),
             Self::Template(template) => Some(Form::of(&template.schema, "a")),
-            Self::Resource(_) => Some(Form { fields: Vec::new() }),
-            Self::Unlisted(Some(Kind::Resource), _) => Some(Form { fields: Vec::new() }),
+            Self::Resource(_) | Self::Unlisted(Some(Kind::Resource), _) => Some(Form { fields: Vec::new() }),
             Self::Unlisted(..) => None,
         }
     }
@@ -192,10 +189,10 @@ fn resource(base: &str, of: &Resource) -> Entry {
 
 fn template(base: &str, of: &Template) -> Entry {
     Entry {
-        href: href(base, "template", &of.template),
+        href: href(base, "template", &of.uri),
         word: "template",
-        name: of.template.clone(),
-        title: Some(of.name.clone()).filter(|name| *name != of.template),
+        name: of.uri.clone(),
+        title: Some(of.name.clone()).filter(|name| *name != of.uri),
         about: short(&of.description),
         ..Entry::default()
     }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 
 use crate::app::playground::json::Json;
 use crate::app::playground::{Call, Next, Running};
@@ -54,7 +54,7 @@ pub(super) fn answer(place: Place, call: Call, running: Running) -> Response {
             }
         })
     });
-    let mut response = Response::new(Body::from_stream(events));
+    let mut response = Response::new(Body::from_stream(events.map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -67,12 +67,12 @@ pub(super) fn answer(place: Place, call: Call, running: Running) -> Response {
     response
 }
 
-fn event(word: &'static str, piece: &impl Template) -> Result<Bytes, Infallible> {
+fn event(word: &'static str, piece: &impl Template) -> Bytes {
     let html = piece.render().unwrap_or_else(|error| {
         tracing::error!(%error, "a piece of a page could not be filled in");
         String::new()
     });
     let mut out = Vec::new();
     mcp::sse::encode(Json::object([(word, Json::Text(html))]).compact().as_bytes(), &mut out);
-    Ok(out.into())
+    out.into()
 }

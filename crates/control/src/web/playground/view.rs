@@ -137,10 +137,12 @@ impl Words {
         let at = format!("{}.{} s", said.after.as_secs(), said.after.subsec_millis() / 100);
         let (what, text, percent) = match &said.what {
             What::Progress { done, total, message } => {
-                let of = total.as_ref().map(|total| format!(" of {total}")).unwrap_or_default();
+                // SDKs write whole numbers as fractions.
+                let whole = |number: &str| number.strip_suffix(".0").unwrap_or(number).to_owned();
+                let of = total.as_ref().map(|total| format!(" of {}", whole(total))).unwrap_or_default();
                 let percent = total.as_ref().and_then(|total| percent(done, total));
                 let words = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-                ("progress".to_owned(), format!("{done}{of}{words}"), percent)
+                ("progress".to_owned(), format!("{}{of}{words}", whole(done)), percent)
             }
             What::Log { level, logger, text } => {
                 let logger = logger.as_ref().map(|logger| format!("{logger}: ")).unwrap_or_default();
