@@ -167,7 +167,11 @@ fn clients() -> anyhow::Result<PathBuf> {
 }
 
 /// Installs packages into a directory, unless it has just these.
-fn once(dir: &Path, packages: &[&str], install: fn(&Path, &[&str]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn once(
+    dir: &Path,
+    packages: &[&str],
+    install: fn(&Path, &[&str]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let (stamp, wanted) = (dir.join("installed"), format!("{packages:?}"));
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());

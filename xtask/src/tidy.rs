@@ -1,6 +1,8 @@
 //! What a machine can check of the rules: which crate may depend on which, how long a file may be, which third-party
 //! crates never come in.
 
+mod comparisons;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +11,10 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("api", &["domain"]),
+    ("clients", &[]),
     ("fetch", &["domain", "oauth"]),
     ("hop", &[]),
     ("digitalocean", &[]),
@@ -22,11 +25,15 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("shim", &["domain", "hop", "mcp"]),
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
-    ("control", &["api", "digitalocean", "domain", "fetch", "gateway", "hop", "oauth", "store"]),
+    (
+        "control",
+        &["api", "clients", "digitalocean", "domain", "fetch", "gateway", "hop", "mcp", "oauth", "store"],
+    ),
     (
         "cli",
         &[
             "api",
+            "clients",
             "control",
             "digitalocean",
             "domain",
@@ -58,6 +65,7 @@ pub(crate) fn report() -> anyhow::Result<()> {
     wrong.extend(lengths()?);
     wrong.extend(banned()?);
     wrong.extend(without_rmcp()?);
+    wrong.extend(comparisons::report()?);
     if wrong.is_empty() {
         return Ok(());
     }
@@ -99,21 +107,29 @@ fn arrows() -> anyhow::Result<Vec<String>> {
 
 fn lengths() -> anyhow::Result<Vec<String>> {
     let mut wrong = vec![];
-    let mut open: Vec<PathBuf> =
-        ["crates", "xtask", "fuzz/src", "fuzz/fuzz_targets"].map(|dir| run::root().join(dir)).to_vec();
+    for path in sources(&["crates", "xtask", "fuzz/src", "fuzz/fuzz_targets"])? {
+        let lines = std::fs::read_to_string(&path)?.lines().count();
+        if LONGEST < lines {
+            wrong.push(format!("{} has {lines} lines, more than {LONGEST}", path.display()));
+        }
+    }
+    Ok(wrong)
+}
+
+/// The Rust files below some directories.
+fn sources(dirs: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = vec![];
+    let mut open: Vec<PathBuf> = dirs.iter().map(|dir| run::root().join(dir)).collect();
     while let Some(path) = open.pop() {
         if path.is_dir() {
             for entry in std::fs::read_dir(&path)? {
                 open.push(entry?.path());
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let lines = std::fs::read_to_string(&path)?.lines().count();
-            if LONGEST < lines {
-                wrong.push(format!("{} has {lines} lines, more than {LONGEST}", path.display()));
-            }
+            found.push(path);
         }
     }
-    Ok(wrong)
+    Ok(found)
 }
 
 /// What is linked counts, not what Cargo.lock lists: it names optional dependencies that no feature turns on.

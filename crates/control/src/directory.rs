@@ -398,7 +398,8 @@ impl LiveDirectory {
     /// Somebody who is signed in with a browser, as a caller in one of their accounts: from memory. `None` when they are not in it.
     pub(crate) fn session_caller(&self, visitor: &Visitor, account: &str) -> Option<Caller> {
         let picture = self.picture.load();
-        let (id, name) = picture.accounts_of(visitor.user).into_iter().find(|(_, name)| name.as_str() == account)?;
+        let (id, name) =
+            picture.accounts_of(visitor.user).into_iter().find(|(_, name)| name.as_str() == account)?;
         let member = picture.member(id, visitor.user)?;
         let limits = Limits {
             token: self.token_buckets.of(TokenId(visitor.session.0)),

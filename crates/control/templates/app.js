@@ -1,10 +1,15 @@
 // What pages do beyond what they do without a script. Everything is asked for by an attribute of the page:
 //   body[data-changes=URL]      a stream of changes; after one, elements with `data-live` and an id are read anew
+//   [data-live=URL]             is read from that page rather than from the one that is shown
+//   [data-gone=URL]             where to go when the page that is shown is no more
 //   form[data-search=ID]        is sent while one types, and the element of that id is replaced by the answer's
 //   button[data-copy=ID]        copies the text of an element
 //   [data-stream=URL]           gets the lines of an answer that does not end
 //   form[data-once]             is sent once, however often its button is pressed
+//   [data-field=NAME]           says what is wrong with a field: that one is marked, and has the focus
 //   input[data-all=NAME]        ticks all boxes of a name
+//   form[data-play=ID]          is sent, and what comes of it appears in the element of that id as it comes
+//   iframe[data-app=URL]        shows a server's own HTML, and is told the result at that address
 'use strict';
 
 const said = document.getElementById('said');
@@ -15,6 +20,8 @@ async function fetched(url, signal) {
   const answer = await fetch(url, { credentials: 'same-origin', headers: { accept: 'text/html' }, signal });
   // A session that has ended leads to the sign-in: the whole page goes there.
   if (answer.redirected && new URL(answer.url).pathname === '/sign-in') { location.reload(); return null; }
+  const gone = document.querySelector('[data-gone]');
+  if (answer.status === 404 && url === location.href && gone) location.assign(gone.dataset.gone);
   if (!answer.ok) return null;
   return new DOMParser().parseFromString(await answer.text(), 'text/html');
 }
@@ -45,11 +52,12 @@ async function refresh() {
   if (!live.length) return;
   reading = true;
   try {
-    const page = await fetched(location.href);
-    if (!page) return;
+    const pages = new Map();
     for (const old of live) {
-      const fresh = page.getElementById(old.id);
-      if (fresh && !isBusy(old) && plain(fresh) !== plain(old)) replace(old, fresh);
+      const url = new URL(old.dataset.live || location.href, location.href).href;
+      if (!pages.has(url)) pages.set(url, await fetched(url));
+      const fresh = pages.get(url)?.getElementById(old.id);
+      if (fresh && old.isConnected && !isBusy(old) && plain(fresh) !== plain(old)) replace(old, fresh);
     }
   } catch { /* The next change reads again. */ } finally { reading = false; }
 }
@@ -138,14 +146,127 @@ async function stream(element) {
   } catch { /* What has come stays. */ }
 }
 
+// The words of a stream of events, each a JSON object.
+async function* events(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const all = (rest + value).split('\n\n');
+    rest = all.pop();
+    for (const event of all) {
+      const data = event.split('\n').filter((line) => line.startsWith('data: ')).map((line) => line.slice(6)).join('\n');
+      if (data) yield JSON.parse(data);
+    }
+  }
+}
+
+const made = (tag, properties, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+
+function play(form) {
+  const place = document.getElementById(form.dataset.play);
+  if (!place) return;
+  form.addEventListener('submit', async (event) => {
+    const pressed = event.submitter;
+    if (!['call', 'answer'].includes(pressed?.value)) return;
+    event.preventDefault();
+    const body = new URLSearchParams(new FormData(form, pressed));
+    const stop = new AbortController();
+    const buttons = [...form.querySelectorAll('button')];
+    buttons.forEach((button) => { button.disabled = true; });
+    const list = made('ol', {});
+    const cancel = made('button', { type: 'button', className: 'quiet', textContent: 'Cancel the call' });
+    cancel.addEventListener('click', () => stop.abort());
+    place.replaceChildren(made('section', { className: 'card said' },
+      made('div', { className: 'running' }, made('h2', { textContent: 'Running…' }), cancel), list));
+    list.hidden = true;
+    say('Running');
+    const tell = (words) => { place.replaceChildren(made('p', { className: 'error', textContent: words })); say(words); };
+    try {
+      const answer = await fetch(form.getAttribute('action'), {
+        method: 'POST', body, credentials: 'same-origin', headers: { accept: 'text/event-stream' }, signal: stop.signal });
+      if (!(answer.headers.get('content-type') || '').startsWith('text/event-stream')) {
+        // Something is wrong with what was typed, or the session has ended: a page says so.
+        const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+        const fresh = page.getElementById('main');
+        if (answer.redirected || !fresh) { form.submit(); return; }
+        replace(document.getElementById('main'), fresh);
+        (fresh.querySelector('[aria-invalid]') || fresh.querySelector('h1'))?.focus();
+        return;
+      }
+      let ended = false;
+      for await (const one of events(answer)) {
+        if (one.said !== undefined) {
+          list.hidden = false;
+          list.insertAdjacentHTML('beforeend', one.said);
+          list.scrollTop = list.scrollHeight;
+        } else if (one.ended !== undefined) {
+          ended = true;
+          place.innerHTML = one.ended;
+          enhance(place);
+          const arrived = place.querySelector('[data-arrived]');
+          arrived?.focus({ preventScroll: true });
+          arrived?.scrollIntoView({ block: 'nearest' });
+          say(arrived?.textContent || 'Done');
+        }
+      }
+      if (!ended) tell('The connection to Berth broke off. Whether the call took effect is not known.');
+    } catch (error) {
+      tell(error.name === 'AbortError' ? 'The call was cancelled.' : 'Berth does not answer. Check the connection, then try again.');
+    } finally {
+      buttons.forEach((button) => { button.disabled = false; });
+    }
+  });
+}
+
+// A server's own HTML speaks JSON-RPC by messages (MCP Apps). It is told its call and the result; it may ask for its height and for nothing else.
+function app(frame) {
+  const send = (message) => frame.contentWindow?.postMessage({ jsonrpc: '2.0', ...message }, '*');
+  window.addEventListener('message', async ({ source, data }) => {
+    if (source !== frame.contentWindow || data?.jsonrpc !== '2.0') return;
+    if (data.method === 'ui/initialize') {
+      const theme = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+      const [hostInfo, hostContext] = [{ name: 'berth-playground', version: '1' }, { theme, displayMode: 'inline', platform: 'web' }];
+      const protocolVersion = data.params?.protocolVersion || '2026-01-26';
+      send({ id: data.id, result: { protocolVersion, hostInfo, hostCapabilities: {}, hostContext } });
+    } else if (data.method === 'ui/notifications/initialized') {
+      const answer = await fetch(frame.dataset.app, { credentials: 'same-origin' });
+      if (!answer.ok) return;
+      const told = await answer.json();
+      send({ method: 'ui/notifications/tool-input', params: { arguments: told.arguments } });
+      send({ method: 'ui/notifications/tool-result', params: told.result });
+    } else if (data.method === 'ui/notifications/size-changed') {
+      const height = Number(data.params?.height);
+      if (0 < height) frame.style.height = `${Math.min(Math.max(height, 60), 1200)}px`;
+    } else if (data.method && data.id !== undefined) {
+      send({ id: data.id, error: { code: -32601, message: 'this page does nothing for an app' } });
+    }
+  });
+  // It may have spoken before anybody listened.
+  frame.src = frame.src;
+}
+
 function enhance(root) {
   const all = (selector) => [...(root.matches?.(selector) ? [root] : []), ...root.querySelectorAll(selector)];
   all('form[data-search]').forEach(search);
   all('button[data-copy]').forEach(copy);
   all('[data-stream]').forEach(stream);
+  all('form[data-play]').forEach(play);
+  all('iframe[data-app]').forEach(app);
   all('form[data-once]').forEach((form) => form.addEventListener('submit', () => {
     form.querySelectorAll('button').forEach((button) => setTimeout(() => { button.disabled = true; }));
   }));
+  all('[data-field]').forEach((word) => {
+    const field = document.querySelector(`main [name="${CSS.escape(word.dataset.field)}"]`);
+    if (!field) return;
+    field.setAttribute('aria-invalid', 'true');
+    field.focus();
+  });
   all('input[data-all]').forEach((box) => {
     box.hidden = false;
     box.addEventListener('change', () => {

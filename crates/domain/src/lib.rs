@@ -12,6 +12,7 @@ pub mod egress;
 pub mod ids;
 pub mod image;
 pub mod lease;
+pub mod measure;
 pub mod names;
 pub mod package;
 pub mod placement;

@@ -1,4 +1,7 @@
 //! Secret texts: redacted in `Debug`, wiped when dropped, and not serialisable unless a field asks for it by name.
+//!
+//! [`same`] is the one place where what somebody shows is compared with what is expected: `cargo xtask tidy` finds every other. What is
+//! stored is not compared at all, it is looked up by its SHA-256.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +9,7 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serializer};
+use subtle::ConstantTimeEq as _;
 
 /// A secret text. It has no `Display` and no `Serialize`.
 #[derive(Clone)]
@@ -32,10 +36,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether two texts are the same, in a time that tells nothing but their length: how much of a guess is right would be told by a comparison
+/// that ends at the first difference.
+pub fn same(shown: &[u8], expected: &[u8]) -> bool {
+    shown.ct_eq(expected).into()
+}
+
 impl PartialEq for Secret {
-    /// Not in constant time: for tests and change detection, never for authentication.
     fn eq(&self, other: &Self) -> bool {
-        self.expose() == other.expose()
+        same(self.expose().as_bytes(), other.expose().as_bytes())
     }
 }
 
@@ -72,6 +81,19 @@ pub fn expose_all<S: Serializer>(secrets: &Secrets, serializer: S) -> Result<S::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_and_others() {
+        let check = |one: &str, other: &str, expected: bool| {
+            assert_eq!(same(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
+            assert_eq!(Secret::new(one) == Secret::new(other), expected, "{one} {other}");
+        };
+        check("", "", true);
+        check("hunter2", "hunter2", true);
+        for other in ["hunter3", "Hunter2", "hunter", "hunter22", ""] {
+            check("hunter2", other, false);
+        }
+    }
 
     #[test]
     fn is_redacted() {

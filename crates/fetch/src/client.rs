@@ -1,11 +1,14 @@
 //! Drives [`oauth::client`]: sends what it asks for.
 
 use bytes::Bytes;
+use domain::secret::Secret;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use oauth::client::discovery::{Begin, Discovery, Next, Visit};
 use oauth::client::exchange::Pending;
 use oauth::client::grant::{Grant, NotRefreshed};
+use oauth::client::identity::Identity;
+use oauth::client::unattended::{Basis, Found, Provider};
 use oauth::client::{Answer, Body, Refusal, Request, Step};
 
 use crate::{Fetched, Fetcher};
@@ -21,16 +24,60 @@ const REQUESTS: usize = 8;
 /// # Errors
 /// Why nobody can.
 pub async fn discover(fetcher: &Fetcher, begin: Begin) -> Result<Visit, Refusal> {
+    match walk(fetcher, begin).await? {
+        Next::Visit(visit) => Ok(*visit),
+        _ => Err(refused(Step::Authorization, "no person is to be asked")),
+    }
+}
+
+/// Finds out where a token is given without a person; what is begun has no profile.
+///
+/// # Errors
+/// Why there is no such place.
+pub async fn discover_unattended(fetcher: &Fetcher, begin: Begin) -> Result<Found, Refusal> {
+    match walk(fetcher, begin).await? {
+        Next::Ask(found) => Ok(*found),
+        _ => Err(refused(Step::Token, "a person is to be asked")),
+    }
+}
+
+/// As far as it goes without anybody.
+async fn walk(fetcher: &Fetcher, begin: Begin) -> Result<Next, Refusal> {
     let (mut discovery, mut next) = Discovery::begin(begin)?;
     for _ in 0..=REQUESTS {
-        let request = match next {
-            Next::Visit(visit) => return Ok(*visit),
-            Next::Send(request) => request,
-        };
+        let Next::Send(request) = next else { return Ok(next) };
         let came = send(fetcher, request).await;
         next = discovery.answer(answer(&came))?;
     }
-    Err(Refusal { step: Step::Authorization, why: "it takes too many requests".to_owned() })
+    Err(refused(Step::Authorization, "it takes too many requests"))
+}
+
+fn refused(step: Step, why: &str) -> Refusal {
+    Refusal { step, why: why.to_owned() }
+}
+
+/// Gets a token without a person; `proof` as in [`Found::ask`].
+///
+/// # Errors
+/// Why there is none.
+pub async fn ask(
+    fetcher: &Fetcher,
+    found: &Found,
+    identity: &Identity,
+    basis: Basis<'_>,
+    proof: Option<&Secret>,
+) -> Result<Grant, Refusal> {
+    let came = send(fetcher, found.ask(identity, basis, proof)?).await;
+    found.take(identity, answer(&came).map_err(|why| refused(Step::Token, why))?)
+}
+
+/// Has an identity provider vouch for one of its people.
+///
+/// # Errors
+/// Why it does not.
+pub async fn vouched(fetcher: &Fetcher, provider: &Provider, found: &Found) -> Result<Secret, Refusal> {
+    let came = send(fetcher, provider.ask(found)).await;
+    provider.take(answer(&came).map_err(|why| refused(Step::Token, why))?)
 }
 
 /// Takes the query that a person brought back, and changes it for a token.
@@ -39,8 +86,7 @@ pub async fn discover(fetcher: &Fetcher, begin: Begin) -> Result<Visit, Refusal>
 /// Why there is none.
 pub async fn redeem(fetcher: &Fetcher, pending: &Pending, query: &str) -> Result<Grant, Refusal> {
     let came = send(fetcher, pending.returned(query)?).await;
-    let answer = answer(&came).map_err(|why| Refusal { step: Step::Token, why: why.to_owned() })?;
-    pending.take(answer)
+    pending.take(answer(&came).map_err(|why| refused(Step::Token, why))?)
 }
 
 /// Gets the next token without a person.

@@ -2,7 +2,8 @@
 //! and from one token to the next.
 //!
 //! Sans-IO. [`discovery::Discovery`] says which request to make, takes its answer, and ends with an address that a person has to
-//! open; [`exchange::Pending`] is what has to be kept until they come back; [`grant::Grant`] is what comes of it. Whoever
+//! open; [`exchange::Pending`] is what has to be kept until they come back; [`grant::Grant`] is what comes of it. Where nobody is to be asked it
+//! ends with [`unattended::Found`]. Whoever
 //! drives this sends the requests, and decides which hosts it dials at all.
 
 pub mod discovery;
@@ -10,6 +11,7 @@ pub mod exchange;
 pub mod grant;
 pub mod identity;
 mod scope;
+pub mod unattended;
 mod urls;
 
 use std::fmt;

@@ -34,7 +34,8 @@ pub struct ProtectedResource {
 pub struct AuthorizationServer {
     /// Its identifier; must be the one that the document was looked up by (RFC 8414 §3.3).
     pub issuer: String,
-    /// Where people are sent.
+    /// Where people are sent; empty where no person is ever asked (RFC 8414 §2).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub authorization_endpoint: String,
     /// Where codes are changed for tokens.
     pub token_endpoint: String,

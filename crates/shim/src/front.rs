@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::secret;
 use domain::shim::{
     KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, REFUSED_HEADER, SHUTDOWN_PATH, SSE_PATH,
     STATUS_PATH, TOKEN_PATH, TokenAnswer,
@@ -36,7 +37,6 @@ use mcp::front::{self, Field, Fields, Refusal};
 use mcp::mux::Caller;
 use mcp::revision::{self, Era, Revision};
 use mcp::session::{self, Begin, Session};
-use subtle::ConstantTimeEq as _;
 
 use crate::body::{self, Body, Guard};
 pub(crate) use crate::front::effects::Lists;
@@ -374,7 +374,7 @@ fn session(shared: &Shared, headers: &HeaderMap, principal: &str) -> Result<Sess
 fn has_key(shared: &Shared, headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(KEY_HEADER).iter();
     match (values.next(), values.next()) {
-        (Some(value), None) => value.as_bytes().ct_eq(shared.key.expose().as_bytes()).into(),
+        (Some(value), None) => secret::same(value.as_bytes(), shared.key.expose().as_bytes()),
         _ => false,
     }
 }

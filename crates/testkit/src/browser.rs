@@ -164,11 +164,16 @@ impl Browser {
     pub async fn look(&self, is_dark: bool, (width, height): (u32, u32)) {
         let scheme = if is_dark { "dark" } else { "light" };
         let media = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        let size = serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         for (method, parameters) in
             [("Emulation.setEmulatedMedia", media), ("Emulation.setDeviceMetricsOverride", size)]
         {
-            self.driver.cdp().send_raw(method, parameters).await.unwrap_or_else(|error| panic!("{method}: {error}"));
+            self.driver
+                .cdp()
+                .send_raw(method, parameters)
+                .await
+                .unwrap_or_else(|error| panic!("{method}: {error}"));
         }
     }
 

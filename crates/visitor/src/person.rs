@@ -14,11 +14,14 @@ use domain::shim::{TokenReason, TokenWanted};
 use fetch::{Fetcher, Reach, client};
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use oauth::challenge::Challenge;
 use oauth::client::discovery::Begin;
 use oauth::client::grant::Grant;
 use oauth::client::identity::{Identity, Profile};
+use oauth::client::unattended::{Basis, Provider};
 use serde::Deserialize;
+use serde_json::json;
 use shim::upstream::{Credentials, Token};
 use tokio::time::Instant;
 
@@ -33,6 +36,21 @@ pub(crate) struct Known {
     client_id: Option<String>,
     client_secret: Option<Secret>,
     issuer: Option<String>,
+    /// What Berth proves with who it is (MCP's extension "OAuth Client Credentials").
+    private_key_pem: Option<Secret>,
+    /// What a workload's platform says of it.
+    valid_jwt: Option<Secret>,
+    /// Of an enterprise's identity provider, where somebody signed in.
+    idp_client_id: Option<String>,
+    idp_id_token: Option<Secret>,
+    idp_token_endpoint: Option<String>,
+}
+
+/// What the suite gives to clients that ask for tokens without a person: an id that is bound to no issuer.
+#[derive(Debug)]
+struct Unattended {
+    client_id: String,
+    known: Known,
 }
 
 /// See the module.
@@ -40,18 +58,24 @@ pub(crate) struct Known {
 pub(crate) struct Person {
     server: String,
     fetcher: Fetcher,
+    unattended: Option<Unattended>,
     identities: Mutex<Vec<Identity>>,
     grant: Mutex<Option<(u64, Grant)>>,
 }
 
 impl Person {
     pub(crate) fn new(server: &str, known: Known) -> anyhow::Result<Self> {
-        let given = known.client_id.zip(known.issuer);
-        let given = given.map(|(id, issuer)| Identity::given(issuer, id, known.client_secret));
+        let (mut given, mut unattended) = (None, None);
+        match (known.client_id.clone(), known.issuer.clone()) {
+            (Some(id), Some(issuer)) => given = Some(Identity::given(issuer, id, known.client_secret)),
+            (Some(client_id), None) => unattended = Some(Unattended { client_id, known }),
+            (None, _) => {}
+        }
         Ok(Self {
             server: server.to_owned(),
             // The suite's servers are on this machine.
             fetcher: Fetcher::new(Reach::Everywhere)?,
+            unattended,
             identities: Mutex::new(given.into_iter().collect()),
             grant: Mutex::default(),
         })
@@ -65,9 +89,11 @@ impl Person {
             }
             _ => None,
         };
-        let grant = match refreshed {
-            Some(grant) => grant,
-            None => self.authorize(&wanted, before.as_ref().map(|(_, grant)| grant)).await?,
+        let before_that = before.as_ref().map(|(_, grant)| grant);
+        let grant = match (refreshed, &self.unattended) {
+            (Some(grant), _) => grant,
+            (None, Some(unattended)) => self.ask(&wanted, unattended, before_that).await?,
+            (None, None) => self.authorize(&wanted, before_that).await?,
         };
         let mut header = HeaderValue::from_str(&format!("Bearer {}", grant.access.expose()))?;
         header.set_sensitive(true);
@@ -77,22 +103,56 @@ impl Person {
         Ok(Token { header, version, until })
     }
 
-    async fn authorize(&self, wanted: &TokenWanted, before: Option<&Grant>) -> anyhow::Result<Grant> {
-        let begin = Begin {
+    fn begin(
+        &self,
+        wanted: &TokenWanted,
+        before: Option<&Grant>,
+        profile: Option<Profile>,
+    ) -> anyhow::Result<Begin> {
+        Ok(Begin {
             server: self.server.clone(),
             challenge: Challenge::parse(wanted.challenge.iter().map(String::as_str)).unwrap_or_default(),
-            profile: Profile {
-                name: "Berth".to_owned(),
-                page: None,
-                redirect_uri: REDIRECT.to_owned(),
-                document: Some(DOCUMENT.to_owned()),
-            },
+            profile,
             identities: self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             before: before.map(|grant| (grant.identity.issuer.clone(), grant.scopes.clone())),
             now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),
             state: random()?,
             verifier: random()?,
+        })
+    }
+
+    /// Without a person.
+    async fn ask(
+        &self,
+        wanted: &TokenWanted,
+        unattended: &Unattended,
+        before: Option<&Grant>,
+    ) -> anyhow::Result<Grant> {
+        let Unattended { client_id, known } = unattended;
+        let found = client::discover_unattended(&self.fetcher, self.begin(wanted, before, None)?).await?;
+        let issuer = found.server.issuer.as_str();
+        let identity = Identity::given(issuer, client_id, known.client_secret.clone());
+        let proof = known.private_key_pem.as_ref().map(|key| proof(key, client_id, issuer)).transpose()?;
+        let provider = known.idp_client_id.clone().zip(known.idp_id_token.clone());
+        let vouched = match provider.zip(known.idp_token_endpoint.clone()) {
+            Some(((client_id, id_token), token_endpoint)) => {
+                let provider = Provider { token_endpoint, client_id, id_token };
+                Some(client::vouched(&self.fetcher, &provider, &found).await?)
+            }
+            None => known.valid_jwt.clone(),
         };
+        let basis = vouched.as_ref().map_or(Basis::Client, Basis::Assertion);
+        Ok(client::ask(&self.fetcher, &found, &identity, basis, proof.as_ref()).await?)
+    }
+
+    async fn authorize(&self, wanted: &TokenWanted, before: Option<&Grant>) -> anyhow::Result<Grant> {
+        let profile = Profile {
+            name: "Berth".to_owned(),
+            page: None,
+            redirect_uri: REDIRECT.to_owned(),
+            document: Some(DOCUMENT.to_owned()),
+        };
+        let begin = self.begin(wanted, before, Some(profile))?;
         let visit = client::discover(&self.fetcher, begin).await?;
         let identity = &visit.pending.identity;
         if identity.registered_for.is_some() {
@@ -114,6 +174,16 @@ impl Credentials for Person {
     ) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + 'a>> {
         Box::pin(async move { self.obtain(wanted).await.map_err(|error| format!("{error:#}")) })
     }
+}
+
+/// Who signs with the key is the client, to one authorization server and for a minute (RFC 7523 §3).
+fn proof(key: &Secret, client_id: &str, issuer: &str) -> anyhow::Result<Secret> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let claims = json!({
+        "iss": client_id, "sub": client_id, "aud": issuer, "iat": now, "exp": now + 60, "jti": random()?.expose(),
+    });
+    let key = EncodingKey::from_ec_pem(key.expose().as_bytes())?;
+    Ok(Secret::new(jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key)?))
 }
 
 fn random() -> anyhow::Result<Secret> {

@@ -332,7 +332,8 @@ fn summary(
     }
     step("Deploy a server:", "deploy everything --wait");
     if let Some(link) = link {
-        let words = "Or in a browser; this link works once, for 15 minutes, and `berth recover` makes another:";
+        let words =
+            "Or in a browser; this link works once, for 15 minutes, and `berth recover` makes another:";
         lines.extend(["", words, "", &format!("  {}", link.expose())].map(str::to_owned));
     }
     lines.push(String::new());

@@ -1,7 +1,10 @@
 //! Secrets are where they must be and nowhere else: planted in every way there is, and looked for after everything was done with them.
 
+mod strangers;
+
 use std::process::Output;
 
+use testkit::docker;
 use testkit::platform::Platform;
 
 use crate::BERTH;
@@ -27,7 +30,10 @@ fn said(what: &str, output: &Output) {
 
 #[test]
 fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
-    let platform = Platform::start_with(BERTH, &["--audit-arguments"]);
+    let docker = docker::engine();
+    docker.image("canary:1", &[("/fixture", &fixture())], &[r#"ENTRYPOINT ["/fixture"]"#, "USER 65534"]);
+    let platform = Platform::start_in(BERTH, &["--audit-arguments"], &[("DOCKER_HOST", &docker.host())]);
+    platform.ok_with(&["password", "--stdin"], strangers::PASSWORD);
     let place = tempfile::tempdir().unwrap();
     let [literal, old, new] = CANARIES;
     let file = place.path().join("literal.txt");
@@ -38,19 +44,27 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
     let deploy =
         ["deploy", &server, "--name", "keyed", "--secret", &literal_of, "--secret", "NAME=secret:VAULT"];
     said("deploy", &platform.run(&[&deploy[..], &["--wait"]].concat()));
+    // The same in a container.
+    let boxed = ["deploy", "oci:canary:1", "--name", "boxed", "--secret", &literal_of];
+    let boxed = [&boxed[..], &["--secret", "NAME=secret:VAULT", "--wait"]].concat();
+    said("deploy of an image", &platform.run(&boxed));
     // It arrived, which only the server's own word tells.
-    let answer = platform.ok(&["call", "keyed", "who"]);
-    assert!(answer.contains(old), "{answer}");
+    for name in ["keyed", "boxed"] {
+        let answer = platform.ok(&["call", name, "who"]);
+        assert!(answer.contains(old), "{name}: {answer}");
+    }
     said("secret set", &{
         let file = place.path().join("new.txt");
         std::fs::write(&file, new).unwrap();
         platform.run(&["secret", "set", "VAULT", &format!("@{}", file.display()), "--json"])
     });
-    platform.wait_for("keyed", "running");
     let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    // Meanwhile it may not be ready.
-    while !String::from_utf8_lossy(&platform.run(&["call", "keyed", "who"]).stdout).contains(new) {
-        assert!(std::time::Instant::now() < deadline, "the new version does not come");
+    for name in ["keyed", "boxed"] {
+        platform.wait_for(name, "running");
+        // Meanwhile it may not be ready.
+        while !String::from_utf8_lossy(&platform.run(&["call", name, "who"]).stdout).contains(new) {
+            assert!(std::time::Instant::now() < deadline, "{name}: the new version does not come");
+        }
     }
 
     // Whatever can be asked, and whatever goes wrong.
@@ -64,6 +78,8 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
         &["status", "keyed", "--json"],
         &["list", "--json"],
         &["logs", "keyed"],
+        &["status", "boxed", "--json"],
+        &["logs", "boxed"],
         &["tools", "keyed"],
         &["secret", "list"],
         &["secret", "list", "--json"],
@@ -90,6 +106,13 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
     said("audit --calls", &kept);
     said("audit", &platform.run(&["audit", "--since", "1h", "--json"]));
 
+    let id = platform.json(&["status", "boxed"])["id"].as_str().unwrap().to_owned();
+    strangers::engine(docker, &format!("berth-{id}"));
+    let stranger = strangers::Stranger::new(&platform);
+    strangers::api(&stranger, &["keyed", "boxed"]);
+    strangers::pages(&stranger);
+    let given_out = strangers::oauth(&stranger, "boxed");
+
     let mut of_berth = 0;
     for process in platform.processes() {
         let word = process.arguments.get(1).map_or("", String::as_str);
@@ -101,7 +124,9 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
         }
     }
     assert!(4 <= of_berth, "up, server, dtma and shims were looked at: {of_berth}");
-    for canary in CANARIES {
+    // What was given out over HTTP is as good as a key, and is kept as its hash.
+    let given_out = given_out.iter().map(String::as_str);
+    for canary in CANARIES.into_iter().chain([strangers::PASSWORD]).chain(given_out) {
         assert_eq!(platform.files_with(canary), [] as [std::path::PathBuf; 0], "{canary}");
     }
 }

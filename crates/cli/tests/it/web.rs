@@ -19,6 +19,54 @@ const HEAVIEST: u64 = 100 << 10;
 const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}", &[("/a/default", "overview")]),
     ("/a/{account}/live", &[]),
+    ("/a/{account}/people", &[("/a/default/people", "people")]),
+    ("/a/{account}/people/{name}/role", &[]),
+    ("/a/{account}/people/{name}/remove", &[("/a/default/people/admin/remove", "people-remove")]),
+    ("/a/{account}/invitations/{id}/revoke", &[]),
+    ("/a/{account}/tokens", &[("/a/default/tokens", "tokens")]),
+    ("/a/{account}/tokens/{id}/revoke", &[]),
+    ("/a/{account}/clients", &[("/a/default/clients", "clients")]),
+    ("/a/{account}/clients/{id}/remove", &[]),
+    ("/a/{account}/grants/{id}/revoke", &[]),
+    ("/a/{account}/rules", &[("/a/default/rules", "rules")]),
+    ("/a/{account}/rules/{id}/remove", &[]),
+    ("/a/{account}/secrets", &[("/a/default/secrets", "secrets")]),
+    ("/a/{account}/secrets/{name}/remove", &[("/a/default/secrets/GITHUB_TOKEN/remove", "secret-remove")]),
+    ("/a/{account}/audit", &[("/a/default/audit", "audit")]),
+    ("/a/{account}/audit/calls", &[("/a/default/audit/calls", "audit-calls")]),
+    ("/a/{account}/audit/changes.jsonl", &[]),
+    ("/a/{account}/audit/calls.jsonl", &[]),
+    ("/a/{account}/check", &[("/a/default/check?instance=welcome", "check")]),
+    ("/a/{account}/instances", &[("/a/default/instances", "instances")]),
+    ("/a/{account}/instances/{name}", &[("/a/default/instances/welcome", "instance")]),
+    ("/a/{account}/instances/{name}/order", &[]),
+    ("/a/{account}/instances/{name}/logs", &[("/a/default/instances/welcome/logs", "instance-logs")]),
+    (
+        "/a/{account}/instances/{name}/playground",
+        &[
+            ("/a/default/instances/welcome/playground", "playground"),
+            ("/a/default/instances/welcome/playground?tool=echo", "playground-tool"),
+            ("/a/default/instances/welcome/playground?tool=add&raw", "playground-json"),
+        ],
+    ),
+    ("/a/{account}/instances/{name}/playground/calls/{call}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/result", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/part/{part}", &[]),
+    ("/a/{account}/instances/{name}/playground/calls/{call}/app", &[]),
+    ("/a/{account}/instances/{name}/logs/stream", &[]),
+    ("/a/{account}/instances/{name}/logs/file", &[]),
+    ("/a/{account}/environments", &[("/a/default/environments", "environments")]),
+    ("/a/{account}/environments/add", &[("/a/default/environments/add", "environment-add")]),
+    ("/a/{account}/environments/droplet", &[("/a/default/environments/droplet", "environment-droplet")]),
+    ("/a/{account}/environments/upgrades", &[("/a/default/environments/upgrades", "environments-upgrades")]),
+    ("/a/{account}/environments/{name}", &[("/a/default/environments/local", "environment")]),
+    ("/a/{account}/environments/{name}/cordon", &[]),
+    ("/a/{account}/environments/{name}/change", &[("/a/default/environments/local/change", "environment-change")]),
+    ("/a/{account}/environments/{name}/drain", &[("/a/default/environments/local/drain", "environment-drain")]),
+    ("/a/{account}/environments/{name}/enrol", &[("/a/default/environments/local/enrol", "environment-enrol")]),
+    ("/a/{account}/environments/{name}/revoke", &[("/a/default/environments/local/revoke", "environment-revoke")]),
+    ("/a/{account}/environments/{name}/cleanup", &[("/a/default/environments/local/cleanup", "environment-cleanup")]),
+    ("/a/{account}/environments/{name}/remove", &[("/a/default/environments/local/remove", "environment-remove")]),
 ];
 
 /// Pages of no account.
@@ -46,6 +94,26 @@ async fn signed_in(platform: &Platform) -> Browser {
     browser
 }
 
+/// Something on each page; more of it where somebody looks at the pictures.
+fn furnish(platform: &Platform) {
+    if pictures().is_some() {
+        for server in ["everything", "memory", "time"] {
+            platform.ok(&["deploy", server, "--wait"]);
+        }
+        platform.ok(&["call", "everything", "get-sum", r#"{"a":1,"b":2}"#]);
+        platform.ok(&["stop", "memory"]);
+        // It cannot be installed, and says why.
+        platform.run(&["deploy", "npm:@berth-example/no-such-package", "--name", "misspelt"]);
+        platform.wait_for("misspelt", "error_install");
+    }
+    platform.ok(&["invite", "create", "--role", "viewer", "--name", "sam"]);
+    platform.ok(&["token", "create", "CI", "--scope", "deploy"]);
+    platform.ok(&["client", "create", "Nightly report"]);
+    platform.ok(&["rule", "add", "deny", "welcome/*", "--role", "viewer"]);
+    platform.ok_with(&["secret", "set", "GITHUB_TOKEN", "--stdin"], "not a real one");
+    platform.ok(&["call", "welcome", "echo", r#"{"message":"hi"}"#]);
+}
+
 /// What axe finds, as lines.
 async fn barriers(browser: &Browser, axe: &str) -> Vec<String> {
     browser.script(axe).await;
@@ -67,6 +135,7 @@ async fn every_page_is_without_barriers() {
     assert_eq!(served, known, "each page has a line in PAGES");
 
     let platform = Platform::start(BERTH);
+    furnish(&platform);
     let browser = signed_in(&platform).await;
     let axe = axe();
     let mut found = Vec::new();
@@ -78,10 +147,13 @@ async fn every_page_is_without_barriers() {
             if wide == Value::Bool(true) {
                 found.push(format!("{name} ({look}) is wider than its window"));
             }
-            found.extend(barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")));
+            found.extend(
+                barriers(&browser, &axe).await.into_iter().map(|line| format!("{name} ({look}): {line}")),
+            );
             if let Some(dir) = pictures() {
                 std::fs::create_dir_all(&dir).expect("a directory");
-                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await).expect("a file");
+                std::fs::write(dir.join(format!("{name}-{look}.png")), browser.picture().await)
+                    .expect("a file");
             }
         }
         let loaded = browser

@@ -7,13 +7,12 @@ use api::errors::ErrorCode;
 use api::sessions::SignInMethod;
 use domain::ids::UserId;
 use domain::names::{MAX_NAME, slug};
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::Tx;
 use store::people::PersonRow;
-use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::app::audit::{self, Act};
@@ -109,7 +108,7 @@ pub(crate) async fn end(
     let provider = provider(app)?;
     let away = opened(app, away)?;
     let state = returned.state.unwrap_or_default();
-    if !bool::from(state.as_bytes().ct_eq(away.state.as_bytes())) {
+    if !secret::same(state.as_bytes(), away.state.as_bytes()) {
         return Err(not_asked(app));
     }
     provider.check_issuer(returned.iss.as_deref()).await?;

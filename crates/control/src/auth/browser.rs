@@ -8,10 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::ids::{SessionId, UserId};
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 
 use crate::auth::attempts::Attempts;
 use crate::auth::passwords::Passwords;
@@ -192,11 +191,14 @@ pub(crate) fn is_csrf(cookie: &Secret, given: &str) -> bool {
     else {
         return false;
     };
-    let Some((mask, shown)) = given.split_at_checked(own.len()).filter(|_| !own.is_empty()) else {
+    let Some((mask, shown)) = given
+        .split_at_checked(own.len())
+        .filter(|(mask, shown)| !own.is_empty() && mask.len() == shown.len())
+    else {
         return false;
     };
     let unmasked: Vec<u8> = shown.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
-    bool::from(own.ct_eq(&unmasked))
+    secret::same(&own, &unmasked)
 }
 
 /// A path of ours that one may be sent on to: it begins with exactly one slash, and nothing in it makes a browser read another host.
@@ -321,10 +323,20 @@ mod tests {
     fn a_form_is_of_its_session() {
         let (one, two) = (generate().unwrap(), generate().unwrap());
         assert_ne!(csrf_of(&one), csrf_of(&two));
-        let shown = masked(&csrf_of(&one)).unwrap();
-        assert_ne!(shown, masked(&csrf_of(&one)).unwrap(), "no page shows the same text twice");
-        assert!(is_csrf(&one, &shown));
-        for given in ["", &masked(&csrf_of(&two)).unwrap(), &csrf_of(&one), one.expose(), &shown[1..]] {
+        let shown = || masked(&csrf_of(&one)).unwrap();
+        assert_ne!(shown(), shown(), "no two pages show the same");
+        assert!(is_csrf(&one, &shown()) && is_csrf(&one, &shown()));
+        let of_other = masked(&csrf_of(&two)).unwrap();
+        for given in [
+            "",
+            "A",
+            &of_other,
+            &csrf_of(&one),
+            one.expose(),
+            &shown()[1..],
+            &shown()[..43],
+            &format!("{}AAAA", shown()),
+        ] {
             assert!(!is_csrf(&one, given), "{given}");
         }
     }

@@ -11,7 +11,7 @@ use api::users::Role;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::names::AccountName;
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use reqwest::{Url, header};
@@ -392,7 +392,6 @@ fn fitting<'a>(keys: &'a [Jwk], header: &'a jsonwebtoken::Header) -> impl Iterat
 
 /// What a signature does not say (OpenID Connect Core §3.1.3.7).
 fn check(claims: &Claims, client_id: &str, nonce: &str) -> Outcome<()> {
-    use subtle::ConstantTimeEq as _;
     let several = claims.aud.as_array().is_some_and(|all| 1 < all.len());
     let for_us = match &claims.azp {
         Some(azp) => azp == client_id,
@@ -402,7 +401,7 @@ fn check(claims: &Claims, client_id: &str, nonce: &str) -> Outcome<()> {
         return Err(refused("the identity provider's token is for another client"));
     }
     let given = claims.nonce.as_deref().unwrap_or_default();
-    if nonce.is_empty() || !bool::from(given.as_bytes().ct_eq(nonce.as_bytes())) {
+    if nonce.is_empty() || !secret::same(given.as_bytes(), nonce.as_bytes()) {
         return Err(refused("the identity provider's token is of another sign-in"));
     }
     if claims.sub.is_empty() || LONGEST_SUBJECT < claims.sub.len() || claims.sub.contains('\0') {

@@ -14,9 +14,11 @@ mod events;
 mod extract;
 mod grants;
 mod images;
+mod instance_events;
 mod instances;
 mod invitations;
 mod members;
+mod metrics;
 mod moves;
 pub(crate) mod oauth;
 mod older;
@@ -131,6 +133,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
+        .routes(routes!(instance_events::list))
+        .routes(routes!(metrics::of_instance))
+        .routes(routes!(metrics::lately))
         .routes(routes!(upstreams::show, upstreams::authorize, upstreams::forget))
         .routes(routes!(moves::move_to))
         .routes(routes!(moves::set_failover))

@@ -36,7 +36,8 @@ pub(crate) async fn live(State(app): State<Arc<App>>, member: Member) -> impl In
         }
     };
     let opened = stream::once(async { Ok(sse::Event::default().event("open").data("1")) });
-    let body = Sse::new(opened.chain(changes.take_until(end))).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let body =
+        Sse::new(opened.chain(changes.take_until(end))).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     ([UNBUFFERED, (header::CACHE_CONTROL, "no-cache")], body)
 }
 

@@ -4,16 +4,28 @@
 //! of no account takes a [`Visitor`](crate::auth::browser::Visitor) and gives back a [`page`].
 
 mod assets;
+mod audit;
+mod check;
+mod clients;
+mod confirm;
+mod environments;
 pub(crate) mod form;
+mod instances;
 mod invite;
 mod live;
 pub(crate) mod member;
+mod notice;
 pub(crate) mod oauth;
 mod oidc;
 mod overview;
 mod pages;
+mod people;
+mod playground;
+mod rules;
+mod secrets;
 mod shell;
 pub(crate) mod sign_in;
+mod tokens;
 mod upstreams;
 pub(crate) mod visitor;
 mod words;
@@ -50,7 +62,22 @@ pub(crate) fn router() -> Router<Arc<App>> {
 
 /// The pages that are of an account, with their paths.
 fn pages() -> Pages {
-    [overview::pages].into_iter().fold(Pages::default(), |pages, more| more(pages)).page("/a/{account}/live", get(live::live))
+    [
+        overview::pages,
+        instances::pages,
+        playground::pages,
+        people::pages,
+        tokens::pages,
+        clients::pages,
+        rules::pages,
+        secrets::pages,
+        audit::pages,
+        check::pages,
+        environments::pages,
+    ]
+    .into_iter()
+    .fold(Pages::default(), |pages, more| more(pages))
+    .page("/a/{account}/live", get(live::live))
 }
 
 /// The paths of the pages of an account.
@@ -70,7 +97,13 @@ pub(crate) fn shell_page(template: &impl Template) -> Response {
 
 /// As [`shell_page`], with a status, such as that of a form that is shown again.
 pub(crate) fn shell_page_with(template: &impl Template, status: StatusCode) -> Response {
-    answer(template, status, &format!("script-src 'self'; connect-src 'self'; {COMMON} form-action 'self'"))
+    shell_page_loading(template, status, "")
+}
+
+/// As [`shell_page_with`], for a page that loads more than others: `further` are directives of its policy, each with a semicolon in front.
+pub(crate) fn shell_page_loading(template: &impl Template, status: StatusCode, further: &str) -> Response {
+    let policy = format!("{COMMON} form-action 'self'; script-src 'self'; connect-src 'self'{further}");
+    answer(template, status, &policy)
 }
 
 /// What every page may load.
@@ -81,7 +114,7 @@ const COMMON: &str =
 /// the policy of the form's page does not name. [`form_target`] makes one of an address.
 pub(crate) fn page_to(template: &impl Template, status: StatusCode, targets: &[String]) -> Response {
     let further = targets.iter().fold(String::new(), |all, target| format!("{all} {target}"));
-    answer(template, status, &format!("{COMMON} form-action 'self'{further}"))
+    answer(template, status, &format!("{COMMON} form-action 'self'{further};"))
 }
 
 fn answer(template: &impl Template, status: StatusCode, policy: &str) -> Response {
@@ -152,7 +185,7 @@ struct Message<'a> {
 
 /// A page with one sentence, and perhaps a link: its path and its words.
 pub(crate) fn message(title: &str, words: &str, onward: Option<(&str, &str)>) -> Response {
-    page(&Message { title, words, hint: None, onward })
+    page(&Message { title, words: &notice::sentence(words), hint: None, onward })
 }
 
 /// A page that says why not. `retry_after` in seconds.
@@ -174,7 +207,7 @@ pub(crate) fn refusal(problem: Problem, retry_after: Option<u64>) -> Response {
     let status = StatusCode::from_u16(detail.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let template = Message {
         title,
-        words: &detail.message,
+        words: &notice::sentence(&detail.message),
         hint: detail.hint.as_deref(),
         onward: Some(("/", "Back to the start")),
     };
@@ -241,7 +274,7 @@ mod tests {
         let response = message("<b>", "a<script>b", Some(("/\"x", "y")));
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(
-            policy.starts_with("default-src 'none'; ") && policy.ends_with("form-action 'self'"),
+            policy.starts_with("default-src 'none'; ") && policy.ends_with("form-action 'self';"),
             "{policy}"
         );
         assert_eq!(response.headers()["cache-control"], "no-store");

@@ -88,10 +88,10 @@ async fn show(State(app): State<Arc<App>>, member: Member) -> Result<Response, T
     let all = instances::list(&app, &member.caller).await?;
     let machines = environments::list(&app, &member.caller).await?;
     let is_first = all.len() <= 1;
-    let welcome = all.iter().find(|instance| is_first && instance.name.as_str() == WELCOME).map(|instance| Welcome {
-        url: instance.url.clone(),
-        badge: instance.status.into(),
-    });
+    let welcome = all
+        .iter()
+        .find(|instance| is_first && instance.name.as_str() == WELCOME)
+        .map(|instance| Welcome { url: instance.url.clone(), badge: instance.status.into() });
     Ok(shell_page(&Overview {
         shell: Shell::new(&app, &member, Section::Overview),
         counts: counts(&all),
@@ -124,12 +124,25 @@ fn worries(all: &[Instance], machines: &[Environment]) -> Vec<Worry> {
     let is_bad = |status: InstanceStatus| Badge::from(status).tone == Tone::Bad;
     let of_instances = all.iter().filter(|instance| is_bad(instance.status)).map(|instance| {
         let name = instance.name.as_str();
-        worry("instance", format!("instances/{name}"), name, instance.status.into(), instance.message.as_ref())
+        worry(
+            "instance",
+            format!("instances/{name}"),
+            name,
+            instance.status.into(),
+            instance.message.as_ref(),
+        )
     });
-    let of_machines = machines.iter().filter(|machine| Badge::from(machine.status).tone == Tone::Bad).map(|machine| {
-        let name = machine.name.as_str();
-        worry("environment", format!("environments/{name}"), name, machine.status.into(), machine.message.as_ref())
-    });
+    let of_machines =
+        machines.iter().filter(|machine| Badge::from(machine.status).tone == Tone::Bad).map(|machine| {
+            let name = machine.name.as_str();
+            worry(
+                "environment",
+                format!("environments/{name}"),
+                name,
+                machine.status.into(),
+                machine.message.as_ref(),
+            )
+        });
     of_machines.chain(of_instances).collect()
 }
 
@@ -142,11 +155,20 @@ fn machine(machine: &Environment) -> Machine {
             memory_percent: u8::try_from(used.saturating_mul(100) / total.max(1)).unwrap_or(100).min(100),
         }
     });
-    Machine { name: machine.name.to_string(), badge: machine.status.into(), instances: machine.instances, load }
+    Machine {
+        name: machine.name.to_string(),
+        badge: machine.status.into(),
+        instances: machine.instances,
+        load,
+    }
 }
 
 /// A share as a whole number of 0 to 100.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number is between 0 and 100")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the number is between 0 and 100"
+)]
 fn percent(share: f64) -> u8 {
     share.clamp(0.0, 100.0).round() as u8
 }

@@ -55,18 +55,19 @@ pub(crate) struct Shell {
     may: Role,
 }
 
-const PLACES: &[(Section, &str, &str, &str)] = &[
-    (Section::Overview, "Overview", "", "home"),
-    (Section::Marketplace, "Marketplace", "marketplace", "grid"),
-    (Section::Instances, "Instances", "instances", "stack"),
-    (Section::Environments, "Environments", "environments", "host"),
-    (Section::People, "People", "people", "people"),
-    (Section::Tokens, "API tokens", "tokens", "key"),
-    (Section::Clients, "Clients", "clients", "plug"),
-    (Section::Rules, "Rules", "rules", "shield"),
-    (Section::Secrets, "Secrets", "secrets", "lock"),
-    (Section::Audit, "Audit", "audit", "list"),
-    (Section::Check, "Connection check", "check", "pulse"),
+/// Each with its words, its path, its picture, and from which role on there is anything to see.
+const PLACES: &[(Section, &str, &str, &str, Role)] = &[
+    (Section::Overview, "Overview", "", "home", Role::Viewer),
+    (Section::Marketplace, "Marketplace", "marketplace", "grid", Role::Viewer),
+    (Section::Instances, "Instances", "instances", "stack", Role::Viewer),
+    (Section::Environments, "Environments", "environments", "host", Role::Viewer),
+    (Section::People, "People", "people", "people", Role::Viewer),
+    (Section::Tokens, "API tokens", "tokens", "key", Role::Viewer),
+    (Section::Clients, "Clients", "clients", "plug", Role::Viewer),
+    (Section::Rules, "Rules", "rules", "shield", Role::Admin),
+    (Section::Secrets, "Secrets", "secrets", "lock", Role::Member),
+    (Section::Audit, "Audit", "audit", "list", Role::Admin),
+    (Section::Check, "Connection check", "check", "pulse", Role::Viewer),
 ];
 /// So many of [`PLACES`] are what one comes for.
 const WORK: usize = 4;
@@ -76,8 +77,13 @@ impl Shell {
     pub(crate) fn new(app: &App, member: &Member, section: Section) -> Self {
         let account = member.caller.account_name.as_str();
         let all = app.directory.picture().accounts_of(member.visitor.user);
-        let others = all.into_iter().map(|(_, name)| name.to_string()).filter(|name| name != account).collect();
-        let mut places = PLACES.iter().map(|&(of, title, path, icon)| Place { title, path, icon, here: of == section });
+        let others =
+            all.into_iter().map(|(_, name)| name.to_string()).filter(|name| name != account).collect();
+        let may = member.caller.role;
+        let mut places = PLACES
+            .iter()
+            .filter(|place| place.4 <= may)
+            .map(|&(of, title, path, icon, _)| Place { title, path, icon, here: of == section });
         let work = places.by_ref().take(WORK).collect();
         Self {
             account: account.to_owned(),
@@ -87,7 +93,7 @@ impl Shell {
             csrf: member.visitor.csrf.clone(),
             work,
             access: places.collect(),
-            may: member.caller.role,
+            may,
         }
     }
 

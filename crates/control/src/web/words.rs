@@ -7,9 +7,26 @@ use domain::time::Timestamp;
 
 use crate::directory::now;
 
+/// A moment, however often it is borrowed: templates borrow more or less, as they are nested.
+pub(crate) trait Moment {
+    fn at(&self) -> Timestamp;
+}
+
+impl Moment for Timestamp {
+    fn at(&self) -> Timestamp {
+        *self
+    }
+}
+
+impl<T: Moment> Moment for &T {
+    fn at(&self) -> Timestamp {
+        (*self).at()
+    }
+}
+
 /// How long ago a moment is, in the largest unit that fits, such as `3 minutes ago`.
-pub(crate) fn ago(at: Timestamp) -> String {
-    since(now().micros_since(at) / 1_000_000)
+pub(crate) fn ago(at: impl Moment) -> String {
+    since(now().micros_since(at.at()) / 1_000_000)
 }
 
 fn since(seconds: i64) -> String {
@@ -24,8 +41,8 @@ fn since(seconds: i64) -> String {
 }
 
 /// A moment to the second in UTC, such as `2026-11-24 09:30:12 UTC`.
-pub(crate) fn moment(at: Timestamp) -> String {
-    let text = at.to_string();
+pub(crate) fn moment(at: impl Moment) -> String {
+    let text = at.at().to_string();
     text.get(..19).map(|second| format!("{} UTC", second.replace('T', " "))).unwrap_or(text)
 }
 
@@ -45,6 +62,16 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// A time in microseconds as three digits and a unit, such as `1.25 s`.
+pub(crate) fn took(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..100_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        100_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{}.{:02} s", micros / 1_000_000, micros % 1_000_000 / 10_000),
+    }
+}
+
 /// How a state looks: what it means for whoever reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -56,6 +83,18 @@ pub(crate) enum Tone {
     Quiet,
     /// Somebody should look.
     Bad,
+}
+
+impl Tone {
+    /// For templates, which compare no words.
+    pub(crate) fn is_bad(self) -> bool {
+        self == Self::Bad
+    }
+
+    /// Likewise.
+    pub(crate) fn is_busy(self) -> bool {
+        self == Self::Busy
+    }
 }
 
 impl fmt::Display for Tone {
@@ -137,6 +176,11 @@ mod tests {
             (864_000, "10 days ago"),
         ] {
             assert_eq!(since(seconds), words);
+        }
+        for (micros, words) in
+            [(0, "0 µs"), (999, "999 µs"), (1_250, "1.2 ms"), (250_000, "250 ms"), (1_250_000, "1.25 s")]
+        {
+            assert_eq!(took(micros), words);
         }
         assert_eq!(moment(Timestamp(1_764_000_000_000_000)), "2025-11-24 16:00:00 UTC");
     }

@@ -165,6 +165,21 @@ async fn every_endpoint_as_everybody() {
             [401, 401, 401, 401, 404, 403, 422, 422],
         ),
         row(&get, "/api/v1/instances/{name}/logs", "welcome", None, [401, 401, 401, 401, 404, 503, 503, 503]),
+        row(
+            &get,
+            "/api/v1/instances/{name}/events",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 200, 200, 200],
+        ),
+        row(
+            &get,
+            "/api/v1/instances/{name}/metrics",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 200, 200, 200],
+        ),
+        row(&get, "/api/v1/metrics", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         // Those who may get further than who they are: it does not run elsewhere.
         row(
             &get,

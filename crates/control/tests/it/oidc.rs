@@ -192,7 +192,7 @@ async fn an_answer_is_of_the_browser_and_the_provider_that_were_asked() {
     refused(&replay, &path, "too late").await;
     // And one is sent on to our own pages alone.
     let path = away(&browser, &provider, "/sign-in/oidc?next=//evil.example", "mary").await;
-    assert_eq!(location(&browser.get(&path).await), "/you");
+    assert_eq!(location(&browser.get(&path).await), "/");
     platform.stop().await;
 }
 

@@ -31,7 +31,7 @@ struct Fake {
 }
 
 #[derive(Debug, Clone)]
-struct Elsewhere(Arc<Mutex<Fake>>);
+pub(crate) struct Elsewhere(Arc<Mutex<Fake>>);
 
 impl Elsewhere {
     async fn start() -> Self {
@@ -125,7 +125,7 @@ const CALLBACK: &str = "/oauth/upstream/callback";
 const PASSWORD: &str = "correct horse battery staple";
 
 /// A platform with the instance `notes`, and its id.
-async fn deployed(reach: Reach) -> (Platform, Elsewhere, String) {
+pub(crate) async fn deployed(reach: Reach) -> (Platform, Elsewhere, String) {
     let elsewhere = Elsewhere::start().await;
     let platform = Platform::start_with(nobody(), |config| config.outside = reach).await;
     let body = json!({ "server": elsewhere.server(), "name": "notes" });
@@ -152,7 +152,7 @@ async fn asked(platform: &Platform, id: &str, reason: &str, refused: Option<u64>
     answer.json()
 }
 
-async fn begin(platform: &Platform) -> BTreeMap<String, String> {
+pub(crate) async fn begin(platform: &Platform) -> BTreeMap<String, String> {
     let answer = platform.post(PATH, json!({})).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let started = answer.json();

@@ -23,10 +23,9 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use domain::ids::EnvironmentId;
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 use hyper::body::Incoming;
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -186,7 +185,7 @@ fn has_backend_key(app: &App, request: &Request) -> bool {
 }
 
 fn is(token: &[u8], known: &[u8; 32]) -> bool {
-    bool::from(<[u8; 32]>::from(Sha256::digest(token)).ct_eq(known))
+    secret::same(&Sha256::digest(token), known)
 }
 
 fn bearer(request: &Request) -> Option<&[u8]> {

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::exchange::Pending;
 use super::identity::{ClassifyWords as _, Identity, Profile};
+use super::unattended::Found;
 use super::{Answer, Body, Refusal, Request, Step, scope, urls};
 use crate::challenge::Challenge;
 use crate::metadata::{
@@ -19,8 +20,8 @@ pub struct Begin {
     pub server: String,
     /// What the server wanted; none when nobody has asked it yet.
     pub challenge: Challenge,
-    /// Who Berth is.
-    pub profile: Profile,
+    /// Who Berth is; absent where no person is to be asked.
+    pub profile: Option<Profile>,
     /// What authorization servers know Berth by: what was given by hand before what was registered.
     pub identities: Vec<Identity>,
     /// The scopes that were asked for before, and of which issuer.
@@ -40,6 +41,8 @@ pub enum Next {
     Send(Request),
     /// Send the person there.
     Visit(Box<Visit>),
+    /// Ask for a token oneself.
+    Ask(Box<Found>),
 }
 
 /// Where a person decides.
@@ -65,7 +68,12 @@ enum State {
     /// The authorization server's is.
     Server { issuer: String, left: Vec<String>, why: String, resource: Resource },
     /// A registration was sent.
-    Registering { server: Box<AuthorizationServer>, scopes: Vec<String>, resource: String },
+    Registering {
+        profile: Box<Profile>,
+        server: Box<AuthorizationServer>,
+        scopes: Vec<String>,
+        resource: String,
+    },
     /// It has ended.
     Over,
 }
@@ -109,10 +117,10 @@ impl Discovery {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Resource { left, why } => self.resource(left, why, answer),
             State::Server { issuer, left, why, resource } => self.server(issuer, left, why, resource, answer),
-            State::Registering { server, scopes, resource } => {
+            State::Registering { profile, server, scopes, resource } => {
                 let answer = answer.map_err(|why| Step::Registration.refuse(why))?;
-                let identity = self.begin.profile.registered(&server, answer)?;
-                self.visit(&server, identity, scopes, resource)
+                let identity = profile.registered(&server, answer)?;
+                self.visit(&profile, &server, identity, scopes, resource)
             }
             State::Over => Err(Step::Authorization.refuse("it has ended already")),
         }
@@ -212,12 +220,15 @@ impl Discovery {
                 super::shown(&server.issuer)
             )));
         }
-        if !server.code_challenge_methods_supported.iter().any(|method| method == pkce::METHOD) {
+        let is_attended = self.begin.profile.is_some();
+        if is_attended && !server.code_challenge_methods_supported.iter().any(|method| method == pkce::METHOD)
+        {
             return Err(Step::Metadata.refuse(format!(
                 "{issuer} does not say that it knows PKCE with S256, without which codes can be stolen; ask who runs it"
             )));
         }
-        if !urls::is_http(&server.authorization_endpoint) || !urls::is_http(&server.token_endpoint) {
+        let is_lost = is_attended && !urls::is_http(&server.authorization_endpoint);
+        if is_lost || !urls::is_http(&server.token_endpoint) {
             return Err(
                 Step::Metadata.refuse(format!("the endpoints of {issuer} are no http:// or https:// URLs"))
             );
@@ -237,18 +248,20 @@ impl Discovery {
             before,
             &server.scopes_supported,
         );
-        let profile = &self.begin.profile;
+        let Some(profile) = self.begin.profile.clone() else {
+            return Ok(Next::Ask(Box::new(Found { server, resource: resource.id, scopes })));
+        };
         let of_this = |identity: &&Identity| identity.issuer == server.issuer;
         let identities = || self.begin.identities.iter().filter(of_this);
         if let Some(given) = identities().find(|identity| identity.registered_for.is_none()) {
             let identity = given.clone().settled(&server);
-            return self.visit(&server, identity, scopes, resource.id);
+            return self.visit(&profile, &server, identity, scopes, resource.id);
         }
         if let Some(url) =
             profile.document.as_deref().filter(|_| server.client_id_metadata_document_supported)
         {
             let identity = Identity::document(&server.issuer, url);
-            return self.visit(&server, identity, scopes, resource.id);
+            return self.visit(&profile, &server, identity, scopes, resource.id);
         }
         let is_good = |identity: &&Identity| {
             identity.registered_for.as_ref() == Some(&profile.redirect_uri)
@@ -256,7 +269,7 @@ impl Discovery {
         };
         if let Some(registered) = identities().find(is_good) {
             let identity = registered.clone();
-            return self.visit(&server, identity, scopes, resource.id);
+            return self.visit(&profile, &server, identity, scopes, resource.id);
         }
         let Some(endpoint) = server.registration_endpoint.as_deref().filter(|url| urls::is_http(url)) else {
             return Err(Step::Registration.refuse(format!(
@@ -266,18 +279,24 @@ impl Discovery {
             )));
         };
         let request = profile.register(endpoint, &server, &scopes)?;
-        self.state = State::Registering { server: Box::new(server), scopes, resource: resource.id };
+        self.state = State::Registering {
+            profile: Box::new(profile),
+            server: Box::new(server),
+            scopes,
+            resource: resource.id,
+        };
         Ok(Next::Send(request))
     }
 
     fn visit(
         &mut self,
+        profile: &Profile,
         server: &AuthorizationServer,
         identity: Identity,
         scopes: Vec<String>,
         resource: String,
     ) -> Result<Next, Refusal> {
-        let Begin { profile, state, verifier, .. } = &self.begin;
+        let Begin { state, verifier, .. } = &self.begin;
         if !pkce::is_verifier(verifier.expose()) {
             return Err(Step::Authorization.refuse("the verifier is none"));
         }

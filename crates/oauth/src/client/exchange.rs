@@ -45,7 +45,8 @@ impl Pending {
             }
             Ok(first)
         };
-        if get("state")?.as_deref() != Some(self.state.expose()) {
+        let state = get("state")?.unwrap_or_default();
+        if !secret::same(state.as_bytes(), self.state.expose().as_bytes()) {
             return Err(refuse("the answer belongs to another request; begin again".to_owned()));
         }
         // Before anything else is believed (RFC 9207 §2.4), byte for byte.

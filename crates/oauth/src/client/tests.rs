@@ -1,3 +1,5 @@
+mod unattended;
+
 use std::collections::BTreeMap;
 
 use super::discovery::{Begin, Discovery, Next, Visit};
@@ -15,12 +17,12 @@ fn begin() -> Begin {
     Begin {
         server: SERVER.to_owned(),
         challenge: Challenge::default(),
-        profile: Profile {
+        profile: Some(Profile {
             name: "Berth".to_owned(),
             page: None,
             redirect_uri: REDIRECT.to_owned(),
             document: None,
-        },
+        }),
         identities: Vec::new(),
         before: None,
         now: 1000,
@@ -34,6 +36,16 @@ type World<'a> = BTreeMap<&'a str, (u16, String)>;
 
 /// Follows a discovery through a world; also what was asked, in order.
 fn follow(start: Begin, world: &World<'_>) -> (Vec<Request>, Result<Visit, Refusal>) {
+    let (asked, end) = walk(start, world);
+    let visit = end.map(|end| match end {
+        Next::Visit(visit) => *visit,
+        other => panic!("a person is asked: {other:?}"),
+    });
+    (asked, visit)
+}
+
+/// As [`follow`], to whatever end.
+fn walk(start: Begin, world: &World<'_>) -> (Vec<Request>, Result<Next, Refusal>) {
     let mut asked = Vec::new();
     let (mut discovery, mut next) = match Discovery::begin(start) {
         Ok(begun) => begun,
@@ -41,8 +53,8 @@ fn follow(start: Begin, world: &World<'_>) -> (Vec<Request>, Result<Visit, Refus
     };
     loop {
         let request = match next {
-            Next::Visit(visit) => return (asked, Ok(*visit)),
             Next::Send(request) => request,
+            end => return (asked, Ok(end)),
         };
         asked.push(request.clone());
         let (status, body) = world.get(&*request.url).cloned().unwrap_or((404, String::new()));
@@ -214,7 +226,7 @@ fn who_berth_is_to_whom() {
             [(PRM, resource(AS)), (META, server(AS, more)), ("https://as.example/register", registered)]
                 .into();
         let mut begin = begin();
-        begin.profile.document = document.map(str::to_owned);
+        begin.profile.as_mut().unwrap().document = document.map(str::to_owned);
         begin.identities = identities.iter().map(|&identity| identity.clone()).collect();
         let visit = follow(begin, &world).1.unwrap();
         assert_eq!(parameters(&visit.url)["client_id"], expected);

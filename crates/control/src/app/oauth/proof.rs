@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::secret;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use oauth::errors::{Code, Refused};
 use oauth::parameters::Parameters;
-use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::app::oauth::clients::{self, Client, Proof};
@@ -74,8 +74,7 @@ pub(crate) async fn client(
             let shown = basic.as_ref().map(|(_, secret)| secret.as_str()).or(posted);
             let shown = shown.ok_or_else(|| invalid("this client's secret is missing"))?;
             let expected = client.secret_hash.as_deref().unwrap_or_default();
-            let is_it: bool = token::hash_text(shown).as_bytes().ct_eq(expected.as_bytes()).into();
-            if !is_it {
+            if !secret::same(token::hash_text(shown).as_bytes(), expected.as_bytes()) {
                 return Err(invalid("this is not the client's secret").into());
             }
         }

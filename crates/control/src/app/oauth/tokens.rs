@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::ids::{AccountId, GrantId, UserId};
 use domain::scopes::Scopes;
-use domain::secret::Secret;
+use domain::secret::{self, Secret};
 use domain::time::Timestamp;
 use oauth::errors::{Code, Refused};
 use oauth::parameters::Parameters;
@@ -23,7 +23,6 @@ use crate::app::oauth::{Failure, Resource, assertions, authorize, devices, expec
 use crate::auth::access::{Claims, LIFE};
 use crate::auth::token;
 use crate::directory::now;
-use subtle::ConstantTimeEq as _;
 
 /// How long a refresh token is good when it is not used, in seconds.
 const REFRESH_LIFE: i64 = 60 * 24 * 3600;
@@ -106,7 +105,7 @@ async fn by_code(app: &Arc<App>, client: &Client, given: &Parameters) -> Result<
             return Err(no_grant("`redirect_uri` is not the one that the code was sent to"));
         }
         let is_it = pkce::is_verifier(verifier)
-            && bool::from(pkce::challenge(verifier).as_bytes().ct_eq(row.challenge.as_bytes()));
+            && secret::same(pkce::challenge(verifier).as_bytes(), row.challenge.as_bytes());
         if !is_it {
             return Err(no_grant("`code_verifier` does not belong to the code's challenge"));
         }

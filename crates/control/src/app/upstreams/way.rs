@@ -93,7 +93,7 @@ pub(crate) async fn authorize(
     let begin = Begin {
         server: server.clone(),
         challenge: Challenge::parse(present.challenge.iter().map(String::as_str)).unwrap_or_default(),
-        profile: profile(app),
+        profile: Some(profile(app)),
         identities: kept.identities.clone(),
         before: kept.grant.as_ref().map(|grant| (grant.identity.issuer.clone(), grant.scopes.clone())),
         now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
