@@ -12,6 +12,7 @@
 
 mod added;
 mod calls;
+mod catalog;
 mod docker;
 mod fleet;
 mod load;
@@ -64,6 +65,7 @@ fn main() -> anyhow::Result<()> {
                 start::measure().await?;
                 docker::measure().await?;
                 fleet::measure().await?;
+                catalog::measure().await?;
                 tunnel::measure().await
             }
             ["calls"] => {
@@ -75,6 +77,7 @@ fn main() -> anyhow::Result<()> {
             ["memory"] => memory::measure().await,
             ["start"] => start::measure().await,
             ["docker"] => docker::measure().await,
+            ["catalog"] => catalog::measure().await,
             ["fleet"] => fleet::measure().await,
             ["tunnel"] => tunnel::measure().await,
             ["host", what, address, files] => tunnel::host(what, address, files).await,
@@ -82,7 +85,7 @@ fn main() -> anyhow::Result<()> {
             ["hop", listen, to] => reference::hop(listen, to).await,
             ["leaf", listen] => reference::leaf(listen).await,
             ["mirror", listen] => reference::mirror(listen).await,
-            _ => bail!("usage: bench [calls | added | mcp | memory | start | docker | fleet | tunnel]"),
+            _ => bail!("usage: bench [calls | added | mcp | memory | start | docker | fleet | catalog | tunnel]"),
         }
     })
 }

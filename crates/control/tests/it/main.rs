@@ -43,4 +43,5 @@ mod tokens;
 mod upgrades;
 mod upstreams;
 mod web;
+mod web_catalog;
 mod web_environments;

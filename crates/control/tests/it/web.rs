@@ -21,6 +21,10 @@ type Row = (&'static str, &'static str, u16, u16, u16);
 const ROWS: &[Row] = &[
     ("/a/{account}", "/a/default", 200, 200, 0),
     ("/a/{account}/live", "", 0, 0, 0),
+    ("/a/{account}/marketplace", "/a/default/marketplace", 200, 200, 0),
+    ("/a/{account}/marketplace/{*name}", "/a/default/marketplace/time", 200, 200, 0),
+    ("/a/{account}/deploy", "/a/default/deploy", 403, 200, 403),
+    ("/a/{account}/deploy/{*name}", "/a/default/deploy/time", 403, 200, 403),
     ("/a/{account}/instances", "/a/default/instances", 200, 200, 400),
     ("/a/{account}/instances/{name}", "/a/default/instances/box", 200, 200, 0),
     ("/a/{account}/instances/{name}/order", "/a/default/instances/box/order", 405, 405, 400),
