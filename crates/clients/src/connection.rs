@@ -188,24 +188,24 @@ fn through_a_program(Server { url, token, .. }: Server<'_>) -> Value {
 }
 
 fn toml(table: &str, Server { name, url, token }: Server<'_>) -> String {
-    let mut text = format!("[{table}.{name}]\nurl = {}\n", quoted(url));
-    if let Some(token) = token {
+    let header = |token| {
         let header = quoted(&format!("Bearer {token}"));
-        text.push_str(&format!("http_headers = {{ \"Authorization\" = {header} }}\n"));
-    }
-    text
+        format!("http_headers = {{ \"Authorization\" = {header} }}\n")
+    };
+    format!("[{table}.{name}]\nurl = {}\n{}", quoted(url), token.map(header).unwrap_or_default())
 }
 
 fn goose(Server { name, url, token }: Server<'_>) -> Way {
-    let mut text = format!(
-        "extensions:\n  {name}:\n    enabled: true\n    type: streamable_http\n    name: {}\n    uri: {}\n    timeout: 300\n",
-        quoted(name),
-        quoted(url)
-    );
-    if let Some(token) = token {
+    let header = |token| {
         let header = quoted(&format!("Bearer {token}"));
-        text.push_str(&format!("    headers:\n      Authorization: {header}\n"));
-    }
+        format!("    headers:\n      Authorization: {header}\n")
+    };
+    let text = format!(
+        "extensions:\n  {name}:\n    enabled: true\n    type: streamable_http\n    name: {}\n    uri: {}\n    timeout: 300\n{}",
+        quoted(name),
+        quoted(url),
+        token.map(header).unwrap_or_default()
+    );
     let to = "in `~/.config/goose/config.yaml`".to_owned();
     Way { to, language: Language::Yaml, text }
 }

@@ -155,7 +155,10 @@ fn insert(text: &str, object: &Node, key: &str, value: &Value, depth: usize, sty
     }
     let indent = style.unit.repeat(depth);
     let newline = style.newline;
-    changed.push_str(&format!("{newline}{indent}{}: {}", Value::from(key), style.render(value, depth)));
+    let key = Value::from(key).to_string();
+    for part in [newline, &indent, &key, ": ", &style.render(value, depth)] {
+        changed.push_str(part);
+    }
     let between = &text[content..close];
     if between.contains('\n') {
         changed.push_str(between);

@@ -33,7 +33,7 @@ pub enum Client {
     GeminiCli,
     /// Goose.
     Goose,
-    /// ChatGPT.
+    /// `ChatGPT`.
     ChatGpt,
     /// Any other that reads `mcpServers`.
     Json,

@@ -1,5 +1,7 @@
 //! An address as a QR code, for phones.
 
+use std::fmt::Write as _;
+
 use qrcode::{Color, EcLevel, QrCode};
 
 /// The light border that readers need, in modules (ISO/IEC 18004 §9.1).
@@ -25,7 +27,8 @@ pub fn qr(text: &str) -> Option<Qr> {
         while x < width {
             let run = row[x..].iter().take_while(|color| **color == Color::Dark).count();
             if 0 < run {
-                path.push_str(&format!("M{} {}h{run}v1h-{run}z", x + QUIET, y + QUIET));
+                // Writing to a String cannot fail.
+                let _ = write!(path, "M{} {}h{run}v1h-{run}z", x + QUIET, y + QUIET);
             }
             x += run.max(1);
         }

@@ -61,12 +61,46 @@ const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}/environments/upgrades", &[("/a/default/environments/upgrades", "environments-upgrades")]),
     ("/a/{account}/environments/{name}", &[("/a/default/environments/local", "environment")]),
     ("/a/{account}/environments/{name}/cordon", &[]),
-    ("/a/{account}/environments/{name}/change", &[("/a/default/environments/local/change", "environment-change")]),
-    ("/a/{account}/environments/{name}/drain", &[("/a/default/environments/local/drain", "environment-drain")]),
-    ("/a/{account}/environments/{name}/enrol", &[("/a/default/environments/local/enrol", "environment-enrol")]),
-    ("/a/{account}/environments/{name}/revoke", &[("/a/default/environments/local/revoke", "environment-revoke")]),
-    ("/a/{account}/environments/{name}/cleanup", &[("/a/default/environments/local/cleanup", "environment-cleanup")]),
-    ("/a/{account}/environments/{name}/remove", &[("/a/default/environments/local/remove", "environment-remove")]),
+    (
+        "/a/{account}/environments/{name}/change",
+        &[("/a/default/environments/local/change", "environment-change")],
+    ),
+    (
+        "/a/{account}/environments/{name}/drain",
+        &[("/a/default/environments/local/drain", "environment-drain")],
+    ),
+    (
+        "/a/{account}/environments/{name}/enrol",
+        &[("/a/default/environments/local/enrol", "environment-enrol")],
+    ),
+    (
+        "/a/{account}/environments/{name}/revoke",
+        &[("/a/default/environments/local/revoke", "environment-revoke")],
+    ),
+    (
+        "/a/{account}/environments/{name}/cleanup",
+        &[("/a/default/environments/local/cleanup", "environment-cleanup")],
+    ),
+    (
+        "/a/{account}/environments/{name}/remove",
+        &[("/a/default/environments/local/remove", "environment-remove")],
+    ),
+    (
+        "/a/{account}/instances/{name}/connect",
+        &[("/a/default/instances/welcome/connect", "instance-connect")],
+    ),
+    (
+        "/a/{account}/instances/{name}/metrics",
+        &[("/a/default/instances/welcome/metrics", "instance-metrics")],
+    ),
+    (
+        "/a/{account}/instances/{name}/configuration",
+        &[("/a/default/instances/welcome/configuration", "instance-configuration")],
+    ),
+    ("/a/{account}/instances/{name}/events", &[("/a/default/instances/welcome/events", "instance-events")]),
+    ("/a/{account}/instances/{name}/danger", &[("/a/default/instances/welcome/danger", "instance-danger")]),
+    ("/a/{account}/instances/{name}/move", &[]),
+    ("/a/{account}/instances/{name}/remove", &[("/a/default/instances/welcome/remove", "instance-remove")]),
 ];
 
 /// Pages of no account.

@@ -45,3 +45,4 @@ mod upstreams;
 mod web;
 mod web_catalog;
 mod web_environments;
+mod web_instances;

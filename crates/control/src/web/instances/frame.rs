@@ -115,6 +115,7 @@ impl Frame {
     }
 
     /// Whether a tab is this one.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
     pub(crate) fn is_here(&self, tab: &Tab) -> bool {
         self.tab == *tab
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::instances::Instance;
+use api::users::Role;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -216,6 +217,7 @@ async fn bulk(
         page: value("page"),
         done: String::new(),
     };
+    member.caller.require(Role::Member)?;
     let word = value("order");
     let order = order_of(&word)?;
     let names = form.iter().filter(|(of, _)| of == "name").map(|(_, name)| name);
@@ -237,8 +239,9 @@ async fn bulk(
     Ok(render(&app, &member, Wanted { done: format!("{word}-{done}"), ..wanted }, errors).await?)
 }
 
-/// Whether a tone is the one of a word, for the template.
 impl Wanted {
+    /// Whether a tone is chosen.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
     fn is_status(&self, tone: &Tone) -> bool {
         self.status == tone.to_string()
     }

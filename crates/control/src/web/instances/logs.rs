@@ -88,8 +88,8 @@ async fn show(
     } else {
         let needle = q.to_lowercase();
         let log = log.map(|log| {
-            let lines = log.lines().filter(|line| line.to_lowercase().contains(&needle));
-            lines.map(|line| format!("{line}\n")).collect::<String>()
+            let lines = log.split_inclusive('\n').filter(|line| line.to_lowercase().contains(&needle));
+            lines.collect::<String>()
         });
         let count = log.as_ref().map_or(0, |log| log.lines().count());
         (log, Some(count))

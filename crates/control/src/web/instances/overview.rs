@@ -90,10 +90,11 @@ async fn show(
 ) -> Result<Response, Turned> {
     let (frame, row, instance) = Frame::find(&app, &member, &name, Tab::Overview).await?;
     let steps = steps(&row, &instance);
-    let log = match steps.is_empty() {
-        true => None,
-        // One that was not taken yet has none; why it cannot be read is no part of how it is.
-        false => logs::last(&app, &member, &name, LAST_LINES).await.ok().filter(|log| !log.trim().is_empty()),
+    // One that was not taken yet has none; why it cannot be read is no part of how it is.
+    let log = if steps.is_empty() {
+        None
+    } else {
+        logs::last(&app, &member, &name, LAST_LINES).await.ok().filter(|log| !log.trim().is_empty())
     };
     let metrics = instance.metrics.as_ref();
     Ok(shell_page(&Overview {
