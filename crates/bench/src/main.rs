@@ -12,6 +12,7 @@
 
 mod added;
 mod calls;
+mod catalog;
 mod docker;
 mod fleet;
 mod load;
@@ -66,6 +67,7 @@ fn main() -> anyhow::Result<()> {
                 docker::measure().await?;
                 fleet::measure().await?;
                 pages::measure().await?;
+                catalog::measure().await?;
                 tunnel::measure().await
             }
             ["calls"] => {
@@ -77,6 +79,7 @@ fn main() -> anyhow::Result<()> {
             ["memory"] => memory::measure().await,
             ["start"] => start::measure().await,
             ["docker"] => docker::measure().await,
+            ["catalog"] => catalog::measure().await,
             ["fleet"] => fleet::measure().await,
             ["pages"] => pages::measure().await,
             ["tunnel"] => tunnel::measure().await,
@@ -86,7 +89,9 @@ fn main() -> anyhow::Result<()> {
             ["leaf", listen] => reference::leaf(listen).await,
             ["mirror", listen] => reference::mirror(listen).await,
             _ => {
-                bail!("usage: bench [calls | added | mcp | memory | start | docker | fleet | pages | tunnel]")
+                bail!(
+                    "usage: bench [calls | added | mcp | memory | start | docker | fleet | catalog | pages | tunnel]"
+                )
             }
         }
     })

@@ -31,16 +31,16 @@ fn entries_come_from_files_and_from_another_berth() {
     for file in &files {
         first.ok(&["catalog", "add", file]);
     }
-    let again = first.json(&["catalog", "add", &files[0], "--json"]);
+    let again = first.json(&["catalog", "add", &files[0]]);
     assert_eq!((&again["added"], &again["unchanged"]), (&json!(0), &json!(250)));
-    let found = first.json(&["catalog", "search", "acme", "--limit", "300", "--json"]);
+    let found = first.json(&["catalog", "search", "acme", "--limit", "300"]);
     assert_eq!(found.as_array().expect("a list").len(), 252);
     let shown = first.ok(&["catalog", "search", "thing-249"]);
     assert!(shown.contains("io.acme/thing-249") && shown.contains("npm:thing@1.0.0"), "{shown}");
     let output = first.run(&["catalog", "show", "io.acme/bundle"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("cannot be deployed: it is an MCPB bundle"), "{said}");
-    let deployed = first.json(&["deploy", "io.acme/thing-7", "--secret", "API_KEY=hunter2", "--json"]);
+    let deployed = first.json(&["deploy", "io.acme/thing-7", "--secret", "API_KEY=hunter2"]);
     assert_eq!((&deployed["name"], &deployed["package"]), (&json!("thing-7"), &json!("npm:thing@1.0.0")));
     for (arguments, words) in [
         (&["catalog", "add", "nothing.json"][..], "cannot read `nothing.json`"),
@@ -60,8 +60,8 @@ fn entries_come_from_files_and_from_another_berth() {
     second.ok(&["catalog", "add", first.url(), "--name", "first"]);
     let sources = second.ok(&["catalog", "sources"]);
     assert!(sources.contains("first") && sources.contains(first.url()), "{sources}");
-    assert_eq!(second.json(&["catalog", "search", "acme", "--json"]), json!([]));
+    assert_eq!(second.json(&["catalog", "search", "acme"]), json!([]));
     second.ok(&["catalog", "sync"]);
     second.ok(&["catalog", "remove-source", "first"]);
-    assert_eq!(second.json(&["catalog", "sources", "--json"]), json!([]));
+    assert_eq!(second.json(&["catalog", "sources"]), json!([]));
 }

@@ -152,3 +152,12 @@ pub(crate) async fn candidates(app: &App, server: &str, version: Option<&str>) -
         }
     }
 }
+
+/// What is known of the versions of a name, the one that people get first; of what is part of Berth nothing.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn known_versions(app: &App, name: &str) -> Outcome<Vec<Document>> {
+    let rows = store::catalog_versions::of_name(&app.store, name).await?;
+    Ok(rows.into_iter().map(|row| row.document).collect())
+}

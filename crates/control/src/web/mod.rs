@@ -8,12 +8,14 @@ mod audit;
 mod check;
 mod clients;
 mod confirm;
+mod deploy;
 mod environments;
 pub(crate) mod form;
 mod instances;
 mod invite;
 mod live;
 pub(crate) mod member;
+mod marketplace;
 mod notice;
 pub(crate) mod oauth;
 mod oidc;
@@ -64,6 +66,8 @@ pub(crate) fn router() -> Router<Arc<App>> {
 fn pages() -> Pages {
     [
         overview::pages,
+        marketplace::pages,
+        deploy::pages,
         instances::pages,
         playground::pages,
         people::pages,

@@ -43,5 +43,6 @@ mod tokens;
 mod upgrades;
 mod upstreams;
 mod web;
+mod web_catalog;
 mod web_environments;
 mod web_instances;
