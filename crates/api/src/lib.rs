@@ -17,6 +17,7 @@ pub mod invitations;
 pub mod members;
 pub mod moves;
 pub mod oauth;
+pub mod own_values;
 pub mod registries;
 pub mod rules;
 pub mod secrets;

@@ -28,6 +28,7 @@ pub mod instances;
 pub mod invitations;
 pub mod members;
 pub mod oauth;
+pub mod own_values;
 pub mod people;
 pub mod policies;
 pub mod registries;

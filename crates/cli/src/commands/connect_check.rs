@@ -160,12 +160,12 @@ async fn authorize(
     let begin = Begin {
         server: url.to_owned(),
         challenge,
-        profile: Profile {
+        profile: Some(Profile {
             name: "berth connect --check".to_owned(),
             page: None,
             redirect_uri: format!("http://127.0.0.1:{port}/callback"),
             document: None,
-        },
+        }),
         identities: Vec::new(),
         before: None,
         now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),

@@ -104,6 +104,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
     launch.constraints.extend(request.constraints.iter().cloned());
     fill_launch(&mut launch, request, &package)?;
     container::fill(&mut launch, request, &package)?;
+    each_caller::fill(&mut launch, entry, request, &package)?;
     if matches!(package, Package::File { .. }) && !launch.constraints.is_empty() {
         return Err(Problem::invalid("constraints", "what `file:` names is copied, not installed")
             .hint("leave `constraints` out"));
@@ -302,6 +303,7 @@ fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Result<Filled, 
         .inputs
         .iter()
         .filter(|i| i.required && i.default.is_none() && value_of(i, request).is_none())
+        .filter(|i| !request.each_caller.contains(&i.name) && !entry.launch.each_caller.contains_key(&i.name))
         .collect();
     if let Some(first) = missing.first() {
         let field = if first.secret { "secrets" } else { "settings" };
@@ -378,19 +380,24 @@ fn named(
     all.map(|(key, name)| Ok((variable_of(key)?, name.clone()))).collect()
 }
 
+fn check_variable(at: &str, key: &str) -> Result<(), Problem> {
+    let shaped = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !shaped {
+        return Err(Problem::invalid(at, format!("`{key}` is not a name of an environment variable"))
+            .hint("use letters, digits and underscores, such as `API_KEY`"));
+    }
+    if RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+        return Err(Problem::invalid(at, format!("`{key}` is set by Berth or decides which code runs"))
+            .hint("leave it out"));
+    }
+    Ok(())
+}
+
 fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
     for (field, key) in keys(request) {
         let at = format!("{field}.{key}");
-        let shaped = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !shaped {
-            return Err(Problem::invalid(at, format!("`{key}` is not a name of an environment variable"))
-                .hint("use letters, digits and underscores, such as `API_KEY`"));
-        }
-        if RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
-            return Err(Problem::invalid(at, format!("`{key}` is set by Berth or decides which code runs"))
-                .hint("leave it out"));
-        }
+        check_variable(&at, key)?;
         let secret = request.secrets.values.get(key).map(domain::secret::Secret::expose);
         if [request.settings.get(key).map(String::as_str), secret]
             .into_iter()
@@ -407,22 +414,24 @@ fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
     Ok((request.settings.clone(), request.secrets.values.clone(), Vec::new()))
 }
 
+fn check_header(at: &str, key: &str) -> Result<(), Problem> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if key.is_empty() || !key.bytes().all(is_token) {
+        return Err(Problem::invalid(at, format!("`{key}` is not a name of a header"))
+            .hint("the settings of a server that runs elsewhere are headers, such as `Authorization`"));
+    }
+    let name = key.to_ascii_lowercase();
+    if OWN_HEADERS.contains(&name.as_str()) || OWN_HEADER_PREFIXES.iter().any(|own| name.starts_with(own)) {
+        return Err(Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out"));
+    }
+    Ok(())
+}
+
 /// Settings of a server that runs elsewhere are headers of every request to it.
 fn fill_headers(request: &DeployRequest) -> Result<Filled, Problem> {
     for (field, key) in keys(request) {
         let at = format!("{field}.{key}");
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if key.is_empty() || !key.bytes().all(is_token) {
-            return Err(Problem::invalid(at, format!("`{key}` is not a name of a header"))
-                .hint("the settings of a server that runs elsewhere are headers, such as `Authorization`"));
-        }
-        let name = key.to_ascii_lowercase();
-        if OWN_HEADERS.contains(&name.as_str()) || OWN_HEADER_PREFIXES.iter().any(|own| name.starts_with(own))
-        {
-            return Err(
-                Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out")
-            );
-        }
+        check_header(&at, key)?;
         let value = request.settings.get(key).map(String::as_str);
         let value = value.or(request.secrets.values.get(key).map(domain::secret::Secret::expose));
         if value.is_some_and(|value| value.bytes().any(|b| b < 0x20 || b == 0x7f)) {
@@ -534,6 +543,7 @@ fn name_base(entry: Option<&CatalogEntry>, package: &Package) -> Result<Instance
 }
 
 mod container;
+mod each_caller;
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ pub(crate) mod moves;
 pub(crate) mod oauth;
 pub(crate) mod oidc;
 pub(crate) mod older;
+pub(crate) mod own_values;
 pub(crate) mod passwords;
 pub(crate) mod problem;
 pub(crate) mod quotas;

@@ -29,7 +29,7 @@ use self::kept::Kept;
 pub(crate) use self::way::{Back, authorize, back, finish};
 use crate::app::audit::{self, Act};
 use crate::app::problem::Chain;
-use crate::app::{App, Outcome, Problem, instances};
+use crate::app::{App, Outcome, Problem, instances, own_values};
 use crate::auth::Caller;
 use crate::directory::now;
 
@@ -122,6 +122,9 @@ pub(crate) async fn token(
             format!("instance {} is not this environment's", request.instance),
         )
     })?;
+    if request.wanted.reason == TokenReason::Values {
+        return own_values::wanted(app, &row, &request.wanted).await;
+    }
     let server = server_of(&row)?;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {

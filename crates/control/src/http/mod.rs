@@ -19,6 +19,7 @@ mod members;
 mod moves;
 pub(crate) mod oauth;
 mod older;
+mod own_values;
 mod plain;
 mod refused;
 mod registries;
@@ -130,6 +131,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
         .routes(routes!(upstreams::show, upstreams::authorize, upstreams::forget))
+        .routes(routes!(own_values::show, own_values::put, own_values::forget))
         .routes(routes!(moves::move_to))
         .routes(routes!(moves::set_failover))
         .routes(routes!(environments::list, environments::add))

@@ -25,6 +25,7 @@ mod oauth;
 mod oidc;
 mod older;
 mod openapi;
+mod own_values;
 mod people;
 mod platform;
 mod quotas;

@@ -15,6 +15,7 @@ mod instances;
 mod members;
 mod oauth;
 mod open;
+mod own_values;
 mod people;
 mod policies;
 mod registries;

@@ -77,6 +77,7 @@ pub(crate) async fn authorize(
         .secret_names
         .iter()
         .chain(row.settings.keys())
+        .chain(row.spec.launch.each_caller.keys())
         .any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()))
     {
         return Err(Problem::refused(
