@@ -144,13 +144,7 @@ impl Shared {
         {
             proven(first).await?;
         }
-        if let Some(callers) = &self.callers {
-            // As an answer that clients show to people, and not as a status by which they would look for a token.
-            callers
-                .ask(&self.tokens, caller.principal)
-                .await
-                .map_err(|why| Refusal::new(200, errors::INVALID_REQUEST, why))?;
-        }
+        self.ask_caller(caller).await?;
         // Once more when the server turns out to speak another era than it was asked in.
         for _ in 0..3 {
             let (worker, era) = self.worker_of(caller, message, twin)?;
@@ -163,6 +157,16 @@ impl Shared {
             return Ok(Serving { worker, opened, life });
         }
         Err(unavailable("the server's revision changes from start to start"))
+    }
+
+    /// Makes sure that what a caller brings is known, where callers bring something.
+    ///
+    /// # Errors
+    /// What they are to do first: an answer that clients show to people, and no status by which they would look for a token.
+    pub(crate) async fn ask_caller(&self, caller: &Caller) -> Result<(), Refusal> {
+        let Some(callers) = &self.callers else { return Ok(()) };
+        let asked = callers.ask(&self.tokens, caller.principal).await;
+        asked.map_err(|why| Refusal::new(200, errors::INVALID_REQUEST, why))
     }
 
     /// The process that serves a caller, which may have to be started, and the era that it is asked for in.

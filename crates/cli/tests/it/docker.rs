@@ -120,8 +120,7 @@ fn an_image_answers_and_survives_its_dtma_and_its_shim() {
 fn what_each_caller_brings_is_in_no_container() {
     let platform = platform(engine());
     let server = format!("file:{}", fixture().display());
-    let refused =
-        platform.run(&["deploy", &server, "--name", "notes", "--each-caller", "NAME", "--wait"]);
+    let refused = platform.run(&["deploy", &server, "--name", "notes", "--each-caller", "NAME", "--wait"]);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("must be kept apart"), "{said}");
     let status = platform.wait_for("notes", "error_install")["message"].to_string();
