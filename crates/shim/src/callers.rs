@@ -55,6 +55,8 @@ pub(crate) struct Brought {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) values: Secrets,
+    /// Whose they are, as the gateway names them; empty for nobody's.
+    pub(crate) principal: String,
     /// Names the caller's directory.
     tag: String,
 }
@@ -87,7 +89,11 @@ impl Callers {
     /// For the process that is there to show that the server works.
     pub(crate) fn nobody(&self) -> Arc<Own> {
         let value = |name: &String| (name.clone(), Secret::new(NOBODYS));
-        Arc::new(Own { values: self.each.variables.iter().map(value).collect(), tag: "nobody".to_owned() })
+        Arc::new(Own {
+            values: self.each.variables.iter().map(value).collect(),
+            principal: String::new(),
+            tag: "nobody".to_owned(),
+        })
     }
 
     /// What a caller brings, asked for anew when that was long ago.
@@ -110,7 +116,7 @@ impl Callers {
             }
             Some(known) => known.principal.clone(),
         };
-        let outcome = tokens.values(principal).await;
+        let outcome = tokens.values(principal.clone()).await;
         let mut all = self.known();
         let known = all.get_mut(&id).ok_or_else(gone)?;
         let at = Instant::now();
@@ -122,7 +128,7 @@ impl Callers {
                     Some((before, asked)) if before.own.values == values => *asked = at,
                     _ => {
                         known.last += 1;
-                        let own = Arc::new(Own { values, tag: tag(&id) });
+                        let own = Arc::new(Own { values, principal, tag: tag(&id) });
                         *brought = Some((Brought { serial: known.last, own }, at));
                     }
                 }

@@ -113,6 +113,23 @@ impl Credentials for Tokens {
     }
 }
 
+/// The tokens of one caller, where each has their own.
+#[derive(Debug)]
+pub(crate) struct Theirs {
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) principal: String,
+}
+
+impl Credentials for Theirs {
+    fn token<'a>(
+        &'a self,
+        wanted: TokenWanted,
+    ) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + 'a>> {
+        let wanted = TokenWanted { principal: Some(self.principal.clone()), ..wanted };
+        Box::pin(self.tokens.ask(wanted))
+    }
+}
+
 /// A question, which is taken back when nobody waits for its answer any more.
 struct Asked<'a> {
     tokens: &'a Tokens,

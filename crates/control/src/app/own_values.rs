@@ -9,13 +9,14 @@ use domain::ids::{InstanceId, OwnValuesId, UserId};
 use domain::package::Package;
 use domain::scopes::Scope;
 use domain::secret::{Secret, Secrets};
+use http::header::AUTHORIZATION;
 use serde_json::json;
 use store::instances::InstanceRow;
 use store::own_values::OwnValuesRow;
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, instances};
+use crate::app::{App, Outcome, Problem, instances, upstreams};
 use crate::auth::Caller;
 use crate::directory::now;
 
@@ -115,9 +116,7 @@ pub(crate) async fn forget(app: &App, caller: &Caller, name: &str) -> Outcome<()
 /// What the store and the master key say.
 pub(crate) async fn wanted(app: &App, row: &InstanceRow, wanted: &TokenWanted) -> Outcome<TokenOutcome> {
     let each = &row.spec.launch.each_caller;
-    let user =
-        wanted.principal.as_deref().and_then(|text| text.strip_prefix("user:")?.parse::<UserId>().ok());
-    let Some(user) = user else {
+    let Some(user) = wanted.principal.as_deref().and_then(user_of) else {
         let why =
             format!("`{}` wants what each caller brings, and this caller is nobody who could", row.name);
         return Ok(TokenOutcome::Unset { why });
@@ -126,18 +125,32 @@ pub(crate) async fn wanted(app: &App, row: &InstanceRow, wanted: &TokenWanted) -
     let values = opened(app, kept.as_ref())?;
     let missing: Vec<&String> =
         each.iter().filter(|(_, variable)| !values.contains_key(*variable)).map(|(name, _)| name).collect();
-    if missing.is_empty() {
+    // What a person authorized at the server takes the place of the header, and is asked for by itself.
+    let may_authorize = matches!(row.spec.package, Package::Remote { .. })
+        && missing.iter().any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
+    if missing.is_empty() || may_authorize && missing.len() == 1 && upstreams::has_own(app, row, user).await?
+    {
         return Ok(TokenOutcome::Values { values });
     }
     let flags: Vec<String> = missing.iter().map(|name| format!("{name}=@FILE")).collect();
+    let otherwise = if may_authorize {
+        format!(", or `berth authorize {}` where it knows OAuth", row.name)
+    } else {
+        String::new()
+    };
     let why = format!(
-        "`{}` works with your own {}, which you have not given yet: run `berth secret own {} {}`",
+        "`{}` works with your own {}, which you have not given yet: run `berth secret own {} {}`{otherwise}",
         row.name,
         listed(missing),
         row.name,
         flags.join(" ")
     );
     Ok(TokenOutcome::Unset { why })
+}
+
+/// Whom the gateway means.
+pub(crate) fn user_of(principal: &str) -> Option<UserId> {
+    principal.strip_prefix("user:")?.parse().ok()
 }
 
 /// The values of all callers of an instance.

@@ -25,6 +25,7 @@ mod oauth;
 mod oidc;
 mod older;
 mod openapi;
+mod own_authorization;
 mod own_values;
 mod people;
 mod platform;

@@ -152,7 +152,4 @@ async fn headers_are_one_line_and_a_required_input_may_be_each_callers() {
     put(&platform, &platform.owner, json!({ "Authorization": "Bearer m" })).await;
     let given = asked(&platform, &dtma, &id, &mary).await.json();
     assert_eq!(given["values"], json!({ "Authorization": "Bearer m", "X-Team": "blue" }));
-    // Nobody authorizes for all what each brings.
-    let authorize = platform.post("/api/v1/instances/notes/authorization", json!({})).await;
-    assert_eq!(authorize.status, StatusCode::CONFLICT, "{authorize:?}");
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{End, Start, Why, take};
 use crate::callers::Own;
 use crate::shared::Shared;
+use crate::tokens::Theirs;
 use crate::upstream::{self, Credentials, Incoming, Purse, Target, Token, Transport};
 use crate::worker::{Keep, Worker};
 
@@ -149,7 +150,11 @@ async fn target(
         _ if port.is_some() => None,
         (None, _) => Some(Arc::clone(&shared.purse)),
         (Some(_), Keep::UntilProven) => Some(Arc::new(Purse::new(Arc::clone(nobody) as _))),
-        (Some(_), _) => None,
+        // Where the caller brought the header, that is shown; otherwise what they authorized.
+        (Some(_), _) => worker.own.as_ref().map(|own| {
+            let theirs = Theirs { tokens: Arc::clone(&shared.tokens), principal: own.principal.clone() };
+            Arc::new(Purse::new(Arc::new(theirs)))
+        }),
     };
     Ok((Target { url, transport, headers, purse }, port))
 }

@@ -31,9 +31,15 @@ async fn with_host<T>(shim: &Shim, said: &Said<'_>, act: impl Future<Output = T>
             status = shim.until("a question", |status| !status.asks.is_empty()) => status.asks,
         };
         for ask in asks {
-            assert_eq!(ask.wanted.reason, TokenReason::Values);
+            let is_token = ask.wanted.reason == TokenReason::Refused;
+            assert!(is_token || ask.wanted.reason == TokenReason::Values, "{ask:?}");
             let principal = ask.wanted.principal.clone().expect("whose");
-            let outcome = said.borrow().get(principal.as_str()).cloned().unwrap_or_else(unset);
+            if is_token {
+                assert_eq!(principal, "user:d", "who brought the header is asked for no other");
+            }
+            let token = json!({ "kind": "token", "token": "good", "version": 1 });
+            let known = said.borrow().get(principal.as_str()).cloned().unwrap_or_else(unset);
+            let outcome = if is_token { token } else { known };
             let body = json!({ "number": ask.number, "outcome": outcome }).to_string();
             let told = shim.ask(Method::POST, "/token", &[(KEY_HEADER, KEY)], body).await;
             assert_eq!(told.status, 204, "{told:?}");
@@ -153,8 +159,11 @@ async fn a_server_elsewhere_gets_each_callers_own_header() {
     let said: Said<'_> = RefCell::new(BTreeMap::from([
         ("user:a", values("Authorization", "Bearer good")),
         ("user:b", values("Authorization", "Bearer bad")),
+        // Has authorized Berth at the server instead.
+        ("user:d", json!({ "kind": "values", "values": {} })),
     ]));
     begin(&shim, &said, "user:a").await.unwrap();
+    begin(&shim, &said, "user:d").await.unwrap();
     let refused = begin(&shim, &said, "user:b").await.unwrap_err();
     assert!(refused.starts_with("503 ") && refused.contains("refused the credentials (401)"), "{refused}");
     assert!(!refused.contains("Bearer"), "{refused}");
