@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `tidy`, `openapi`, `bench`, `soak`.
+//! The project's own commands: `cargo xtask test`, `tidy`, `openapi`, `bench`, `screenshots`, `soak`.
 //!
 //! Nothing here is part of the product. What a command needs of the machine it installs itself, or says how to.
 
@@ -11,6 +11,7 @@ mod machine;
 mod openapi;
 mod parts;
 mod run;
+mod screenshots;
 mod soak;
 mod suites;
 mod tidy;
@@ -46,6 +47,8 @@ enum Command {
         /// `calls`, `mcp`, `memory`, `start`, `docker` or `fleet`; all of them when absent.
         only: Option<String>,
     },
+    /// Pictures of every page, in light, in dark and on a phone, into docs/screenshots/.
+    Screenshots,
     /// 200 clients on one server whose parts are killed; fails when an answer is wrong or missing, or memory grows.
     Soak {
         /// How long; memory is judged from six minutes on.
@@ -64,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tidy => tidy::report(),
         Command::Openapi => openapi::write(),
         Command::Bench { only } => bench::bench(only.as_deref()),
+        Command::Screenshots => screenshots::take(),
         Command::Soak { minutes, seed } => soak::soak(minutes, seed),
     }
 }

@@ -41,8 +41,10 @@ const MACHINES: [(&str, &str); 1] = [("/usr/bin/mmdebstrap", "mmdebstrap")];
 const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
 
 /// The SDKs, at the versions that the end-to-end tests were written against, the official conformance suite, which
-/// needs a newer Node than distributions have: its binary for this machine, from npm, and an identity provider. A directory each.
-const NPM: [(&str, &[&str]); 5] = [
+/// needs a newer Node than distributions have: its binary for this machine, from npm, an identity provider,
+/// and what looks for barriers in pages. A directory each.
+const NPM: [(&str, &[&str]); 6] = [
+    ("axe", &["axe-core@4.14.1"]),
     ("remote", &["mcp-remote@0.15.1"]),
     ("node", &["@modelcontextprotocol/sdk@1.32.2"]),
     (
@@ -153,23 +155,33 @@ fn debian(parts: &[(&str, &'static str)]) -> anyhow::Result<()> {
 
 fn clients() -> anyhow::Result<PathBuf> {
     let dir = run::root().join("target/parts");
-    let wanted = format!("{NPM:?}\n{PYPI:?}");
-    let stamp = dir.join("installed");
-    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(dir);
-    }
-    eprintln!("installing the SDKs and the conformance suite into {}", dir.display());
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir).context("target/parts cannot be emptied")?;
-    }
+    std::fs::create_dir_all(&dir)?;
     for (name, packages) in NPM {
-        npm(&dir.join(name), packages)?;
+        once(&dir.join(name), packages, npm)?;
     }
     for (name, packages) in PYPI {
-        pip(&dir.join(name), packages)?;
+        once(&dir.join(name), packages, pip)?;
     }
-    std::fs::write(stamp, wanted)?;
+    std::fs::write(dir.join("installed"), "")?;
     Ok(dir)
+}
+
+/// Installs packages into a directory, unless it has just these.
+fn once(
+    dir: &Path,
+    packages: &[&str],
+    install: fn(&Path, &[&str]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (stamp, wanted) = (dir.join("installed"), format!("{packages:?}"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    eprintln!("installing {} into {}", packages.join(", "), dir.display());
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).with_context(|| format!("{} cannot be emptied", dir.display()))?;
+    }
+    install(dir, packages)?;
+    Ok(std::fs::write(stamp, wanted)?)
 }
 
 /// Installs wheels into a directory of their own, for the system's Python: a server in the sandbox sees no other.

@@ -11,9 +11,10 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("api", &["domain"]),
+    ("clients", &[]),
     ("fetch", &["domain", "oauth"]),
     ("hop", &[]),
     ("digitalocean", &[]),
@@ -24,11 +25,15 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("shim", &["domain", "hop", "mcp"]),
     ("dtma", &["api", "domain", "hop", "runtime"]),
     ("gateway", &["api", "domain", "hop", "mcp"]),
-    ("control", &["api", "digitalocean", "domain", "fetch", "gateway", "hop", "oauth", "store"]),
+    (
+        "control",
+        &["api", "clients", "digitalocean", "domain", "fetch", "gateway", "hop", "mcp", "oauth", "store"],
+    ),
     (
         "cli",
         &[
             "api",
+            "clients",
             "control",
             "digitalocean",
             "domain",

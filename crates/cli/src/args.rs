@@ -4,6 +4,7 @@
 mod alerts;
 mod audit;
 mod authorize;
+mod catalog;
 mod child;
 mod choices;
 mod control;
@@ -37,6 +38,7 @@ use hop::tls::Pin;
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::audit::{AuditArgs, AuditKeepArgs};
 pub(crate) use self::authorize::AuthorizeArgs;
+pub(crate) use self::catalog::{CatalogCommand, SearchArgs, SortChoice};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
 pub(crate) use self::control::ControlArgs;
@@ -156,7 +158,7 @@ pub(crate) enum AskCommand {
     Authorize(AuthorizeArgs),
     /// Print the configuration that connects an MCP client to an instance
     Connect(ConnectArgs),
-    /// Look into the catalog of servers
+    /// Look into the catalog of servers, and say where it is read from
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Make, list and revoke API tokens
@@ -455,21 +457,6 @@ pub(crate) enum McpClientKind {
     Vscode,
     /// Any client that reads `mcpServers`
     Json,
-}
-
-/// `berth catalog …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CatalogCommand {
-    /// List what can be deployed
-    Search {
-        /// Words that must all occur in an entry
-        words: Vec<String>,
-    },
-    /// Show one entry with its settings
-    Show {
-        /// Name of the entry
-        name: String,
-    },
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what clap calls may fail")]

@@ -33,7 +33,8 @@ mod tests {
         assert_eq!(ids.len(), entries.len(), "ids are unique");
         for entry in &entries {
             assert!(entry.name.parse::<domain::names::InstanceName>().is_ok(), "{}", entry.name);
-            let pinned = match &entry.package {
+            let package = entry.deployable().expect("it can be deployed");
+            let pinned = match package {
                 Package::Builtin { .. } => true,
                 // A tag of a major version: what it gets are repairs, and its data stays readable.
                 Package::Oci { image } => image.rsplit_once(':').is_some_and(|(_, tag)| {
@@ -42,12 +43,7 @@ mod tests {
                 package => package.version().is_some(),
             };
             assert!(pinned, "{}", entry.name);
-            assert_eq!(
-                entry.kind() == Kind::Tool,
-                matches!(entry.package, Package::Oci { .. }),
-                "{}",
-                entry.name
-            );
+            assert_eq!(entry.kind() == Kind::Tool, matches!(package, Package::Oci { .. }), "{}", entry.name);
             for input in &entry.inputs {
                 let on_command_line = matches!(input.target, domain::catalog::InputTarget::Argument { .. });
                 assert!(!(input.secret && on_command_line), "{}.{} would be shown", entry.name, input.name);

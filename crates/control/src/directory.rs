@@ -31,6 +31,7 @@ use crate::app::foreign;
 use crate::app::oauth::expected::Expected;
 use crate::app::problem::Chain;
 use crate::auth::access::{self, AccessTokens};
+use crate::auth::browser::Visitor;
 use crate::auth::cache::Cache;
 use crate::auth::issuers::{self, Issuers};
 use crate::auth::token;
@@ -391,6 +392,37 @@ impl LiveDirectory {
                 limits,
             }),
             scopes: Some(scopes),
+        })
+    }
+
+    /// Somebody who is signed in with a browser, as a caller in one of their accounts: from memory. `None` when they are not in it.
+    pub(crate) fn session_caller(&self, visitor: &Visitor, account: &str) -> Option<Caller> {
+        let picture = self.picture.load();
+        let (id, name) =
+            picture.accounts_of(visitor.user).into_iter().find(|(_, name)| name.as_str() == account)?;
+        let member = picture.member(id, visitor.user)?;
+        let limits = Limits {
+            token: self.token_buckets.of(TokenId(visitor.session.0)),
+            account: self.account_buckets.of(id),
+        };
+        let clauses = picture.clauses(id, &[Subject::Role(member.role), Subject::User(visitor.user)]);
+        Some(Caller {
+            user: visitor.user,
+            user_name: visitor.user_name.clone(),
+            account: id,
+            account_name: name.clone(),
+            role: member.role,
+            scopes: None,
+            expires_at: None,
+            principal: Arc::new(Principal {
+                account: name,
+                account_id: id,
+                credential: format!("session:{}", visitor.session).into(),
+                audience: Audience::Account,
+                header: HeaderValue::try_from(format!("user:{}", visitor.user)).ok()?,
+                calls: Calls::of(None, &clauses),
+                limits,
+            }),
         })
     }
 

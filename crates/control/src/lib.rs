@@ -30,6 +30,7 @@ mod serve;
 mod setup;
 mod tasks;
 mod tunnels;
+mod usage;
 mod web;
 
 pub use acme::Acme;
@@ -49,3 +50,4 @@ pub use rewrap::{KeyStatus, KeyVersion, Rewrapped, key_status, rotate_key};
 pub use secrets::{GivenKey, MASTER_KEY_FILE, SecretsError};
 pub use serve::run;
 pub use setup::{LocalSetup, Setup, StartError, new_api_token, setup};
+pub use web::paths as page_paths;

@@ -74,6 +74,18 @@ impl Public {
         &self.url
     }
 
+    /// Whether only this very machine reaches that address.
+    pub(crate) fn is_of_this_machine_alone(&self) -> bool {
+        let authority = self.url.split_once("://").map_or(self.url.as_str(), |(_, authority)| authority);
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        let host = host.unwrap_or_default();
+        host == "localhost"
+            || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback() || ip.is_unspecified())
+    }
+
     /// The pin of the key that answers there, when no authority knows its certificate.
     pub fn pin(&self) -> Option<Pin> {
         self.pin
@@ -106,6 +118,17 @@ mod tests {
         check("https://h?x", Err(PublicError::More));
         check("https://h/#x", Err(PublicError::More));
         check("", Err(PublicError::Shape));
+        for (url, is_alone) in [
+            ("http://localhost:8420", true),
+            ("http://127.0.0.1:8420", true),
+            ("http://[::1]:8420", true),
+            ("http://0.0.0.0", true),
+            ("https://localhost.example.com", false),
+            ("https://[2001:db8::1]", false),
+            ("http://10.0.0.1:8420", false),
+        ] {
+            assert_eq!(Public::new(url, None).unwrap().is_of_this_machine_alone(), is_alone, "{url}");
+        }
         let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse().unwrap();
         assert_eq!(Public::new("http://h", Some(pin)), Err(PublicError::Pin));
         assert_eq!(Public::new("https://h", Some(pin)).unwrap().pin(), Some(pin));

@@ -29,18 +29,23 @@ pub struct Recovered {
 }
 
 /// Makes a one-time link that signs `user` in: without a name, the first who looks after the installation. May run beside a running
-/// control plane. Whoever can open the database may do so.
+/// control plane. Whoever can open the database may do so. `command` is the command line that does so, for the audit.
 ///
 /// # Errors
 /// Any [`StartError`]; [`StartError::Recovery`] when there is no such user.
-pub async fn recover(config: &Config, user: Option<&str>, with_token: bool) -> Result<Recovered, StartError> {
+pub async fn recover(
+    config: &Config,
+    command: &str,
+    user: Option<&str>,
+    with_token: bool,
+) -> Result<Recovered, StartError> {
     let (store, _) = open(config).await?;
-    let made = make(&store, user, with_token).await.map_err(StartError::Recovery);
+    let made = make(&store, command, user, with_token).await.map_err(StartError::Recovery);
     store.close().await;
     made
 }
 
-async fn make(store: &Store, user: Option<&str>, with_token: bool) -> Outcome<Recovered> {
+async fn make(store: &Store, command: &str, user: Option<&str>, with_token: bool) -> Outcome<Recovered> {
     let person = match user {
         Some(name) => store::people::by_name(store, name).await?.ok_or_else(|| unknown(name))?,
         None => first_operator(store).await?,
@@ -58,14 +63,14 @@ async fn make(store: &Store, user: Option<&str>, with_token: bool) -> Outcome<Re
                 format!("`{}` is in no account, so there is nothing for a token", person.name),
             )
         })?;
-        let named = ("berth recover", None);
+        let named = (command, None);
         let made =
             tokens::insert(&mut tx, most.account, person.id, named, None, at, ACTOR.to_owned()).await?;
         api_token = Some(made.1);
     }
     for membership in &memberships {
         let (id, name) = (person.id.to_string(), person.name.as_str());
-        let detail = json!({ "link_until": expires_at });
+        let detail = json!({ "by": command, "link_until": expires_at });
         let act = Act { action: "user.recover", kind: "user", id, name, detail };
         audit::note(&mut tx, membership.account, ACTOR.to_owned(), at, act).await?;
     }

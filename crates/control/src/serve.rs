@@ -41,17 +41,9 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let app = assemble(&config, stop.clone()).await?;
-    let gateway_config = gateway::Config {
-        public: app.public.url.clone(),
-        own_origins: own_origins(&app.public, &config.own_urls),
-        allowed_origins: config.allowed_origins.clone(),
-        records: Some(Arc::clone(&app.calls)),
-    };
-    let directory = Arc::clone(&app.directory) as Arc<dyn gateway::Directory>;
-    let gateway = Gateway::new(directory, app.dtma.pool.clone(), &gateway_config);
     let front = Front {
         router: crate::http::router(Arc::clone(&app)),
-        gateway: Arc::new(gateway),
+        gateway: Arc::clone(&app.gateway),
         app: Arc::clone(&app),
         proxies: Arc::new(config.proxies.clone()),
         from: None,
@@ -65,6 +57,8 @@ pub async fn run(
     tokio::spawn(async move { crate::app::audit::keep(&kept, keep).await });
     let kept = Arc::clone(&app);
     tokio::spawn(async move { crate::app::oauth::keeper::keep(&kept).await });
+    let (counts, counted) = (Arc::clone(&app), Arc::clone(&app));
+    let counting = tokio::spawn(async move { crate::app::metrics::keep(&counts).await });
     let (ended, writes) = (CancellationToken::new(), Arc::clone(&app));
     let no_more = ended.clone();
     let written = tokio::spawn(async move { crate::app::calls::write(&writes, no_more).await });
@@ -83,6 +77,12 @@ pub async fn run(
     if let Err(error) = written.await {
         tracing::error!(%error, "the audit of calls ended by a panic");
     }
+    if let Err(error) = counting.await {
+        tracing::error!(%error, "the writing of metrics ended by a panic");
+    }
+    // Now nothing is counted any more.
+    crate::app::metrics::finish(&counted).await;
+    drop(counted);
     if let Err(error) = reconcilers.await {
         tracing::error!(%error, "a reconciler ended by a panic");
     }
@@ -102,7 +102,17 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
     directory.refresh().await.map_err(StartError::Store)?;
     let provider =
         config.digitalocean.clone().map(Provider::new).transpose().map_err(StartError::DigitalOcean)?;
+    let (dtma, calls) = (DtmaClient::default(), Arc::new(gateway::Records::new(config.audit_arguments)));
+    let gateway_config = gateway::Config {
+        public: config.public.url.clone(),
+        own_origins: own_origins(&config.public, &config.own_urls),
+        allowed_origins: config.allowed_origins.clone(),
+        records: Some(Arc::clone(&calls)),
+    };
+    let answers = Arc::clone(&directory) as Arc<dyn gateway::Directory>;
     Ok(Arc::new(App {
+        gateway: Arc::new(Gateway::new(answers, dtma.pool.clone(), &gateway_config)),
+        played: crate::app::playground::Played::default(),
         store,
         keys,
         directory,
@@ -112,11 +122,12 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         ),
         oidc: config.oidc.clone().map(crate::auth::oidc::Provider::new),
         events: Hub::default(),
-        dtma: DtmaClient::default(),
+        dtma,
         tunnels: crate::tunnels::Tunnels::new(config.give_back),
         metrics: Metrics::default(),
         quotas: config.quotas,
-        calls: Arc::new(gateway::Records::new(config.audit_arguments)),
+        usage: crate::usage::Usage::default(),
+        calls,
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),
         upgrades: Notify::new(),
@@ -126,6 +137,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         device_codes: gateway::Buckets::new(crate::app::oauth::devices::TYPING.parse().ok()),
         registrations: gateway::Buckets::new(crate::app::oauth::register::RATE.parse().ok()),
         relay: crate::app::relay::Relay::new(config.registries.clone()),
+        catalog: crate::app::catalog::Catalog::new(config.outside),
         upstreams: crate::app::upstreams::Upstreams::new(config.outside),
         images: crate::app::images::Images::new(config.registries.images().clone()),
         acme: config.acme.as_ref().map(|acme| Arc::new(AcmeStatus::new(acme))),

@@ -81,6 +81,8 @@ ids! {
     SigningKeyId;
     /// One upgrade of hosts (`upgrades`).
     UpgradeId;
+    /// Something that happened to an instance (`instance_events`).
+    InstanceEventId;
     /// Something that is or was broken (`alerts`).
     AlertId;
 }

@@ -51,6 +51,24 @@ pub enum Package {
     },
 }
 
+/// Where packages come from, in one word each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageKind {
+    /// npm.
+    Npm,
+    /// PyPI.
+    Pypi,
+    /// A registry of container images.
+    Oci,
+    /// The host itself.
+    File,
+    /// Nowhere: it runs elsewhere.
+    Remote,
+    /// This binary.
+    Builtin,
+}
+
 /// Why a text names no package.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackageError {
@@ -88,6 +106,18 @@ pub enum PackageError {
 }
 
 impl Package {
+    /// Where it comes from.
+    pub fn kind(&self) -> PackageKind {
+        match self {
+            Self::Npm { .. } => PackageKind::Npm,
+            Self::Pypi { .. } => PackageKind::Pypi,
+            Self::Oci { .. } => PackageKind::Oci,
+            Self::File { .. } => PackageKind::File,
+            Self::Remote { .. } => PackageKind::Remote,
+            Self::Builtin { .. } => PackageKind::Builtin,
+        }
+    }
+
     /// The name without kind and version; of what lies on the host, its path.
     pub fn name(&self) -> &str {
         match self {

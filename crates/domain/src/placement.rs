@@ -46,10 +46,15 @@ impl Labels {
     /// # Errors
     /// Any [`LabelError`].
     pub fn set(labels: BTreeMap<String, String>) -> Result<Self, LabelError> {
-        if let Some(key) = labels.keys().find(|key| Self::FACTS.contains(&key.as_str())) {
+        if let Some(key) = labels.keys().find(|key| Self::is_fact(key)) {
             return Err(LabelError::Reserved(key.clone()));
         }
         Self::try_from(labels)
+    }
+
+    /// Whether a key is what the provider says of a machine, and so nobody's to set.
+    pub fn is_fact(key: &str) -> bool {
+        Self::FACTS.contains(&key)
     }
 
     /// The same with what the provider says of the machine.

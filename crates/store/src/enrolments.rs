@@ -7,7 +7,7 @@ use domain::time::Timestamp;
 use crate::columns::{parsed, text};
 use crate::errors::breaks_reference;
 use crate::open::on_pool;
-use crate::{StoreError, Tx};
+use crate::{Store, StoreError, Tx};
 
 const TABLE: &str = "enrolments";
 
@@ -24,6 +24,28 @@ pub enum Redeemed {
     Used,
     /// There is none like it, or a newer one took its place.
     Unknown,
+}
+
+/// How far an environment's token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+    /// When a host used it.
+    pub used_at: Option<Timestamp>,
+}
+
+/// How far an environment's token is; `None` when it has none.
+pub async fn standing(store: &Store, environment: EnvironmentId) -> Result<Option<Standing>, StoreError> {
+    const SQL: &str = "SELECT expires_at, used_at FROM enrolments WHERE environment_id = $1";
+    let found: Option<(i64, Option<i64>)> = on_pool!(store.read(), db => sqlx::query_as(SQL)
+        .bind(environment.to_string())
+        .fetch_optional(db).await)
+    .map_err(StoreError::from_driver)?;
+    Ok(found.map(|(expires_at, used_at)| Standing {
+        expires_at: Timestamp(expires_at),
+        used_at: used_at.map(Timestamp),
+    }))
 }
 
 /// Makes an environment's token, in the place of the one before. `token_hash` is its SHA-256 in hexadecimal.

@@ -31,8 +31,10 @@ macro_rules! columns {
 }
 
 mod held;
+mod names;
 mod renewed;
 pub use held::held;
+pub use names::names;
 pub use renewed::renew_users_of;
 
 /// One instance (`account_tool_instances`).

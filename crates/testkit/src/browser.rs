@@ -139,6 +139,65 @@ impl Browser {
         self.driver.screenshot_as_png().await.expect("a picture")
     }
 
+    /// What a script in the page returns.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn script(&self, script: &str) -> serde_json::Value {
+        let answer = self.driver.execute(script, Vec::new()).await;
+        answer.unwrap_or_else(|error| panic!("{error}")).json().clone()
+    }
+
+    /// What a script in the page gives to the function that is its last argument.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn script_later(&self, script: &str) -> serde_json::Value {
+        let answer = self.driver.execute_async(script, Vec::new()).await;
+        answer.unwrap_or_else(|error| panic!("{error}")).json().clone()
+    }
+
+    /// Whether its person likes it dark, and how large the window is, in CSS pixels.
+    ///
+    /// # Panics
+    /// When it is no browser that can be told.
+    pub async fn look(&self, is_dark: bool, (width, height): (u32, u32)) {
+        let scheme = if is_dark { "dark" } else { "light" };
+        let media = serde_json::json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let size =
+            serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        for (method, parameters) in
+            [("Emulation.setEmulatedMedia", media), ("Emulation.setDeviceMetricsOverride", size)]
+        {
+            self.driver
+                .cdp()
+                .send_raw(method, parameters)
+                .await
+                .unwrap_or_else(|error| panic!("{method}: {error}"));
+        }
+    }
+
+    /// Presses keys where the focus is.
+    ///
+    /// # Panics
+    /// When nothing has it.
+    pub async fn keys(&self, keys: &str) {
+        let focused = self.driver.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.expect("it takes keys");
+    }
+
+    /// Follows the link with these words.
+    ///
+    /// # Panics
+    /// When there is none; with the page's text.
+    pub async fn follow(&self, words: &str) {
+        let path = format!("//a[normalize-space()='{words}']");
+        match self.driver.find(By::XPath(path)).await {
+            Ok(link) => link.click().await.expect("a link"),
+            Err(error) => panic!("no link `{words}`: {error}\n{}", self.text().await),
+        }
+    }
+
     /// Signs in to a Berth with a password.
     ///
     /// # Panics
@@ -148,7 +207,7 @@ impl Browser {
         self.fill("login", name).await;
         self.fill("password", password).await;
         self.press("Sign in").await;
-        self.read("Where you are signed in").await;
+        self.read("Overview").await;
     }
 }
 

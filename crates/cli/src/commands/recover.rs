@@ -43,10 +43,10 @@ pub(crate) async fn run(args: RecoverArgs, connection: &Connection, output: Outp
         database: args.database.as_ref().map(|database| database.expose().to_owned()),
         ..Config::new(data.control(), public)
     };
-    let made = control::recover(&config, args.user.as_deref(), args.with_token)
+    let made = control::recover(&config, "berth recover", args.user.as_deref(), args.with_token)
         .await
         .map_err(super::server::failure)?;
-    let link = format!("{url}{}", made.link_path.expose());
+    let link = format!("{url}{}?next=/you", made.link_path.expose());
     let token = made.api_token.as_ref().map(Secret::expose);
     if output.json() {
         let user = made.user_name.as_str();

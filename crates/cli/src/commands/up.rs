@@ -59,7 +59,7 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     let place = Place::of(&args, &data, &sockets)?;
     lock.describe(&format!("pid: {}\nurl: {}\ndtma: {}\n", std::process::id(), place.url, place.dtma))?;
 
-    let token = prepare(&args, &data, &place).await?;
+    let (token, link) = prepare(&args, &data, &place).await?;
     let settings = Settings { url: place.url.clone(), token, tls_pin: None };
     data_dir::make(&data.logs())?;
     let workers = workers(&args, &data, &place, sockets);
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: UpArgs, connection: &Connection, output: Output) -
     tokio::select! {
         welcome = welcome(&client, output) => {
             let protections = protections(&client).await;
-            summary(&data, &place, &supervisor, welcome.as_ref(), &protections, connection, output)?;
+            summary(&data, &place, &supervisor, (welcome.as_ref(), link.as_ref()), &protections, connection, output)?;
             signals.recv().await;
         }
         _ = signals.recv() => {}
@@ -136,8 +136,9 @@ impl Place {
     }
 }
 
-/// The rows of the first start, and the files that the two processes and the command line read.
-async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret, CliError> {
+/// The rows of the first start, and the files that the two processes and the command line read. Gives the command line's token, and a link
+/// that signs whoever looks after the installation in, once.
+async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<(Secret, Option<Secret>), CliError> {
     data_dir::make(&data.control())?;
     data_dir::make(&data.dtma())?;
     let config = super::server::config(
@@ -165,7 +166,13 @@ async fn prepare(args: &UpArgs, data: &DataDir, place: &Place) -> Result<Secret,
     let file = ClientFile { url: place.url.clone(), token: token.clone(), tls_pin: None };
     let text = toml::to_string(&file).map_err(|e| CliError::because("cannot write the client file", e))?;
     data_dir::write_private(&data.client_file(), &text)?;
-    Ok(token)
+    let link = match control::recover(&config, "berth up", None, false).await {
+        Ok(made) => Some(Secret::new(format!("{}{}", place.public.url(), made.link_path.expose()))),
+        // Nobody looks after the installation any more: everything runs all the same.
+        Err(control::StartError::Recovery(_)) => None,
+        Err(error) => return Err(super::server::failure(error)),
+    };
+    Ok((token, link))
 }
 
 /// The token of an earlier start; `None` when the file is gone or damaged, and a new token is in order.
@@ -269,7 +276,7 @@ fn summary(
     data: &DataDir,
     place: &Place,
     supervisor: &Supervisor,
-    welcome: Option<&Instance>,
+    (welcome, link): (Option<&Instance>, Option<&Secret>),
     protections: &[Protection],
     connection: &Connection,
     output: Output,
@@ -283,6 +290,7 @@ fn summary(
         return output.document(&serde_json::json!({
             "url": place.url,
             "public_url": place.public.url(),
+            "sign_in": link.map(Secret::expose),
             "tls_pin": place.public.pin().map(|pin| pin.to_string()),
             "dtma": place.dtma.to_string(),
             "data": data.path(),
@@ -323,6 +331,11 @@ fn summary(
         step("Call a tool, in a second terminal:", &format!("call {WELCOME} echo '{{\"message\":\"hi\"}}'"));
     }
     step("Deploy a server:", "deploy everything --wait");
+    if let Some(link) = link {
+        let words =
+            "Or in a browser; this link works once, for 15 minutes, and `berth recover` makes another:";
+        lines.extend(["", words, "", &format!("  {}", link.expose())].map(str::to_owned));
+    }
     lines.push(String::new());
     lines.push(format!("Ctrl-C here stops everything; `{berth} up` brings it back as it was."));
     output.data(&lines.join("\n"))

@@ -8,6 +8,7 @@ mod alerts;
 mod authorized;
 mod bad_input;
 mod canary;
+mod catalog;
 mod cleanup;
 mod clients;
 mod command_line;
@@ -43,6 +44,7 @@ mod soak;
 mod supervision;
 mod tools;
 mod tunnel;
+mod web;
 mod welcome;
 
 /// The binary under test.

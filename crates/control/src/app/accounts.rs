@@ -77,6 +77,17 @@ pub(crate) async fn of_user(app: &App, caller: &Caller, name: &AccountName) -> O
     })
 }
 
+/// Refuses who does not look after the installation. `message` says what they may not.
+///
+/// # Errors
+/// 403.
+pub(crate) async fn require_operator(app: &App, caller: &Caller, message: &str) -> Outcome<()> {
+    if is_operator(app, caller).await? {
+        return Ok(());
+    }
+    Err(Problem::refused(ErrorCode::Forbidden, message).hint("that is its first user: ask them"))
+}
+
 async fn is_operator(app: &App, caller: &Caller) -> Outcome<bool> {
     let person = store::people::by_id(&app.store, caller.user).await?;
     Ok(person.is_some_and(|person| person.is_operator))

@@ -74,6 +74,7 @@ pub(crate) async fn write(app: &App, ended: CancellationToken) {
             () = app.calls.due() => {}
         }
         let lines = app.calls.take();
+        app.usage.calls(&lines);
         spoken.of_lost(app.calls.lost());
         let rows = rows(app, &lines).await;
         let mut failed = false;
@@ -92,6 +93,7 @@ pub(crate) async fn write(app: &App, ended: CancellationToken) {
         }
     }
     let lines = app.calls.take();
+    app.usage.calls(&lines);
     if lines.is_empty() {
         return;
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use api::catalog::{CatalogEntry, Input, InputFormat, InputTarget, Transport};
+use api::catalog::{CatalogEntry, Standing, Transport};
 use api::instances::DeployRequest;
 use domain::ids::CatalogEntryId;
 use domain::lease::Failover;
@@ -26,36 +26,6 @@ const MAX_LIST: usize = 64;
 const MAX_CPU_MILLICORES: u64 = 1_000_000;
 /// One argument or constraint, in bytes.
 const MAX_ARGUMENT: usize = 8 << 10;
-/// Variables that decide which code runs, or that Berth sets itself.
-const RESERVED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSTARTUP",
-    "BASH_ENV",
-    "ENV",
-    "IFS",
-    "SHELL",
-];
-/// Headers that say how a message travels.
-const OWN_HEADERS: &[&str] = &[
-    "accept",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "last-event-id",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
-const OWN_HEADER_PREFIXES: &[&str] = &["berth-", "mcp-", "content-"];
-const RESERVED_PREFIXES: &[&str] = &["LD_", "BERTH_", "DYLD_", "GLIBC_"];
-
 /// What will run, all defaults applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Deployment {
@@ -92,13 +62,16 @@ pub(crate) struct Deployment {
 pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<Deployment, Problem> {
     check_sizes(request)?;
     let name = request.name.as_deref().map(check_name).transpose()?;
-    let (entry, package) = resolve(request, catalog)?;
+    let (entry, mut package) = resolve(request, catalog)?;
     let mut launch = entry.map(|entry| entry.launch.clone()).unwrap_or_default();
     let (env, secrets, mut arguments) = match (entry, &package) {
-        (Some(entry), _) => fill_inputs(entry, request)?,
-        (None, Package::Remote { .. }) => fill_headers(request)?,
-        (None, _) => fill_environment(request)?,
+        (Some(entry), _) => settings::fill_inputs(entry, request)?,
+        (None, Package::Remote { .. }) => settings::fill_headers(request)?,
+        (None, _) => settings::fill_environment(request)?,
     };
+    if let Some(address) = entry.map(|entry| settings::address(entry, request)).transpose()?.flatten() {
+        package = address;
+    }
     launch.args.append(&mut arguments);
     launch.args.extend(request.args.iter().cloned());
     launch.constraints.extend(request.constraints.iter().cloned());
@@ -118,7 +91,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
         launch,
         env,
         secrets,
-        named: named(entry, request)?,
+        named: settings::named(entry, request)?,
         settings: request.settings.clone(),
         secret_names: request.secrets.keys().cloned().collect(),
         limits: request.limits.clone(),
@@ -216,20 +189,25 @@ fn resolve<'a>(
     let server = request.server.trim();
     let by_name = catalog.iter().find(|entry| entry.name == server);
     let (entry, package) = if let Some(entry) = by_name {
-        (Some(entry), entry.package.clone())
+        (Some(entry), deployable(entry)?.clone())
     } else {
         let package = server.parse::<Package>().map_err(|error| unknown_server(server, &error, catalog))?;
         if let Package::Builtin { name } = &package {
-            let entry = catalog.iter().find(|entry| entry.package == package).ok_or_else(|| {
-                Problem::invalid("server", format!("there is no built-in server `{name}`"))
-                    .hint("use `welcome`")
-            })?;
+            let entry =
+                catalog.iter().find(|entry| entry.package.as_ref() == Some(&package)).ok_or_else(|| {
+                    Problem::invalid("server", format!("there is no built-in server `{name}`"))
+                        .hint("use `welcome`")
+                })?;
             (Some(entry), package)
         } else {
             (None, package)
         }
     };
     let Some(version) = request.version.as_deref() else { return Ok((entry, package)) };
+    // Which version of it was looked for where the catalog is.
+    if entry.is_some_and(|entry| entry.listing.version.as_deref() == Some(version)) {
+        return Ok((entry, package));
+    }
     if let Package::Oci { .. } | Package::File { .. } | Package::Remote { .. } = package {
         return Err(Problem::invalid("version", PackageError::NoVersions).hint("leave `version` out"));
     }
@@ -244,6 +222,21 @@ fn resolve<'a>(
     }
     let package = package.with_version(version).map_err(|error| Problem::invalid("version", error))?;
     Ok((entry, package))
+}
+
+/// What an entry installs, of one that can be deployed.
+fn deployable(entry: &CatalogEntry) -> Result<&Package, Problem> {
+    if entry.listing.status == Standing::Deleted {
+        let why =
+            entry.listing.status_message.as_deref().unwrap_or("its publisher or its registry took it back");
+        return Err(Problem::invalid("server", format!("`{}` was withdrawn: {why}", entry.name))
+            .hint("`berth catalog search` lists what there is"));
+    }
+    entry.deployable().map_err(|why| {
+        Problem::invalid("server", format!("`{}` cannot be deployed: {why}", entry.name)).hint(
+            "deploy what it is made of by its own name: `npm:PKG[@VERSION]`, `pypi:PKG[@VERSION]` or `oci:IMAGE`",
+        )
+    })
 }
 
 fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) -> Problem {
@@ -271,180 +264,6 @@ fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) 
     }
 }
 
-type Filled = (BTreeMap<String, String>, Secrets, Vec<String>);
-
-fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Result<Filled, Problem> {
-    let input_of = |key: &str| entry.inputs.iter().find(|input| input.name == key);
-    for (field, key) in keys(request) {
-        let Some(input) = input_of(key) else {
-            let problem = Problem::invalid(
-                format!("{field}.{key}"),
-                format!("`{}` has no setting `{key}`", entry.name),
-            );
-            return Err(match nearest(key, entry.inputs.iter().map(|input| input.name.as_str())) {
-                Some(name) => problem.hint(format!("did you mean `{name}`?")),
-                None if entry.inputs.is_empty() => problem.hint("it takes none"),
-                None => problem.hint(format!("it takes {}", listed(entry.inputs.iter()))),
-            });
-        };
-        if input.secret && field == "settings" {
-            return Err(Problem::invalid(
-                format!("settings.{key}"),
-                format!("`{key}` is a secret and settings are shown to everybody in the account"),
-            )
-            .hint(format!("give it as a secret: `--secret {key}=…`")));
-        }
-        if request.settings.contains_key(key) && request.secrets.values.contains_key(key) {
-            return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
-                .hint("give it once"));
-        }
-    }
-    let missing: Vec<&Input> = entry
-        .inputs
-        .iter()
-        .filter(|i| i.required && i.default.is_none() && value_of(i, request).is_none())
-        .filter(|i| !request.each_caller.contains(&i.name) && !entry.launch.each_caller.contains_key(&i.name))
-        .collect();
-    if let Some(first) = missing.first() {
-        let field = if first.secret { "secrets" } else { "settings" };
-        let flags: Vec<String> = missing
-            .iter()
-            .map(|input| format!("--{} {}=…", if input.secret { "secret" } else { "set" }, input.name))
-            .collect();
-        let message = format!("`{}` needs {}", entry.name, listed(missing.iter().copied()));
-        return Err(Problem::invalid(format!("{field}.{}", first.name), message)
-            .hint(format!("give {}", flags.join(" "))));
-    }
-    let (mut env, mut secrets, mut arguments) = Filled::default();
-    for input in &entry.inputs {
-        let Some(value) = value_of(input, request).or(input.default.as_deref()) else { continue };
-        let part = if request.secrets.values.contains_key(&input.name) { "secrets" } else { "settings" };
-        input.format.check(value).map_err(|must| {
-            Problem::invalid(format!("{part}.{}", input.name), format!("`{}` must be {must}", input.name))
-        })?;
-        if value.contains('\0') {
-            return Err(Problem::invalid(
-                format!("{part}.{}", input.name),
-                format!("`{}` must be a text without NUL characters", input.name),
-            ));
-        }
-        let value = match input.format {
-            InputFormat::Filepath => format!("{{work}}/{value}"),
-            InputFormat::String | InputFormat::Number | InputFormat::Boolean => value.to_owned(),
-        };
-        match &input.target {
-            InputTarget::Env { variable } if part == "secrets" || input.secret => {
-                secrets.insert(variable.clone(), domain::secret::Secret::new(value));
-            }
-            InputTarget::Env { variable } => {
-                env.insert(variable.clone(), value);
-            }
-            InputTarget::Argument { .. } if part == "secrets" || input.secret => {
-                let message = format!(
-                    "`{}` is passed on the command line, which is stored and shown: it cannot be a secret",
-                    input.name
-                );
-                return Err(Problem::invalid(format!("{part}.{}", input.name), message)
-                    .hint(format!("if it is none, give it with `--set {}=…`", input.name)));
-            }
-            InputTarget::Argument { flag } => {
-                arguments.extend(flag.clone());
-                arguments.push(value);
-            }
-        }
-    }
-    Ok((env, secrets, arguments))
-}
-
-/// Which variables have the values of secrets of the account. Those were filled in before as if they had been given.
-fn named(
-    entry: Option<&CatalogEntry>,
-    request: &DeployRequest,
-) -> Result<BTreeMap<String, SecretName>, Problem> {
-    let variable_of = |key: &String| {
-        let Some(entry) = entry else { return Ok(key.clone()) };
-        match entry.inputs.iter().find(|input| input.name == *key) {
-            Some(Input { target: InputTarget::Env { variable }, format, .. })
-                if *format != InputFormat::Filepath =>
-            {
-                Ok(variable.clone())
-            }
-            _ => Err(Problem::invalid(
-                format!("secrets.{key}"),
-                format!("`{key}` is no value that a secret of the account could be"),
-            )
-            .hint("give its value itself")),
-        }
-    };
-    let all = request.secrets.named.iter();
-    all.map(|(key, name)| Ok((variable_of(key)?, name.clone()))).collect()
-}
-
-fn check_variable(at: &str, key: &str) -> Result<(), Problem> {
-    let shaped = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !shaped {
-        return Err(Problem::invalid(at, format!("`{key}` is not a name of an environment variable"))
-            .hint("use letters, digits and underscores, such as `API_KEY`"));
-    }
-    if RESERVED.contains(&key) || RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
-        return Err(Problem::invalid(at, format!("`{key}` is set by Berth or decides which code runs"))
-            .hint("leave it out"));
-    }
-    Ok(())
-}
-
-fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
-    for (field, key) in keys(request) {
-        let at = format!("{field}.{key}");
-        check_variable(&at, key)?;
-        let secret = request.secrets.values.get(key).map(domain::secret::Secret::expose);
-        if [request.settings.get(key).map(String::as_str), secret]
-            .into_iter()
-            .flatten()
-            .any(|v| v.contains('\0'))
-        {
-            return Err(Problem::invalid(at, format!("`{key}` must be a text without NUL characters")));
-        }
-        if request.settings.contains_key(key) && request.secrets.values.contains_key(key) {
-            return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
-                .hint("give it once"));
-        }
-    }
-    Ok((request.settings.clone(), request.secrets.values.clone(), Vec::new()))
-}
-
-fn check_header(at: &str, key: &str) -> Result<(), Problem> {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if key.is_empty() || !key.bytes().all(is_token) {
-        return Err(Problem::invalid(at, format!("`{key}` is not a name of a header"))
-            .hint("the settings of a server that runs elsewhere are headers, such as `Authorization`"));
-    }
-    let name = key.to_ascii_lowercase();
-    if OWN_HEADERS.contains(&name.as_str()) || OWN_HEADER_PREFIXES.iter().any(|own| name.starts_with(own)) {
-        return Err(Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out"));
-    }
-    Ok(())
-}
-
-/// Settings of a server that runs elsewhere are headers of every request to it.
-fn fill_headers(request: &DeployRequest) -> Result<Filled, Problem> {
-    for (field, key) in keys(request) {
-        let at = format!("{field}.{key}");
-        check_header(&at, key)?;
-        let value = request.settings.get(key).map(String::as_str);
-        let value = value.or(request.secrets.values.get(key).map(domain::secret::Secret::expose));
-        if value.is_some_and(|value| value.bytes().any(|b| b < 0x20 || b == 0x7f)) {
-            return Err(Problem::invalid(at, "a header's value is one line without control characters"));
-        }
-        if request.settings.contains_key(key) && request.secrets.values.contains_key(key) {
-            return Err(Problem::invalid(format!("secrets.{key}"), format!("`{key}` is given twice"))
-                .hint("give it once"));
-        }
-    }
-    Ok((request.settings.clone(), request.secrets.values.clone(), Vec::new()))
-}
-
 /// How the server is reached and which clients share a process of it.
 fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) -> Result<(), Problem> {
     let is_remote = matches!(package, Package::Remote { .. });
@@ -454,7 +273,7 @@ fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) 
                 .hint("use `http`, or `sse` for one of 2024-11-05"));
         }
         Some(transport) => launch.transport = transport,
-        None if is_remote => launch.transport = Transport::Http,
+        None if is_remote && launch.transport.is_stdio() => launch.transport = Transport::Http,
         None => {}
     }
     if let Some(path) = &request.path {
@@ -502,48 +321,39 @@ fn fill_launch(launch: &mut Launch, request: &DeployRequest, package: &Package) 
     Ok(())
 }
 
-fn keys(request: &DeployRequest) -> impl Iterator<Item = (&'static str, &str)> {
-    let settings = request.settings.keys().map(|key| ("settings", key.as_str()));
-    settings.chain(request.secrets.values.keys().map(|key| ("secrets", key.as_str())))
-}
-
-fn value_of<'a>(input: &Input, request: &'a DeployRequest) -> Option<&'a str> {
-    let secret = request.secrets.values.get(&input.name).map(domain::secret::Secret::expose);
-    secret.or(request.settings.get(&input.name).map(String::as_str))
-}
-
-fn listed<'a>(inputs: impl Iterator<Item = &'a Input>) -> String {
-    inputs
-        .map(
-            |input| {
-                if input.secret {
-                    format!("`{}` (a secret)", input.name)
-                } else {
-                    format!("`{}`", input.name)
-                }
-            },
-        )
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// `everything` from `@modelcontextprotocol/server-everything`: the last part, without the words that all share.
+/// The name of an instance of it, when nobody says another.
 fn name_base(entry: Option<&CatalogEntry>, package: &Package) -> Result<InstanceName, Problem> {
-    let text = if let Some(entry) = entry {
-        entry.name.as_str()
-    } else {
-        let last = package.name().rsplit('/').next().unwrap_or_default();
-        let last = match package {
-            Package::Oci { .. } => last.split([':', '@']).next().unwrap_or_default(),
-            _ => last,
-        };
-        ["mcp-server-", "server-", "mcp-"].iter().find_map(|p| last.strip_prefix(p)).unwrap_or(last)
+    let text = match entry {
+        Some(entry) => short(&entry.name),
+        None => match package {
+            Package::Oci { image } => short(
+                image.rsplit('/').next().unwrap_or_default().split([':', '@']).next().unwrap_or_default(),
+            ),
+            _ => short(package.name()),
+        },
     };
     slug(text).parse().map_err(|error| Problem::invalid("name", error))
 }
 
+/// `everything` from `@modelcontextprotocol/server-everything`: the last part, without the words that all share. Where nothing else is
+/// left, what comes before: `acme` from `io.github.acme/mcp`.
+pub(crate) fn short(name: &str) -> &str {
+    let (before, last) = name.rsplit_once('/').unwrap_or(("", name));
+    let shared =
+        ["mcp-server-", "server-", "mcp-"].iter().find_map(|words| last.strip_prefix(words)).unwrap_or(last);
+    let shared =
+        ["-mcp-server", "-mcp"].iter().find_map(|words| shared.strip_suffix(words)).unwrap_or(shared);
+    match shared {
+        "" | "mcp" | "server" | "mcp-server" => {
+            before.rsplit(['.', '/']).next().filter(|text| !text.is_empty()).unwrap_or(last)
+        }
+        shared => shared,
+    }
+}
+
 mod container;
 mod each_caller;
+mod settings;
 
 #[cfg(test)]
 mod tests;

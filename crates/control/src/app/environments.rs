@@ -1,39 +1,36 @@
-//! Environments: adding, showing and removing them, and taking what their DTMAs report.
+//! Environments: adding, showing and removing them, and their tunnels.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::dtma::{CleanupReport, CleanupRequest, Heartbeat, HeartbeatAnswer};
+use api::dtma::{CleanupReport, CleanupRequest};
 use api::environments::{AddEnvironmentRequest, Environment, EnvironmentKind, EnvironmentToken};
 use api::errors::ErrorCode;
 use api::events::Event;
 use api::users::Role;
-use domain::ids::{EnvironmentId, InstanceId};
+use domain::ids::EnvironmentId;
 use domain::names::{EnvironmentName, InstanceName, NameError, slug};
 use domain::secret::Secret;
-use domain::status::{EnvironmentStatus, InstanceStatus};
+use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
 use hop::tls::Pin;
 use hyper::upgrade::OnUpgrade;
 use store::droplets::DropletRow;
-use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
-use store::instances::{InstanceRow, ReportedBy};
+use store::environments::EnvironmentRow;
 use store::policies::Policy;
 use store::{StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, adoption, droplets, fleet, leases, upgrades};
+use crate::app::{App, Outcome, Problem, droplets, fleet, upgrades};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
 use crate::reach::{Way, dialled_at, is_local, is_tunnel, reach};
 use crate::tunnels::Within;
 
-/// The most instances that one heartbeat may report.
-const MAX_REPORTS: usize = 10_000;
 /// Instances that are named when an environment cannot go because of them.
 const MAX_NAMED: usize = 5;
 
@@ -215,8 +212,8 @@ pub(crate) fn occupied(environment: &EnvironmentRow, left: &[InstanceName]) -> P
 /// # Errors
 /// 422 with a name that is like it.
 pub(crate) fn check_name(text: &str) -> Outcome<EnvironmentName> {
-    if text == fleet::AUTO {
-        let message = format!("`{text}` stands for whichever environment has most room");
+    if let Some(what) = fleet::stands_for(text) {
+        let message = format!("`{text}` stands for {what}");
         return Err(Problem::invalid("name", message).hint("choose another name"));
     }
     text.parse().map_err(|error| {
@@ -281,74 +278,6 @@ pub(crate) async fn of_token(app: &App, bearer: &str) -> Outcome<EnvironmentRow>
     })
 }
 
-/// Takes a heartbeat of the environment's own DTMA: it can change its own environment and instances, nothing else.
-///
-/// # Errors
-/// 403 when it speaks for another environment, 422.
-pub(crate) async fn heartbeat(
-    app: &App,
-    environment: &EnvironmentRow,
-    heartbeat: &Heartbeat,
-) -> Outcome<HeartbeatAnswer> {
-    if heartbeat.environment != environment.id {
-        return Err(Problem::refused(ErrorCode::Forbidden, "the token belongs to another environment")
-            .field("environment")
-            .hint("start this DTMA with the data directory that it was enrolled with"));
-    }
-    for (field, count) in [
-        ("instances", heartbeat.instances.len()),
-        ("adopt", heartbeat.adopt.len()),
-        ("removed", heartbeat.removed.len()),
-    ] {
-        if MAX_REPORTS < count {
-            return Err(Problem::invalid(field, format!("at most {MAX_REPORTS} are taken")));
-        }
-    }
-    adoption::forget(app, environment, &heartbeat.removed).await?;
-    adoption::adopt_all(app, environment, &heartbeat.adopt).await?;
-    let before: HashMap<InstanceId, InstanceRow> =
-        store::instances::list_by_environment(&app.store, environment.id)
-            .await?
-            .into_iter()
-            .map(|row| (row.id, row))
-            .collect();
-    let at = now();
-    let mut tx = app.store.begin().await?;
-    let recorded =
-        store::environments::record_heartbeat(&mut tx, environment.id, &row_of(heartbeat, at, app.silence()))
-            .await?;
-    let Recorded::Taken { was, row } = recorded else { return Ok(HeartbeatAnswer::default()) };
-    let mut changed = Vec::new();
-    for report in &heartbeat.instances {
-        let after =
-            store::instances::record_report(&mut tx, environment.id, report, ReportedBy::Heartbeat, at)
-                .await?;
-        changed
-            .extend(after.filter(|after| before.get(&after.id).is_none_or(|before| is_news(before, after))));
-    }
-    let adopted = heartbeat.adopt.iter().map(|adoption| adoption.spec.id);
-    let reported: HashSet<InstanceId> =
-        heartbeat.instances.iter().map(|report| report.id).chain(adopted).collect();
-    for lost in before.values().filter(|row| is_lost(row, &reported)) {
-        let why = "its host did not have it any more; it is deployed again";
-        let after =
-            store::instances::set_status(&mut tx, lost, InstanceStatus::PendingDeploy, Some(why)).await?;
-        changed.extend(after);
-    }
-    for report in heartbeat.instances.iter().filter(|report| !before.contains_key(&report.id)) {
-        store::departures::note_found(&mut tx, report.id, environment.id, at).await?;
-    }
-    tx.commit().await?;
-    let answer = leases::answer(app, environment, heartbeat).await?;
-
-    if !changed.is_empty() || was != EnvironmentStatus::Active {
-        tracing::debug!(environment = %row.name, changed = changed.len(), %was, "a heartbeat brought news");
-        app.changed(&changed).await?;
-    }
-    tell(app, *row).await?;
-    Ok(answer)
-}
-
 /// Tells the account's listeners of an environment's state.
 ///
 /// # Errors
@@ -359,45 +288,6 @@ pub(crate) async fn tell(app: &App, row: EnvironmentRow) -> Outcome<()> {
         app.publish(account, Event::Environment(Box::new(rendered(app, row).await?)));
     }
     Ok(())
-}
-
-/// Whether listeners and the gateway must hear of a report. What an instance uses, and what it was kept from, changes all the
-/// time and is none.
-pub(crate) fn is_news(before: &InstanceRow, after: &InstanceRow) -> bool {
-    let unmeasured = |row: &InstanceRow| {
-        let mut report = row.report.clone();
-        if let Some(report) = &mut report {
-            report.metrics = None;
-            report.blocked.clear();
-        }
-        report
-    };
-    before.status != after.status
-        || before.message != after.message
-        || unmeasured(before) != unmeasured(after)
-}
-
-/// Whether a DTMA that had an instance has it no more: its disk was replaced, or its data directory.
-fn is_lost(row: &InstanceRow, reported: &HashSet<InstanceId>) -> bool {
-    !row.deleting
-        && row.observed_generation == row.generation
-        && row.status != InstanceStatus::PendingDeploy
-        && !reported.contains(&row.id)
-}
-
-fn row_of(heartbeat: &Heartbeat, at: Timestamp, silence: Duration) -> HeartbeatRow {
-    HeartbeatRow {
-        dtma_version: heartbeat.dtma_version.clone(),
-        health: Health {
-            system: heartbeat.system.clone(),
-            protections: heartbeat.protections.clone(),
-            program: heartbeat.program.clone(),
-        },
-        dtma_started_at: heartbeat.started_at,
-        sequence: heartbeat.sequence,
-        at,
-        silent_before: before(at, silence),
-    }
 }
 
 /// The instant that lies `span` before `at`.

@@ -6,6 +6,7 @@ use api::environments::{ChangeEnvironmentRequest, Environment};
 use api::errors::ErrorCode;
 use api::users::Role;
 use domain::ids::{AccountId, EnvironmentId};
+use domain::names::EnvironmentName;
 use domain::placement::{Candidate, LabelError, Labels, TYPICAL_MEMORY_MIB, Wanted, place};
 use domain::spec::{DesiredState, Limits};
 use domain::status::EnvironmentStatus;
@@ -23,8 +24,19 @@ use crate::reach::is_local;
 
 /// In the place of an environment's name: whichever has most room.
 pub(crate) const AUTO: &str = "auto";
+/// Words that are paths of pages where the others are of environments.
+const PAGES: [&str; 3] = ["add", "droplet", "upgrades"];
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
+
+/// What a word stands for that is no environment's name.
+pub(crate) fn stands_for(text: &str) -> Option<&'static str> {
+    match text {
+        AUTO => Some("whichever environment has most room"),
+        text if PAGES.contains(&text) => Some("a page beside those of environments"),
+        _ => None,
+    }
+}
 
 /// Changes an environment's name, labels, or whether it takes new instances, for an admin.
 ///
@@ -81,8 +93,15 @@ fn changed(before: &Policy, request: &ChangeEnvironmentRequest) -> Outcome<Polic
             None => labels.remove(key),
         };
     }
-    let labels = Labels::set(labels).map_err(|error| about_label("labels", &error))?;
-    Ok(Policy { cordoned: request.cordoned.unwrap_or(before.cordoned), labels })
+    Ok(Policy { cordoned: request.cordoned.unwrap_or(before.cordoned), labels: check_labels(labels)? })
+}
+
+/// Labels that an environment may be given.
+///
+/// # Errors
+/// 422.
+pub(crate) fn check_labels(labels: BTreeMap<String, String>) -> Outcome<Labels> {
+    Labels::set(labels).map_err(|error| about_label("labels", &error))
 }
 
 fn about_label(field: &'static str, error: &LabelError) -> Problem {
@@ -118,43 +137,86 @@ pub(crate) async fn choose(
 ) -> Outcome<EnvironmentRow> {
     let labels =
         Labels::try_from(labels.clone()).map_err(|error| about_label("environment_labels", &error))?;
-    let wanted = Wanted { memory_mib: limits.memory_mib.unwrap_or(TYPICAL_MEMORY_MIB), labels };
-    let mut rows = store::environments::list(&app.store, account).await?;
-    rows.retain(|row| Some(row.id) != except);
-    let mut policies = store::policies::of_account(&app.store, account).await?;
-    let mut loads: HashMap<EnvironmentId, (u64, u64)> = HashMap::new();
-    for instance in store::instances::list(&app.store, account).await? {
-        let (count, promised) = loads.entry(instance.environment).or_default();
-        *count += 1;
-        *promised += unmeasured(&instance);
-    }
-    let candidates: Vec<Candidate> = rows
-        .iter()
-        .map(|row| {
+    let mut places = Places::look(app, account, except).await?;
+    let index = places.find(limits, labels)?;
+    Ok(places.rows.swap_remove(index))
+}
+
+/// An account's machines, as whoever needs a place looks at them.
+#[derive(Debug)]
+pub(crate) struct Places {
+    rows: Vec<EnvironmentRow>,
+    candidates: Vec<Candidate>,
+}
+
+impl Places {
+    /// All of them, `except` not among them.
+    pub(crate) async fn look(app: &App, account: AccountId, except: Option<EnvironmentId>) -> Outcome<Self> {
+        let mut rows = store::environments::list(&app.store, account).await?;
+        rows.retain(|row| Some(row.id) != except);
+        let mut policies = store::policies::of_account(&app.store, account).await?;
+        let mut loads: HashMap<EnvironmentId, (u64, u64)> = HashMap::new();
+        for instance in store::instances::list(&app.store, account).await? {
+            let (count, promised) = loads.entry(instance.environment).or_default();
+            *count += 1;
+            *promised += unmeasured(&instance);
+        }
+        let candidates = rows.iter().map(|row| {
             let policy = policies.remove(&row.id).unwrap_or_default();
-            let (instances, promised_mib) = loads.get(&row.id).copied().unwrap_or_default();
-            let system = row.health.as_ref().map(|health| &health.system);
-            Candidate {
-                name: row.name.clone(),
-                is_active: row.status == EnvironmentStatus::Active,
-                is_cordoned: policy.cordoned,
-                labels: policy
-                    .labels
-                    .with_facts(row.droplet.region_slug.as_deref(), row.droplet.size_slug.as_deref()),
-                memory_mib: system
-                    .map(|system| (system.memory.total_bytes / MIB, system.memory.free_bytes / MIB)),
-                cpu_load_percent: system.map_or(0.0, |system| system.cpu_load_percent),
-                promised_mib,
-                instances,
-            }
-        })
-        .collect();
-    match place(&wanted, &candidates) {
-        Ok(index) => Ok(rows.swap_remove(index)),
-        Err(why) => Err(Problem::refused(ErrorCode::Conflict, format!("no environment takes it: {why}"))
-            .field("environment")
-            .hint("add a machine with `berth env add`, or ask for less with `--memory`")),
+            candidate(row, &policy, loads.get(&row.id).copied().unwrap_or_default())
+        });
+        let candidates = candidates.collect();
+        Ok(Self { rows, candidates })
     }
+
+    /// Gives an instance the place with most room, so that the next one finds less.
+    ///
+    /// # Errors
+    /// 409 with the reason of each environment when none takes it.
+    pub(crate) fn take(&mut self, instance: &InstanceRow) -> Outcome<EnvironmentName> {
+        let index = self.find(&instance.spec.limits, Labels::default())?;
+        let candidate = self.candidates.get_mut(index).ok_or_else(no_place)?;
+        candidate.instances += 1;
+        if instance.desired == DesiredState::Running {
+            candidate.promised_mib += memory_of(&instance.spec.limits);
+        }
+        Ok(candidate.name.clone())
+    }
+
+    fn find(&self, limits: &Limits, labels: Labels) -> Outcome<usize> {
+        let wanted = Wanted { memory_mib: memory_of(limits), labels };
+        place(&wanted, &self.candidates).map_err(|why| {
+            Problem::refused(ErrorCode::Conflict, format!("no environment takes it: {why}"))
+                .field("environment")
+                .hint("add a machine with `berth env add`, or ask for less with `--memory`")
+        })
+    }
+}
+
+fn no_place() -> Problem {
+    Problem::refused(ErrorCode::Conflict, "no environment takes it").field("environment")
+}
+
+/// A machine with how many instances it has, and the memory in MiB that those will use which it has not measured.
+fn candidate(row: &EnvironmentRow, policy: &Policy, (instances, promised_mib): (u64, u64)) -> Candidate {
+    let system = row.health.as_ref().map(|health| &health.system);
+    Candidate {
+        name: row.name.clone(),
+        is_active: row.status == EnvironmentStatus::Active,
+        is_cordoned: policy.cordoned,
+        labels: policy
+            .labels
+            .with_facts(row.droplet.region_slug.as_deref(), row.droplet.size_slug.as_deref()),
+        memory_mib: system.map(|system| (system.memory.total_bytes / MIB, system.memory.free_bytes / MIB)),
+        cpu_load_percent: system.map_or(0.0, |system| system.cpu_load_percent),
+        promised_mib,
+        instances,
+    }
+}
+
+/// Memory in MiB that an instance is taken to need.
+fn memory_of(limits: &Limits) -> u64 {
+    limits.memory_mib.unwrap_or(TYPICAL_MEMORY_MIB)
 }
 
 /// Memory in MiB that an instance will use on its host, and that the host has not measured yet.
@@ -163,5 +225,5 @@ fn unmeasured(instance: &InstanceRow) -> u64 {
     if is_measured || instance.deleting || instance.desired != DesiredState::Running {
         return 0;
     }
-    instance.spec.limits.memory_mib.unwrap_or(TYPICAL_MEMORY_MIB)
+    memory_of(&instance.spec.limits)
 }

@@ -24,7 +24,7 @@ use store::{Store, StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::{self, Deployment, nearest};
-use crate::app::{App, Outcome, Problem, fleet, moves, quotas, secrets};
+use crate::app::{App, Outcome, Problem, catalog, fleet, moves, quotas, secrets};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::dtma_client::DtmaError;
@@ -44,12 +44,8 @@ const MAX_TAIL: u32 = 100_000;
 /// 422 with field and hint, 409 with a free name, 403.
 pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) -> Outcome<Instance> {
     caller.require(Role::Member)?;
-    let catalog = store::catalog::all(&app.store).await?;
-    let request = &DeployRequest {
-        secrets: secrets::resolve(app, caller.account, &request.secrets).await?,
-        ..request.clone()
-    };
-    let deployment = deployment::plan(request, &catalog)?;
+    let (request, deployment) = planned(app, caller, request).await?;
+    let request = &request;
     let environment = match request.environment.as_deref() {
         Some(fleet::AUTO) => {
             let labels = &request.environment_labels;
@@ -99,6 +95,25 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
     Err(Problem::refused(ErrorCode::Conflict, "no free name was found")
         .field("name")
         .hint("give one with `name`"))
+}
+
+/// What a request would deploy, and the request with the values of the account's secrets in it. Nothing is written.
+///
+/// # Errors
+/// 422 with field and hint, 403 below a member.
+pub(crate) async fn planned(
+    app: &App,
+    caller: &Caller,
+    request: &DeployRequest,
+) -> Outcome<(DeployRequest, Deployment)> {
+    caller.require(Role::Member)?;
+    let known = catalog::candidates(app, &request.server, request.version.as_deref()).await?;
+    let request = DeployRequest {
+        secrets: secrets::resolve(app, caller.account, &request.secrets).await?,
+        ..request.clone()
+    };
+    let deployment = deployment::plan(&request, &known)?;
+    Ok((request, deployment))
 }
 
 /// The row of a new instance.

@@ -7,22 +7,28 @@ pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod catalog;
 pub(crate) mod deployment;
+pub(crate) mod diagnosis;
 pub(crate) mod droplets;
 pub(crate) mod enrolments;
 pub(crate) mod environments;
 pub(crate) mod fleet;
 pub(crate) mod foreign;
+pub(crate) mod heartbeats;
 pub(crate) mod images;
+pub(crate) mod instance_events;
 pub(crate) mod instances;
 pub(crate) mod invitations;
 pub(crate) mod leases;
+pub(crate) mod machines;
 pub(crate) mod members;
+pub(crate) mod metrics;
 pub(crate) mod moves;
 pub(crate) mod oauth;
 pub(crate) mod oidc;
 pub(crate) mod older;
 pub(crate) mod own_values;
 pub(crate) mod passwords;
+pub(crate) mod playground;
 pub(crate) mod problem;
 pub(crate) mod quotas;
 pub(crate) mod registries;
@@ -63,6 +69,10 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) keys: Arc<MasterKey>,
     pub(crate) directory: Arc<LiveDirectory>,
+    /// The path of calls, for those that a page makes in somebody's name.
+    pub(crate) gateway: Arc<gateway::Gateway>,
+    /// What people called from pages.
+    pub(crate) played: playground::Played,
     /// What signing in with a browser needs.
     pub(crate) browsers: crate::auth::browser::Browsers,
     /// Who vouches for people, when somebody does.
@@ -73,6 +83,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// How much an account may have.
     pub(crate) quotas: crate::config::Quotas,
+    /// What instances use and how they are called.
+    pub(crate) usage: crate::usage::Usage,
     /// Lines of the audit of calls that are not written yet.
     pub(crate) calls: Arc<gateway::Records>,
     /// What hosts are enrolled with.
@@ -94,6 +106,8 @@ pub(crate) struct App {
     pub(crate) relay: relay::Relay,
     /// Fetches container images for the same.
     pub(crate) images: images::Images,
+    /// What can be deployed, and where that is read from.
+    pub(crate) catalog: catalog::Catalog,
     /// Asks authorization servers of servers that run elsewhere.
     pub(crate) upstreams: upstreams::Upstreams,
     /// The certificate of the public address, where an authority is asked for it.

@@ -176,6 +176,33 @@ pub(crate) async fn drain(app: &App, caller: &Caller, name: &str) -> Outcome<Dra
     Ok(Drain { environment: environment.name, instances: drained, leaving })
 }
 
+/// What draining an environment would do as things are now; changes nothing.
+///
+/// # Errors
+/// 403, 404 with the nearest name.
+pub(crate) async fn plan(app: &App, caller: &Caller, name: &str) -> Outcome<Drain> {
+    caller.require(Role::Admin)?;
+    let environment = environments::find(app, caller, name).await?;
+    let mut places = fleet::Places::look(app, caller.account, Some(environment.id)).await?;
+    let mut planned = Vec::new();
+    for row in store::instances::list_by_environment(&app.store, environment.id).await? {
+        if row.deleting {
+            continue;
+        }
+        let (moved_to, can_move, why) = match stays(&row.spec) {
+            Some(why) => (None, false, Some(why)),
+            None => match places.take(&row) {
+                Ok(to) => (Some(to), true, None),
+                Err(Problem::Refused(detail)) => (None, true, Some(detail.message)),
+                Err(problem) => return Err(problem),
+            },
+        };
+        planned.push(Drained { name: row.name, moved_to, can_move, why });
+    }
+    let leaving = store::departures::leaving(&app.store, environment.id).await?;
+    Ok(Drain { environment: environment.name, instances: planned, leaving })
+}
+
 async fn drain_one(app: &App, caller: &Caller, row: &InstanceRow) -> Outcome<Drained> {
     let kept = |can_move, why| Drained { name: row.name.clone(), moved_to: None, can_move, why: Some(why) };
     if let Some(why) = stays(&row.spec) {

@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 use store::environments::{EnvironmentRow, Health, HeartbeatRow, Recorded};
 use store::instances::{InstanceRow, ReportedBy};
 
-use crate::app::environments::{before, is_news, tell};
-use crate::app::{App, Outcome, Problem, secrets};
+use crate::app::environments::{before, tell};
+use crate::app::heartbeats::is_news;
+use crate::app::{App, Outcome, Problem, instance_events, secrets};
 use crate::directory::now;
 
 /// The longest version that is kept of an older host.
@@ -66,7 +67,10 @@ pub(crate) async fn heartbeat(
         let Some(report) = report_of(known, item, at) else { continue };
         let by = ReportedBy::Heartbeat;
         let after = store::instances::record_report(&mut tx, environment.id, &report, by, at).await?;
-        changed.extend(after.filter(|after| is_news(known, after)));
+        if let Some(after) = after.filter(|after| is_news(known, after)) {
+            instance_events::note(&mut tx, Some(known), &after, at).await?;
+            changed.push(after);
+        }
     }
     tx.commit().await?;
     if !changed.is_empty() || was != EnvironmentStatus::Active {

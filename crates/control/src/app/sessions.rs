@@ -15,7 +15,7 @@ use crate::app::audit::{self, Act};
 use crate::app::environments::before;
 use crate::app::problem::Chain;
 use crate::app::{App, Outcome, Problem};
-use crate::auth::browser::{self, Visit, Visitor, csrf_of};
+use crate::auth::browser::{self, Visit, Visitor, csrf_of, masked};
 use crate::auth::{Caller, token};
 use crate::directory::now;
 
@@ -45,7 +45,7 @@ pub(crate) async fn visitor(app: &App, visit: &Visit) -> Outcome<Option<Visitor>
         user: session.user,
         user_name: holder.user_name,
         session: session.id,
-        csrf: csrf_of(cookie),
+        csrf: masked(&csrf_of(cookie))?,
     }))
 }
 

@@ -6,6 +6,7 @@ use api::errors::ErrorCode;
 use api::upgrades::{Upgrade, UpgradeHost, UpgradeHostsRequest, UpgradeStatus};
 use api::users::Role;
 use domain::ids::{EnvironmentId, UpgradeId};
+use domain::names::EnvironmentName;
 use domain::program::ProgramDigest;
 use domain::status::EnvironmentStatus;
 use domain::waves::{HostState, Wave, assign};
@@ -44,34 +45,9 @@ pub(crate) async fn list(app: &App, caller: &Caller) -> Outcome<Vec<Upgrade>> {
 /// nothing to do, 422.
 pub(crate) async fn begin(app: &App, caller: &Caller, request: &UpgradeHostsRequest) -> Outcome<Upgrade> {
     caller.require(Role::Admin)?;
-    let waves = request
-        .waves
-        .iter()
-        .map(|wave| {
-            wave.parse::<Wave>().map_err(|error| Problem::invalid("waves", format!("`{wave}`: {error}")))
-        })
-        .collect::<Outcome<Vec<Wave>>>()?;
-    let program = own_program(app).await?;
-    let rows = if request.all {
-        if !request.environments.is_empty() {
-            return Err(Problem::invalid("environments", "all are meant, or those that are named"));
-        }
-        let mut rows = store::environments::list(&app.store, caller.account).await?;
-        // One that is silent would stop its wave; it can be named.
-        rows.retain(|row| {
-            row.status == EnvironmentStatus::Active && program_of(row).is_some_and(|its| its != program)
-        });
-        rows
-    } else {
-        named(app, caller, &request.environments, &program).await?
-    };
-    if rows.is_empty() {
-        return Err(Problem::refused(ErrorCode::Conflict, "no environment has to be upgraded").hint(
-            "those whose host agent is a service, reports and is another program are; `berth env list` shows which",
-        ));
-    }
+    let Chosen { rows, waves, program } = choose(app, caller, request).await?;
     let at = now();
-    let hosts = rows.iter().zip(assign(&waves, rows.len())).map(|(row, wave)| HostRow {
+    let hosts = rows.iter().zip(waves).map(|(row, wave)| HostRow {
         environment: row.id,
         wave,
         state: HostState::Waiting,
@@ -108,6 +84,58 @@ pub(crate) async fn begin(app: &App, caller: &Caller, request: &UpgradeHostsRequ
     tx.commit().await?;
     app.upgrades.notify_one();
     Ok(render(row, |id| rows.iter().find(|row| row.id == id).map(|row| row.name.clone())))
+}
+
+/// Who would be changed in which wave, from 1; changes nothing.
+///
+/// # Errors
+/// As those of [`begin`].
+pub(crate) async fn plan(
+    app: &App,
+    caller: &Caller,
+    request: &UpgradeHostsRequest,
+) -> Outcome<Vec<(EnvironmentName, u64)>> {
+    caller.require(Role::Admin)?;
+    let Chosen { rows, waves, .. } = choose(app, caller, request).await?;
+    Ok(rows.into_iter().zip(waves).map(|(row, wave)| (row.name, wave as u64 + 1)).collect())
+}
+
+/// What is changed: hosts with the wave of each, from 0, and to which program.
+struct Chosen {
+    rows: Vec<EnvironmentRow>,
+    waves: Vec<usize>,
+    program: ProgramDigest,
+}
+
+async fn choose(app: &App, caller: &Caller, request: &UpgradeHostsRequest) -> Outcome<Chosen> {
+    let waves = request
+        .waves
+        .iter()
+        .map(|wave| {
+            wave.parse::<Wave>().map_err(|error| Problem::invalid("waves", format!("`{wave}`: {error}")))
+        })
+        .collect::<Outcome<Vec<Wave>>>()?;
+    let program = own_program(app).await?;
+    let rows = if request.all {
+        if !request.environments.is_empty() {
+            return Err(Problem::invalid("environments", "all are meant, or those that are named"));
+        }
+        let mut rows = store::environments::list(&app.store, caller.account).await?;
+        // One that is silent would stop its wave; it can be named.
+        rows.retain(|row| {
+            row.status == EnvironmentStatus::Active && program_of(row).is_some_and(|its| its != program)
+        });
+        rows
+    } else {
+        named(app, caller, &request.environments, &program).await?
+    };
+    if rows.is_empty() {
+        return Err(Problem::refused(ErrorCode::Conflict, "no environment has to be upgraded").hint(
+            "those whose host agent is a service, reports and is another program are; `berth env list` shows which",
+        ));
+    }
+    let waves = assign(&waves, rows.len());
+    Ok(Chosen { rows, waves, program })
 }
 
 async fn named(
@@ -153,10 +181,7 @@ pub(crate) async fn own_program(app: &App) -> Outcome<ProgramDigest> {
     text.parse().map_err(|error| Problem::Failed(Box::new(error) as Box<_>))
 }
 
-fn render(
-    row: UpgradeRow,
-    name: impl Fn(EnvironmentId) -> Option<domain::names::EnvironmentName>,
-) -> Upgrade {
+fn render(row: UpgradeRow, name: impl Fn(EnvironmentId) -> Option<EnvironmentName>) -> Upgrade {
     let hosts = row.hosts.into_iter().filter_map(|host| {
         Some(UpgradeHost {
             environment: name(host.environment)?,

@@ -56,7 +56,7 @@ pub(crate) struct Visitor {
     pub(crate) user_name: String,
     /// The session.
     pub(crate) session: SessionId,
-    /// What each form must carry in a hidden field `csrf`; see [`csrf_of`].
+    /// What each form of this page must carry in a hidden field `csrf`; see [`masked`].
     pub(crate) csrf: String,
 }
 
@@ -171,9 +171,34 @@ pub(crate) fn csrf_of(cookie: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }
 
-/// Whether a form carries its session's text, in constant time.
-pub(crate) fn is_csrf(visitor: &Visitor, given: &str) -> bool {
-    !visitor.csrf.is_empty() && secret::same(given.as_bytes(), visitor.csrf.as_bytes())
+/// [`csrf_of`] as one page shows it: another text each time. Pages are compressed, and what is the same in each of them could be guessed from
+/// their lengths by who sees those and has a page repeat texts of theirs (BREACH).
+///
+/// # Errors
+/// [`SecretsError::Random`].
+pub(crate) fn masked(csrf: &str) -> Result<String, SecretsError> {
+    let mask = random::<32>()?;
+    let mut shown = mask.to_vec();
+    shown.extend(
+        URL_SAFE_NO_PAD.decode(csrf).unwrap_or_default().iter().zip(mask).map(|(byte, mask)| byte ^ mask),
+    );
+    Ok(URL_SAFE_NO_PAD.encode(shown))
+}
+
+/// Whether a form carries its session's text, as any page of the session showed it; in constant time.
+pub(crate) fn is_csrf(cookie: &Secret, given: &str) -> bool {
+    let (Ok(own), Ok(given)) = (URL_SAFE_NO_PAD.decode(csrf_of(cookie)), URL_SAFE_NO_PAD.decode(given))
+    else {
+        return false;
+    };
+    let Some((mask, shown)) = given
+        .split_at_checked(own.len())
+        .filter(|(mask, shown)| !own.is_empty() && mask.len() == shown.len())
+    else {
+        return false;
+    };
+    let unmasked: Vec<u8> = shown.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
+    secret::same(&own, &unmasked)
 }
 
 /// A path of ours that one may be sent on to: it begins with exactly one slash, and nothing in it makes a browser read another host.
@@ -298,16 +323,21 @@ mod tests {
     fn a_form_is_of_its_session() {
         let (one, two) = (generate().unwrap(), generate().unwrap());
         assert_ne!(csrf_of(&one), csrf_of(&two));
-        let visitor = Visitor {
-            user: UserId::generate(),
-            user_name: "me".to_owned(),
-            session: SessionId::generate(),
-            csrf: csrf_of(&one),
-        };
-        assert!(is_csrf(&visitor, &csrf_of(&one)));
-        for given in ["", &csrf_of(&two), one.expose(), &csrf_of(&one)[1..]] {
-            assert!(!is_csrf(&visitor, given), "{given}");
+        let shown = || masked(&csrf_of(&one)).unwrap();
+        assert_ne!(shown(), shown(), "no two pages show the same");
+        assert!(is_csrf(&one, &shown()) && is_csrf(&one, &shown()));
+        let of_other = masked(&csrf_of(&two)).unwrap();
+        for given in [
+            "",
+            "A",
+            &of_other,
+            &csrf_of(&one),
+            one.expose(),
+            &shown()[1..],
+            &shown()[..43],
+            &format!("{}AAAA", shown()),
+        ] {
+            assert!(!is_csrf(&one, given), "{given}");
         }
-        assert!(!is_csrf(&Visitor { csrf: String::new(), ..visitor }, ""));
     }
 }

@@ -20,7 +20,7 @@ use domain::time::Timestamp;
 
 use crate::app::Problem;
 
-/// Who calls with an API token.
+/// Who calls with a token of any kind, or with a page.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// Whose it is.

@@ -10,7 +10,7 @@ use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::app::{App, Problem, environments};
+use crate::app::{App, Problem, environments, heartbeats};
 use crate::http::extract::{Body, ByDtma};
 use crate::http::refused::Refused;
 use crate::tunnels::Within;
@@ -29,7 +29,7 @@ pub(crate) async fn heartbeat(
     ByDtma(environment): ByDtma,
     Body(body): Body<Heartbeat>,
 ) -> Result<Response, Refused> {
-    let answer = environments::heartbeat(&app, &environment, &body).await?;
+    let answer = heartbeats::heartbeat(&app, &environment, &body).await?;
     if answer == HeartbeatAnswer::default() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

@@ -4,6 +4,7 @@ mod accounts;
 mod alerts;
 mod audit;
 mod catalog;
+mod catalog_sources;
 mod clients;
 mod droplets;
 mod dtma;
@@ -13,14 +14,17 @@ mod events;
 mod extract;
 mod grants;
 mod images;
+mod instance_events;
 mod instances;
 mod invitations;
 mod members;
+mod metrics;
 mod moves;
 pub(crate) mod oauth;
 mod older;
 mod own_values;
 mod plain;
+mod published;
 mod refused;
 mod registries;
 mod relay;
@@ -130,6 +134,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(instances::stop))
         .routes(routes!(instances::restart))
         .routes(routes!(instances::logs))
+        .routes(routes!(instance_events::list))
+        .routes(routes!(metrics::of_instance))
+        .routes(routes!(metrics::lately))
         .routes(routes!(upstreams::show, upstreams::authorize, upstreams::forget))
         .routes(routes!(own_values::show, own_values::put, own_values::forget))
         .routes(routes!(moves::move_to))
@@ -149,8 +156,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(alerts::test))
         .routes(routes!(audit::list))
         .routes(routes!(audit::calls))
-        .routes(routes!(catalog::search))
+        .routes(routes!(catalog::search, catalog::add))
         .routes(routes!(catalog::show))
+        .routes(routes!(catalog_sources::list, catalog_sources::add))
+        .routes(routes!(catalog_sources::remove))
+        .routes(routes!(catalog_sources::sync))
+        .routes(routes!(published::list))
+        .routes(routes!(published::versions))
+        .routes(routes!(published::version))
         .routes(routes!(registries::list))
         .routes(routes!(registries::login, registries::logout))
         .routes(routes!(rules::list, rules::add))

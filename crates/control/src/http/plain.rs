@@ -1,12 +1,10 @@
-//! What is not part of the JSON API: the document of it, probes, metrics, and a word for browsers.
+//! What is not part of the JSON API: the document of it, probes and metrics.
 
 use std::sync::Arc;
 
 use api::errors::ErrorCode;
-use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
-use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -15,13 +13,11 @@ use crate::app::problem::Chain;
 use crate::app::{App, Problem};
 use crate::http::refused::Refused;
 use crate::tasks::StatusView;
-use crate::web;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(home))
         .route("/api/openapi.json", get(document))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -33,16 +29,6 @@ struct Ready {
     status: &'static str,
     version: &'static str,
     reconcilers: StatusView,
-}
-
-#[derive(Template)]
-#[template(path = "home.html")]
-struct Home<'a> {
-    url: &'a str,
-}
-
-async fn home(State(app): State<Arc<App>>) -> Response {
-    web::page(&Home { url: &app.public().url })
 }
 
 async fn document() -> Json<utoipa::openapi::OpenApi> {

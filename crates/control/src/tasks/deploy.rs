@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::app::problem::Chain;
 use crate::app::registries::Handovers;
-use crate::app::{App, Outcome, Problem, instances, registries, secrets};
+use crate::app::{App, Outcome, Problem, instance_events, instances, registries, secrets};
 use crate::directory::now;
 use crate::dtma_client::DtmaError;
 use crate::reach::{Host, dialled_at, reach};
@@ -368,7 +368,12 @@ async fn hand_over(app: &App, host: &Host, row: &InstanceRow) -> Outcome<Result<
     let after = match report {
         Some(report) => {
             let by = ReportedBy::Answer;
-            store::instances::record_report(&mut tx, row.environment, &report, by, now()).await?
+            let at = now();
+            let after = store::instances::record_report(&mut tx, row.environment, &report, by, at).await?;
+            if let Some(after) = &after {
+                instance_events::note(&mut tx, Some(row), after, at).await?;
+            }
+            after
         }
         None => None,
     };
@@ -443,6 +448,9 @@ pub(crate) async fn say(app: &App, row: &InstanceRow, status: InstanceStatus, me
     }
     let mut tx = app.store.begin().await?;
     let after = store::instances::set_status(&mut tx, row, status, Some(message)).await?;
+    if let Some(after) = &after {
+        instance_events::note(&mut tx, Some(row), after, now()).await?;
+    }
     tx.commit().await?;
     show(app, after).await
 }

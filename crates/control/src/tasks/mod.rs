@@ -2,6 +2,7 @@
 //! read.
 
 pub(crate) mod alerts;
+pub(crate) mod catalog;
 pub(crate) mod deploy;
 pub(crate) mod dialled;
 pub(crate) mod droplets;
@@ -23,6 +24,7 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
     alerts: Mutex<alerts::Status>,
+    catalog: Mutex<catalog::Status>,
     deploy: Mutex<deploy::Status>,
     dialled: Mutex<dialled::Status>,
     droplets: Mutex<droplets::Status>,
@@ -36,6 +38,8 @@ pub(crate) struct Statuses {
 pub(crate) struct StatusView {
     /// Of [`alerts`].
     pub(crate) alerts: alerts::Status,
+    /// Of [`catalog`].
+    pub(crate) catalog: catalog::Status,
     /// Of [`deploy`].
     pub(crate) deploy: deploy::Status,
     /// Of [`dialled`].
@@ -55,6 +59,7 @@ impl Statuses {
     pub(crate) fn view(&self) -> StatusView {
         StatusView {
             alerts: self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            catalog: self.catalog.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             deploy: self.deploy.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             dialled: self.dialled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             droplets: self.droplets.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -66,6 +71,10 @@ impl Statuses {
 
     fn set_alerts(&self, status: alerts::Status) {
         *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn set_catalog(&self, status: catalog::Status) {
+        *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     fn set_deploy(&self, status: deploy::Status) {
@@ -129,5 +138,14 @@ pub(crate) async fn run(app: Arc<App>) {
     };
     let droplets = droplets::Reconciler::new(Arc::new(crate::directory::now)).run(&app);
     let upgrades = upgrades::run(&app);
-    tokio::join!(deploy, liveness, dialled, droplets, failover, alerts::run(&app), upgrades);
+    tokio::join!(
+        deploy,
+        liveness,
+        dialled,
+        droplets,
+        failover,
+        alerts::run(&app),
+        upgrades,
+        catalog::run(&app)
+    );
 }

@@ -19,6 +19,7 @@ use serde::Serialize;
 use store::environments::EnvironmentRow;
 use store::upgrades::{HostRow, UpgradeRow, UpgradeState};
 
+use crate::app::environments::tell;
 use crate::app::problem::Chain;
 use crate::app::upgrades::{own_program, program_of};
 use crate::app::{App, Outcome};
@@ -168,6 +169,9 @@ async fn advance(
     store::upgrades::end(&mut tx, upgrade.id, end.0, end.1.as_deref(), now()).await?;
     tx.commit().await?;
     tracing::info!(upgrade = %upgrade.id, state = end.0.word(), message = end.1, "an upgrade of hosts ended");
+    if let Some(host) = upgrade.hosts.last() {
+        tell_of(app, host.environment).await?;
+    }
     Ok(())
 }
 
@@ -177,8 +181,17 @@ async fn set(app: &App, upgrade: &domain::ids::UpgradeId, host: &mut HostRow, to
     tx.commit().await?;
     if is_ours {
         *host = to;
+        tell_of(app, host.environment).await?;
     }
     Ok(())
+}
+
+/// Whoever looks at an upgrade reads it again when something is said of one of its environments.
+async fn tell_of(app: &App, environment: EnvironmentId) -> Outcome<()> {
+    match store::environments::by_id(&app.store, environment).await? {
+        Some(row) => tell(app, row).await,
+        None => Ok(()),
+    }
 }
 
 fn is_overdue(host: &HostRow) -> bool {

@@ -15,6 +15,8 @@ use crate::web::visitor::Turned;
 
 /// The largest form, in bytes.
 const MAX: usize = 64 << 10;
+/// The largest of somebody who is signed in: they may type what a tool is called with.
+const MAX_POSTED: usize = 1 << 20;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A form of somebody who is signed in, with the session's text in its field `csrf`.
@@ -40,9 +42,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Posted<T> {
         let (mut parts, body) = request.into_parts();
         require_own_page(app, &parts.headers)?;
         let visitor = Visitor::from_request_parts(&mut parts, app).await?;
-        let body = read(&parts.headers, body).await?;
+        let body = read(&parts.headers, body, MAX_POSTED).await?;
         let given: Csrf = parse(&body)?;
-        if !is_csrf(&visitor, &given.csrf) {
+        let cookie = app.browsers.visit(&parts).cookie;
+        if !cookie.is_some_and(|cookie| is_csrf(&cookie, &given.csrf)) {
             return Err(stale().into());
         }
         Ok(Self { visitor, form: parse(&body)? })
@@ -55,7 +58,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Open<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Turned> {
         let (parts, body) = request.into_parts();
         require_own_page(app, &parts.headers)?;
-        let body = read(&parts.headers, body).await?;
+        let body = read(&parts.headers, body, MAX).await?;
         Ok(Self(parse(&body)?))
     }
 }
@@ -76,13 +79,13 @@ fn stale() -> Problem {
         .hint("go back, load the page anew and try again")
 }
 
-async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<bytes::Bytes, Problem> {
+async fn read(headers: &HeaderMap, body: axum::body::Body, max: usize) -> Result<bytes::Bytes, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
         return Err(Problem::refused(ErrorCode::BadRequest, format!("a form is sent as `{FORM}`")));
     }
-    let too_large = || Problem::refused(ErrorCode::TooLarge, format!("a form has at most {} KiB", MAX >> 10));
-    to_bytes(body, MAX).await.map_err(|_| too_large())
+    let too_large = || Problem::refused(ErrorCode::TooLarge, format!("a form has at most {} KiB", max >> 10));
+    to_bytes(body, max).await.map_err(|_| too_large())
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

@@ -1,18 +1,37 @@
-//! Pages: templates filled in on the server, one stylesheet, no script, nothing from elsewhere.
+//! Pages: templates filled in on the server, one stylesheet, one small script that they do without, nothing from elsewhere.
 //!
-//! A handler takes a [`form::Posted`] or a [`Visitor`](crate::auth::browser::Visitor), calls one function of [`crate::app`] and
-//! gives back a [`page`].
+//! A handler takes a [`member::Member`] or a [`member::PostedBy`], calls functions of [`crate::app`] and gives back a [`shell_page`]; what is
+//! of no account takes a [`Visitor`](crate::auth::browser::Visitor) and gives back a [`page`].
 
+mod assets;
+mod audit;
+mod check;
+mod clients;
+mod confirm;
+mod environments;
 pub(crate) mod form;
+mod instances;
 mod invite;
+mod live;
+pub(crate) mod member;
+mod notice;
 pub(crate) mod oauth;
 mod oidc;
+mod overview;
+mod pages;
+mod people;
+mod playground;
+mod rules;
+mod secrets;
+mod shell;
 pub(crate) mod sign_in;
+mod tokens;
 mod upstreams;
 pub(crate) mod visitor;
+mod words;
 pub(crate) mod you;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use api::errors::ErrorCode;
 use askama::Template;
@@ -20,41 +39,50 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sha2::{Digest as _, Sha256};
+use tower_http::compression::CompressionLayer;
 
 use crate::app::{App, Problem};
-use crate::secrets::hex;
-
-const STYLE: &str = include_str!("../../templates/style.css");
-/// The name tells what is in it, so it may be kept for ever.
-const KEEP: &str = "public, max-age=31536000, immutable";
+pub(crate) use assets::{icons, script, stylesheet};
+use pages::Pages;
 
 /// Everything of this module.
 pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route(stylesheet(), get(style))
+    pages()
+        .into_parts()
+        .0
+        .merge(assets::router())
         .merge(oauth::router())
         .merge(invite::router())
         .merge(oidc::router())
         .merge(sign_in::router())
         .merge(upstreams::router())
         .merge(you::router())
+        .layer(CompressionLayer::new())
 }
 
-/// The path of the stylesheet, for templates.
-pub(crate) fn stylesheet() -> &'static str {
-    static PATH: LazyLock<String> =
-        LazyLock::new(|| format!("/assets/{}.css", &hex(&Sha256::digest(STYLE.as_bytes()))[..16]));
-    &PATH
+/// The pages that are of an account, with their paths.
+fn pages() -> Pages {
+    [
+        overview::pages,
+        instances::pages,
+        playground::pages,
+        people::pages,
+        tokens::pages,
+        clients::pages,
+        rules::pages,
+        secrets::pages,
+        audit::pages,
+        check::pages,
+        environments::pages,
+    ]
+    .into_iter()
+    .fold(Pages::default(), |pages, more| more(pages))
+    .page("/a/{account}/live", get(live::live))
 }
 
-async fn style() -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, KEEP),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, STYLE)
+/// The paths of the pages of an account.
+pub fn paths() -> Vec<&'static str> {
+    pages().into_parts().1
 }
 
 /// A page with everything that a page must say to browsers. Its forms lead to us alone.
@@ -62,9 +90,34 @@ pub(crate) fn page(template: &impl Template) -> Response {
     page_to(template, StatusCode::OK, &[])
 }
 
+/// A page in an account's frame: as [`page`], with our script, which may ask us alone.
+pub(crate) fn shell_page(template: &impl Template) -> Response {
+    shell_page_with(template, StatusCode::OK)
+}
+
+/// As [`shell_page`], with a status, such as that of a form that is shown again.
+pub(crate) fn shell_page_with(template: &impl Template, status: StatusCode) -> Response {
+    shell_page_loading(template, status, "")
+}
+
+/// As [`shell_page_with`], for a page that loads more than others: `further` are directives of its policy, each with a semicolon in front.
+pub(crate) fn shell_page_loading(template: &impl Template, status: StatusCode, further: &str) -> Response {
+    let policy = format!("{COMMON} form-action 'self'; script-src 'self'; connect-src 'self'{further}");
+    answer(template, status, &policy)
+}
+
+/// What every page may load.
+const COMMON: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none';";
+
 /// As [`page`], with a status, and with forms whose answers may lead to further places: a browser follows no redirection after a form that
 /// the policy of the form's page does not name. [`form_target`] makes one of an address.
 pub(crate) fn page_to(template: &impl Template, status: StatusCode, targets: &[String]) -> Response {
+    let further = targets.iter().fold(String::new(), |all, target| format!("{all} {target}"));
+    answer(template, status, &format!("{COMMON} form-action 'self'{further};"))
+}
+
+fn answer(template: &impl Template, status: StatusCode, policy: &str) -> Response {
     let body = match template.render() {
         Ok(body) => body,
         Err(error) => {
@@ -76,11 +129,6 @@ pub(crate) fn page_to(template: &impl Template, status: StatusCode, targets: &[S
                 .into_response();
         }
     };
-    let further = targets.iter().fold(String::new(), |all, target| format!("{all} {target}"));
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{further}; \
-         frame-ancestors 'none'; base-uri 'none'"
-    );
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     let fixed: [(HeaderName, &'static str); 4] = [
@@ -137,7 +185,7 @@ struct Message<'a> {
 
 /// A page with one sentence, and perhaps a link: its path and its words.
 pub(crate) fn message(title: &str, words: &str, onward: Option<(&str, &str)>) -> Response {
-    page(&Message { title, words, hint: None, onward })
+    page(&Message { title, words: &notice::sentence(words), hint: None, onward })
 }
 
 /// A page that says why not. `retry_after` in seconds.
@@ -159,7 +207,7 @@ pub(crate) fn refusal(problem: Problem, retry_after: Option<u64>) -> Response {
     let status = StatusCode::from_u16(detail.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let template = Message {
         title,
-        words: &detail.message,
+        words: &notice::sentence(&detail.message),
         hint: detail.hint.as_deref(),
         onward: Some(("/", "Back to the start")),
     };
@@ -226,7 +274,7 @@ mod tests {
         let response = message("<b>", "a<script>b", Some(("/\"x", "y")));
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(
-            policy.starts_with("default-src 'none'; ") && policy.contains("form-action 'self';"),
+            policy.starts_with("default-src 'none'; ") && policy.ends_with("form-action 'self';"),
             "{policy}"
         );
         assert_eq!(response.headers()["cache-control"], "no-store");

@@ -20,7 +20,7 @@ use crate::web::visitor::{Perhaps, Turned};
 use crate::web::{page, page_to, see};
 
 /// Where one is after signing in, when nothing else was asked for.
-const HOME: &str = "/you";
+const HOME: &str = "/";
 
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -129,11 +129,13 @@ struct Nothing {}
 async fn use_link(
     State(app): State<Arc<App>>,
     Path(link): Path<String>,
+    query: Result<Query<Next>, axum::extract::rejection::QueryRejection>,
     visit: Visit,
     Open(Nothing {}): Open<Nothing>,
 ) -> Result<Response, Turned> {
     let cookie = sign_in::with_link(&app, &link, &visit).await?;
-    Ok(signed_in(&visit, &cookie, None))
+    let next = query.map(|Query(query)| query.next).unwrap_or_default();
+    Ok(signed_in(&visit, &cookie, next.as_deref().and_then(local_path)))
 }
 
 async fn sign_out(

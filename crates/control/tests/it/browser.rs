@@ -87,7 +87,7 @@ impl<'a> Browser<'a> {
     /// Signs in with a password and must succeed.
     pub(crate) async fn sign_in(&self, login: &str, password: &str) {
         let answer = self.post("/sign-in", &[("login", login), ("password", password)]).await;
-        assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/you"), "{}", text(&answer));
+        assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/"), "{}", text(&answer));
     }
 
     /// Whether its session opens pages.

@@ -17,12 +17,12 @@ use crate::platform::{Life, PATIENCE, Platform, nobody};
 
 const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
 
-fn call(arguments: &Value) -> Value {
+pub(crate) fn call(arguments: &Value) -> Value {
     let params = json!({ "name": "echo", "arguments": arguments });
     json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params })
 }
 
-fn serve_shim(platform: &Platform, id: &str) {
+pub(crate) fn serve_shim(platform: &Platform, id: &str) {
     let dir = platform.dir.path().join("sockets").join(id);
     std::fs::create_dir_all(&dir).unwrap();
     let listener = hop::address::bind_unix(&dir, "shim.sock").unwrap();

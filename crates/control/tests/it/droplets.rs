@@ -28,7 +28,7 @@ fn settings(url: &str, token: &str) -> DigitalOcean {
     config
 }
 
-async fn start(fake: &Fake, token: &str) -> Platform {
+pub(crate) async fn start(fake: &Fake, token: &str) -> Platform {
     let config = settings(&fake.url(), token);
     Platform::start_with(nobody(), |platform| platform.digitalocean = Some(config)).await
 }

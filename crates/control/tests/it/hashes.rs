@@ -90,7 +90,7 @@ async fn of_oauth(platform: &Platform, browser: &Browser<'_>) -> [String; 4] {
 async fn what_opens_something_is_looked_up_by_its_hash() {
     let (platform, _elsewhere, _) = upstreams::deployed(Reach::Everywhere).await;
     platform.set_password(&platform.owner, PASSWORD).await;
-    let link = control::recover(&platform.config(), None, false).await.unwrap();
+    let link = control::recover(&platform.config(), "berth recover", None, false).await.unwrap();
     let browser = Browser::new(&platform);
     browser.sign_in("admin", PASSWORD).await;
     let cookie = browser.cookie("berth_session").expect("a session");

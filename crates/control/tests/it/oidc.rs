@@ -79,7 +79,7 @@ async fn whom_nobody_invited_is_refused_and_whom_somebody_did_is_in() {
     let again = Browser::new(&platform);
     let path = away(&again, &provider, "/sign-in/oidc", "mary").await;
     let signed_in = again.get(&path).await;
-    assert_eq!((signed_in.status, location(&signed_in)), (StatusCode::SEE_OTHER, "/you"));
+    assert_eq!((signed_in.status, location(&signed_in)), (StatusCode::SEE_OTHER, "/"));
     assert!(text(&again.get("/you").await).contains("<h1>mary</h1>"));
     // A further invitation is accepted by coming.
     let stranger = platform.person("other", Role::Owner, Life::Good).await;
@@ -192,7 +192,7 @@ async fn an_answer_is_of_the_browser_and_the_provider_that_were_asked() {
     refused(&replay, &path, "too late").await;
     // And one is sent on to our own pages alone.
     let path = away(&browser, &provider, "/sign-in/oidc?next=//evil.example", "mary").await;
-    assert_eq!(location(&browser.get(&path).await), "/you");
+    assert_eq!(location(&browser.get(&path).await), "/");
     platform.stop().await;
 }
 

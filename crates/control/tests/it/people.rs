@@ -160,7 +160,7 @@ async fn an_invitation_makes_one_member() {
     let cross = browser.send(Method::POST, &link, &evil, Some(&fields)).await;
     assert_eq!(cross.status, StatusCode::FORBIDDEN);
     let joined = browser.post(&link, &fields).await;
-    assert_eq!((joined.status, location(&joined)), (StatusCode::SEE_OTHER, "/you"), "{}", text(&joined));
+    assert_eq!((joined.status, location(&joined)), (StatusCode::SEE_OTHER, "/"), "{}", text(&joined));
     assert!(text(&browser.get("/you").await).contains("member of <b>default</b>"));
     for answer in [
         browser.get(&link).await,

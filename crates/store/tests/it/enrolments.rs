@@ -3,7 +3,7 @@
 use domain::ids::EnvironmentId;
 use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
-use store::enrolments::{self, Redeemed};
+use store::enrolments::{self, Redeemed, Standing};
 use store::{Store, StoreError, environments};
 
 use crate::{NOW, after, change, on_both_stores, tenant};
@@ -41,13 +41,19 @@ fn a_token_is_used_once_in_its_time() {
             assert_eq!(redeem(&store, token, nonce, after(at)).await, expected, "{token} {nonce} {at}");
         }
 
+        let standing = async |of| enrolments::standing(&store, of).await.unwrap();
+        let of_acme = Standing { expires_at: after(3600), used_at: Some(after(3599)) };
+        assert_eq!(standing(acme).await, Some(of_acme));
+
         // A newer one takes the place of the older, used or not.
         issue(&store, acme, "c").await.unwrap();
+        assert_eq!(standing(acme).await, Some(Standing { used_at: None, ..of_acme }));
         assert_eq!(redeem(&store, "a", "n", after(1)).await, Redeemed::Unknown);
         assert_eq!(redeem(&store, "c", "n", after(1)).await, Redeemed::First(acme));
         change(&store, async |tx| enrolments::forget(tx, acme).await).await.unwrap();
         assert_eq!(redeem(&store, "c", "n", after(1)).await, Redeemed::Unknown);
         change(&store, async |tx| enrolments::forget(tx, acme).await).await.unwrap();
+        assert_eq!(standing(acme).await, None);
 
         let taken = issue(&store, acme, "b").await;
         assert!(matches!(taken, Err(StoreError::Taken { field: "token_hash", .. })), "{taken:?}");

@@ -6,7 +6,8 @@ use domain::package::Package;
 use domain::shim::Mode;
 use domain::spec::Launch;
 
-use super::{check_header, check_variable, listed, nearest};
+use super::nearest;
+use super::settings::{check_header, check_variable, listed};
 use crate::app::Problem;
 
 /// At most so many.
@@ -72,11 +73,11 @@ fn variable(name: &str, entry: Option<&CatalogEntry>, package: &Package) -> Resu
         return Ok(name.to_owned());
     };
     match entry.inputs.iter().find(|input| input.name == name) {
-        Some(Input { target: InputTarget::Env { variable }, format, .. })
-            if *format != InputFormat::Filepath =>
-        {
-            Ok(variable.clone())
-        }
+        Some(Input {
+            target: InputTarget::Env { variable } | InputTarget::Header { header: variable },
+            format,
+            ..
+        }) if *format != InputFormat::Filepath => Ok(variable.clone()),
         Some(_) => Err(Problem::invalid(FIELD, format!("`{name}` is nothing that each caller could bring"))
             .hint("give it with the deployment")),
         None => {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use api::catalog::Transport;
+use api::catalog::{Input, InputFormat, InputTarget, Listing, Transport};
 use domain::secret::Secret;
 use proptest::prelude::*;
 
@@ -20,6 +20,8 @@ fn entry() -> CatalogEntry {
         required,
         secret,
         default: None,
+        placeholder: None,
+        choices: vec![],
     };
     let env = |variable: &str| InputTarget::Env { variable: variable.to_owned() };
     CatalogEntry {
@@ -29,14 +31,16 @@ fn entry() -> CatalogEntry {
         description: String::new(),
         category: String::new(),
         transport: Transport::Stdio,
-        package: "npm:issues@1.0.0".parse().expect("a package"),
+        package: Some("npm:issues@1.0.0".parse().expect("a package")),
         launch: Launch { args: vec!["stdio".to_owned()], ..Launch::default() },
         inputs: vec![
             input("key", env("ISSUES_KEY"), true, true),
             input("site", env("ISSUES_SITE"), true, false),
             input("project", InputTarget::Argument { flag: Some("--project".to_owned()) }, false, false),
         ],
+        templates: vec![],
         documentation_url: None,
+        listing: Listing::default(),
     }
 }
 
@@ -276,5 +280,102 @@ proptest! {
             Err(Problem::Refused(detail)) => prop_assert!(detail.field.is_some(), "{}", detail.message),
             Err(problem) => prop_assert!(false, "{problem}"),
         }
+    }
+}
+
+/// An entry as a registry publishes it: with templates, and elsewhere.
+fn published(server: serde_json::Value) -> CatalogEntry {
+    let mut server = server;
+    server["name"] = "io.github.acme/mcp".into();
+    let document = domain::server_json::Document::read(server).expect("a document");
+    document.entry(CatalogEntryId::generate(), "official", true)
+}
+
+#[test]
+fn values_are_put_into_templates() {
+    let elsewhere = published(serde_json::json!({ "remotes": [{
+        "type": "streamable-http", "url": "https://{tenant}.example.com/mcp", "variables": { "tenant": {} },
+        "headers": [{ "name": "Authorization", "value": "Bearer {key}", "variables": { "key": { "isSecret": true } } },
+            { "name": "X-Client", "value": "berth" }, { "name": "X-Region", "choices": ["eu", "us"] }],
+    }]}));
+    let known = [elsewhere];
+    let request = |settings: serde_json::Value, secrets: serde_json::Value| -> DeployRequest {
+        let request =
+            serde_json::json!({ "server": "io.github.acme/mcp", "settings": settings, "secrets": secrets });
+        serde_json::from_value(request).expect("a request")
+    };
+    let made =
+        plan(&request(serde_json::json!({ "tenant": "a" }), serde_json::json!({ "key": "hunter2" })), &known);
+    let made = made.expect("a deployment");
+    assert_eq!(made.package.to_string(), "https://a.example.com/mcp");
+    assert_eq!(made.secrets["Authorization"].expose(), "Bearer hunter2");
+    assert_eq!(made.env, BTreeMap::from([("X-Client".to_owned(), "berth".to_owned())]));
+    assert_eq!((made.launch.transport, made.name_base.as_str()), (Transport::Http, "acme"));
+    assert!(!format!("{made:?}").contains("hunter2"));
+    // Without the secret the header is left out as a whole.
+    let made = plan(&request(serde_json::json!({ "tenant": "a" }), serde_json::json!({})), &known);
+    assert!(made.expect("a deployment").secrets.is_empty());
+    for (settings, secrets, field, words) in [
+        (serde_json::json!({}), serde_json::json!({}), "settings.tenant", "needs `tenant`"),
+        (serde_json::json!({ "tenant": "a b" }), serde_json::json!({}), "settings.tenant", "no address"),
+        (serde_json::json!({}), serde_json::json!({ "tenant": "a" }), "secrets.tenant", "cannot be a secret"),
+        (
+            serde_json::json!({ "tenant": "a", "X-Region": "x" }),
+            serde_json::json!({}),
+            "settings.X-Region",
+            "one of `eu`, `us`",
+        ),
+        (
+            serde_json::json!({ "tenant": "a", "X-Region": "eu" }),
+            serde_json::json!({ "key": "a\r\nb" }),
+            "secrets.key",
+            "one line",
+        ),
+    ] {
+        let Err(Problem::Refused(detail)) = plan(&request(settings, secrets), &known) else {
+            panic!("{words}")
+        };
+        assert_eq!(detail.field.as_deref(), Some(field), "{}", detail.message);
+        assert!(detail.message.contains(words), "{}", detail.message);
+    }
+
+    let here = published(serde_json::json!({ "packages": [{
+        "registryType": "npm", "identifier": "x", "version": "1.0.0",
+        "packageArguments": [{ "type": "named", "name": "--root", "format": "filepath", "default": "data" },
+            { "type": "positional", "valueHint": "extra" }, { "type": "positional", "value": "serve" }],
+    }]}));
+    let made = plan(&request(serde_json::json!({}), serde_json::json!({})), &[here]).expect("a deployment");
+    assert_eq!(made.launch.args, ["--root", "{work}/data", "serve"]);
+}
+
+#[test]
+fn what_cannot_be_deployed_says_why() {
+    let mut bundle =
+        published(serde_json::json!({ "packages": [{ "registryType": "mcpb", "identifier": "x" }] }));
+    let refused = |entry: &CatalogEntry| {
+        let Err(Problem::Refused(detail)) = plan(&request("io.github.acme/mcp"), std::slice::from_ref(entry))
+        else {
+            panic!("it is not refused")
+        };
+        assert_eq!(detail.field.as_deref(), Some("server"));
+        detail.message
+    };
+    assert!(refused(&bundle).contains("MCPB"));
+    bundle.listing.status = Standing::Deleted;
+    assert!(refused(&bundle).contains("was withdrawn"));
+}
+
+#[test]
+fn names_are_short() {
+    for (name, expected) in [
+        ("@modelcontextprotocol/server-everything", "everything"),
+        ("io.github.acme/mcp", "acme"),
+        ("io.github.acme/mcp-server", "acme"),
+        ("io.github.acme/weather-mcp", "weather"),
+        ("io.github.acme/weather-mcp-server", "weather"),
+        ("time", "time"),
+        ("mcp", "mcp"),
+    ] {
+        assert_eq!(short(name), expected, "{name}");
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::catalog::CatalogQuery;
 use api::instances::DeployRequest;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -39,9 +38,9 @@ pub(crate) struct Deploy {
 
 /// What can be deployed. Its clients know MCP servers alone.
 pub(crate) async fn templates(State(app): State<Arc<App>>, ByClient(_): ByClient) -> Answer {
-    let entries = catalog::search(&app, &CatalogQuery::default()).await?;
-    let templates: Vec<Value> =
-        entries.iter().filter(|entry| entry.kind() == Kind::Mcp).map(render).collect();
+    let index = catalog::index(&app).await?;
+    let known = index.entries().filter(|entry| entry.kind() == Kind::Mcp && entry.deployable().is_ok());
+    let templates: Vec<Value> = known.map(|entry| render(entry)).collect();
     Ok(answer(StatusCode::OK, &templates.into(), "what can be deployed"))
 }
 
@@ -62,10 +61,10 @@ fn render(entry: &CatalogEntry) -> Value {
         "display_name": entry.title,
         "description": entry.description,
         "category": entry.category,
-        "package": entry.package.to_string(),
-        "version": entry.package.version(),
+        "package": entry.package.as_ref().map(ToString::to_string),
+        "version": entry.package.as_ref().and_then(|package| package.version()),
         "documentation_url": entry.documentation_url,
-        "is_verified": true,
+        "is_verified": entry.is_verified(),
         "inputs": inputs,
     })
 }
@@ -102,9 +101,9 @@ pub(crate) async fn deploy(
 async fn server_of(app: &App, body: &Deploy) -> Outcome<String> {
     match (&body.template_id, &body.docker_image) {
         (Some(template), None) => {
-            let entries = catalog::search(app, &CatalogQuery::default()).await?;
+            let index = catalog::index(app).await?;
             let found =
-                entries.iter().find(|entry| entry.id.to_string() == *template || entry.name == *template);
+                index.entries().find(|entry| entry.id.to_string() == *template || entry.name == *template);
             found.map(|entry| entry.name.clone()).ok_or_else(|| {
                 Problem::invalid("templateId", format!("the catalog has no template `{template}`"))
                     .hint("GET /api/mcp/marketplace/templates lists them")

@@ -1,0 +1,187 @@
+//! Figures as people read them, for templates.
+
+use std::fmt;
+
+use domain::status::{EnvironmentStatus, InstanceStatus};
+use domain::time::Timestamp;
+
+use crate::directory::now;
+
+/// A moment, however often it is borrowed: templates borrow more or less, as they are nested.
+pub(crate) trait Moment {
+    fn at(&self) -> Timestamp;
+}
+
+impl Moment for Timestamp {
+    fn at(&self) -> Timestamp {
+        *self
+    }
+}
+
+impl<T: Moment> Moment for &T {
+    fn at(&self) -> Timestamp {
+        (*self).at()
+    }
+}
+
+/// How long ago a moment is, in the largest unit that fits, such as `3 minutes ago`.
+pub(crate) fn ago(at: impl Moment) -> String {
+    since(now().micros_since(at.at()) / 1_000_000)
+}
+
+fn since(seconds: i64) -> String {
+    let (count, unit) = match seconds {
+        ..10 => return "just now".to_owned(),
+        10..60 => (seconds, "second"),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// A moment to the second in UTC, such as `2026-11-24 09:30:12 UTC`.
+pub(crate) fn moment(at: impl Moment) -> String {
+    let text = at.at().to_string();
+    text.get(..19).map(|second| format!("{} UTC", second.replace('T', " "))).unwrap_or(text)
+}
+
+/// A quantity of bytes in the unit that gives at most four digits, such as `512 MiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut scale = 1_u64;
+    while scale.saturating_mul(1024) <= count && unit + 1 < UNITS.len() {
+        scale *= 1024;
+        unit += 1;
+    }
+    let tenths = count / (scale / 10).max(1);
+    if unit == 0 || 100 <= tenths {
+        return format!("{} {}", count / scale, UNITS[unit]);
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// A time in microseconds as three digits and a unit, such as `1.25 s`.
+pub(crate) fn took(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..100_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        100_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{}.{:02} s", micros / 1_000_000, micros % 1_000_000 / 10_000),
+    }
+}
+
+/// How a state looks: what it means for whoever reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// As it should be.
+    Good,
+    /// On its way.
+    Busy,
+    /// Off, as somebody wants it.
+    Quiet,
+    /// Somebody should look.
+    Bad,
+}
+
+impl Tone {
+    /// For templates, which compare no words.
+    pub(crate) fn is_bad(self) -> bool {
+        self == Self::Bad
+    }
+
+    /// Likewise.
+    pub(crate) fn is_busy(self) -> bool {
+        self == Self::Busy
+    }
+}
+
+impl fmt::Display for Tone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Good => "good",
+            Self::Busy => "busy",
+            Self::Quiet => "quiet",
+            Self::Bad => "bad",
+        })
+    }
+}
+
+/// A state as a page shows it: a tone and words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Badge {
+    pub(crate) tone: Tone,
+    pub(crate) words: &'static str,
+}
+
+impl From<InstanceStatus> for Badge {
+    fn from(status: InstanceStatus) -> Self {
+        let (tone, words) = match status {
+            InstanceStatus::PendingDeploy => (Tone::Busy, "waiting for its host"),
+            InstanceStatus::Installing => (Tone::Busy, "installing"),
+            InstanceStatus::Starting => (Tone::Busy, "starting"),
+            InstanceStatus::Running => (Tone::Good, "running"),
+            InstanceStatus::Stopping => (Tone::Busy, "stopping"),
+            InstanceStatus::Stopped => (Tone::Quiet, "stopped"),
+            InstanceStatus::ErrorInstall => (Tone::Bad, "install failed"),
+            InstanceStatus::ErrorRuntime => (Tone::Bad, "crashed"),
+            InstanceStatus::Deleting => (Tone::Busy, "being removed"),
+        };
+        Self { tone, words }
+    }
+}
+
+impl From<EnvironmentStatus> for Badge {
+    fn from(status: EnvironmentStatus) -> Self {
+        let (tone, words) = match status {
+            EnvironmentStatus::Creating => (Tone::Busy, "being ordered"),
+            EnvironmentStatus::Provisioning => (Tone::Busy, "being made"),
+            EnvironmentStatus::AwaitingHeartbeat => (Tone::Busy, "waiting for its DTMA"),
+            EnvironmentStatus::Active => (Tone::Good, "active"),
+            EnvironmentStatus::Unresponsive => (Tone::Bad, "not heard"),
+            EnvironmentStatus::ErrorCreation => (Tone::Bad, "was not made"),
+            EnvironmentStatus::ErrorProvisioning => (Tone::Bad, "not usable"),
+            EnvironmentStatus::Deleting => (Tone::Busy, "being destroyed"),
+            EnvironmentStatus::ErrorDeletion => (Tone::Bad, "cannot be destroyed"),
+            EnvironmentStatus::Deprovisioned => (Tone::Bad, "destroyed elsewhere"),
+        };
+        Self { tone, words }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures() {
+        for (count, words) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_572_864, "1.5 MiB"),
+            (10 << 20, "10 MiB"),
+            (16 << 30, "16 GiB"),
+            (u64::MAX, "16777215 TiB"),
+        ] {
+            assert_eq!(bytes(count), words);
+        }
+        for (seconds, words) in [
+            (0, "just now"),
+            (59, "59 seconds ago"),
+            (60, "1 minute ago"),
+            (7_200, "2 hours ago"),
+            (86_400, "1 day ago"),
+            (864_000, "10 days ago"),
+        ] {
+            assert_eq!(since(seconds), words);
+        }
+        for (micros, words) in
+            [(0, "0 µs"), (999, "999 µs"), (1_250, "1.2 ms"), (250_000, "250 ms"), (1_250_000, "1.25 s")]
+        {
+            assert_eq!(took(micros), words);
+        }
+        assert_eq!(moment(Timestamp(1_764_000_000_000_000)), "2025-11-24 16:00:00 UTC");
+    }
+}
