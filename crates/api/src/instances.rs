@@ -42,6 +42,10 @@ pub struct DeployRequest {
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, Object>, write_only)]
     pub secrets: GivenSecrets,
+    /// What each caller brings for themselves, by the names of the entry's inputs; for a bare package, environment variables; for a server
+    /// that runs elsewhere, headers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each_caller: Vec<String>,
     /// Arguments after the entry's own.
     #[serde(default)]
     pub args: Vec<String>,
@@ -131,6 +135,9 @@ pub struct Instance {
     pub settings: BTreeMap<String, String>,
     /// The names of the secrets it was deployed with.
     pub secret_names: Vec<String>,
+    /// The names of what each caller brings for themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each_caller: Vec<String>,
     /// Grows with every change of what its owner wants.
     pub generation: u64,
     /// When it was made.

@@ -20,6 +20,7 @@ pub mod members;
 pub mod metrics;
 pub mod moves;
 pub mod oauth;
+pub mod own_values;
 pub mod registries;
 pub mod rules;
 pub mod secrets;

@@ -312,6 +312,9 @@ pub(crate) struct DeployArgs {
     /// A secret setting; `@FILE` reads it from a file, `@-` from standard input, `secret:NAME` is one of `berth secret`; may be repeated
     #[arg(long = "secret", value_name = "KEY=VALUE|KEY=@FILE|KEY=secret:NAME", value_parser = secret_setting)]
     pub(crate) secrets: Vec<(String, Secret)>,
+    /// A setting that each caller brings for themselves with `berth secret own`; may be repeated
+    #[arg(long = "each-caller", value_name = "KEY")]
+    pub(crate) each_caller: Vec<String>,
     /// An argument for the server, after the catalog's own; may be repeated
     #[arg(long = "arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
@@ -462,7 +465,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 /// The text itself is not repeated in the error: it may be the secret.
-fn secret_setting(text: &str) -> Result<(String, Secret), &'static str> {
+pub(crate) fn secret_setting(text: &str) -> Result<(String, Secret), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), Secret::new(value))),
         _ => Err("write it as KEY=VALUE or KEY=@FILE"),

@@ -22,6 +22,7 @@ mod manager;
 mod member;
 mod moves;
 mod oauth_client;
+mod own_values;
 mod password;
 mod public;
 mod recover;

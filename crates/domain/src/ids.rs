@@ -57,6 +57,8 @@ ids! {
     SecretId;
     /// One version of a secret (`secret_versions`).
     SecretVersionId;
+    /// What a member brings for themselves to an instance (`own_values`).
+    OwnValuesId;
     /// One machine that can run tools (`account_tool_environments`).
     EnvironmentId;
     /// One version of something that can be deployed (`tool_catalog`).

@@ -1,6 +1,6 @@
 //! What the DTMA and a shim say to each other: the configuration on the shim's standard input, and its status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,6 +85,9 @@ pub struct ShimConfig {
     /// The secret part of the environment.
     #[serde(serialize_with = "secret::expose_all")]
     pub secrets: Secrets,
+    /// What each caller brings; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each_caller: Option<EachCaller>,
     /// Whether it puts the sandbox's system call filter on itself and on all that it starts.
     #[serde(default)]
     pub filter: bool,
@@ -98,6 +101,24 @@ pub struct ShimConfig {
     /// Calls in flight, all clients together; more are answered 503 with `Retry-After`.
     pub max_in_flight: usize,
 }
+
+/// What each caller of an instance brings, and where the processes that have it are apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EachCaller {
+    /// The environment variables, or headers.
+    pub variables: BTreeSet<String>,
+    /// The directory in which each process has a writable one of its own, [`CALLER_PLACEHOLDER`] in command and environment; absent where
+    /// nothing is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<PathBuf>,
+    /// Whose those directories are; absent: the shim's own user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+}
+
+/// What stands for a caller's own directory below [`EachCaller::work`].
+pub const CALLER_PLACEHOLDER: &str = "{caller}";
 
 /// How a shim reaches its server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -309,6 +330,18 @@ pub enum TokenOutcome {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_in: Option<u64>,
     },
+    /// What a caller brings.
+    Values {
+        /// By their variables or headers.
+        #[serde(serialize_with = "secret::expose_all")]
+        #[schema(value_type = BTreeMap<String, String>)]
+        values: Secrets,
+    },
+    /// The caller brings nothing yet, or no longer.
+    Unset {
+        /// What to do, in words.
+        why: String,
+    },
     /// There is none.
     None {
         /// Why, and what to do, in words.
@@ -327,12 +360,17 @@ pub struct TokenWanted {
     /// The version of the token that was shown, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<u64>,
+    /// Whose it is to be, as [`PRINCIPAL_HEADER`] names them; absent: what all callers share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
 }
 
 /// Why a shim needs a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenReason {
+    /// It is no token that is needed, but what a caller brings.
+    Values,
     /// The server answered 401.
     Refused,
     /// The server answered 403: the token's scopes are not enough (RFC 6750 §3.1).

@@ -105,6 +105,10 @@ pub struct Launch {
     /// Whether a session ends with the process that served it, because the server keeps state for each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict_sessions: bool,
+    /// What each caller brings: the environment variable, or of a server that runs elsewhere the header, by the name under which it is
+    /// given. Each caller's process then has their own values, and shares nothing with another's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub each_caller: BTreeMap<String, String>,
     /// Environment variables that every instance of it gets, below its settings. `{work}` as in `args`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use domain::catalog::Transport;
 use domain::package::Package;
-use domain::shim::{Link, Opening, ShimConfig};
+use domain::shim::{EachCaller, Link, Opening, ShimConfig};
 use domain::spec::InstanceSpec;
 
 /// Calls in flight at one server, all clients together.
@@ -61,6 +61,11 @@ pub(crate) fn shim_config(spec: &InstanceSpec, places: Places, server: Server) -
         opening: if both { Opening::Both } else { Opening::Legacy },
         startup_ms: spec.limits.startup_seconds.unwrap_or(STARTUP_SECONDS).saturating_mul(1000),
         max_in_flight: MAX_IN_FLIGHT,
+        each_caller: (!spec.launch.each_caller.is_empty()).then(|| EachCaller {
+            variables: spec.launch.each_caller.values().cloned().collect(),
+            work: None,
+            uid: None,
+        }),
         filter: false,
     }
 }

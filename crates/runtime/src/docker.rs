@@ -167,6 +167,10 @@ impl DockerRuntime {
             return Err(RuntimeError::NeedsRoot);
         }
         body::check(spec)?;
+        if !spec.launch.each_caller.is_empty() {
+            let why = "the processes of a container are not: use a package, on a host whose DTMA runs with `--runtime auto`";
+            return Err(RuntimeError::EachCaller { why });
+        }
         if let Package::Oci { image } = &spec.package {
             return self.prepare_image(image, spec, progress).await;
         }

@@ -82,6 +82,12 @@ pub enum RuntimeError {
         /// The package.
         package: String,
     },
+    /// Callers bring values of their own, and nothing here would keep one from another's.
+    #[error("each caller brings values of their own, which must be kept apart, and {why}")]
+    EachCaller {
+        /// Why this host cannot.
+        why: &'static str,
+    },
     /// A container image on a host whose runtime starts processes.
     #[error(
         "`{image}` is a container image, and this host's DTMA runs with `--runtime process`: start it with `--runtime auto`"

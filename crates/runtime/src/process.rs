@@ -13,7 +13,7 @@ use domain::cleanup::{Thing, ThingKind};
 use domain::egress::Egress;
 use domain::ids::InstanceId;
 use domain::package::Package;
-use domain::shim::{Link, ShimConfig};
+use domain::shim::{CALLER_PLACEHOLDER, Link, ShimConfig};
 use domain::spec::InstanceSpec;
 use domain::status::{Confinement, Protection};
 use tokio::io::AsyncWriteExt as _;
@@ -221,10 +221,19 @@ impl ProcessRuntime {
         }
         let uid = if self.probe.enforce.own_uid {
             let uid = self.user_of(spec.id).await?;
-            give(&work, uid)?;
+            if spec.launch.each_caller.is_empty() {
+                give(&work, uid)?;
+            }
             Some(uid)
         } else {
             None
+        };
+        // Each caller's process has a directory of its own there, and sees no other; the shim makes it.
+        let all_work = work;
+        let work = if spec.launch.each_caller.is_empty() {
+            all_work.clone()
+        } else {
+            all_work.join(CALLER_PLACEHOLDER)
         };
         // Without a root of its own, a program would share the host's /tmp.
         let temporary = if self.probe.enforce.mount_namespace {
@@ -258,7 +267,27 @@ impl ProcessRuntime {
         env.extend(prepared.env.clone());
         config::add_settings(&mut env, spec, &text(&work));
         let server = Server { link: config::link(spec, None), command, cwd: PathBuf::from("/"), env };
-        Ok(config::shim_config(spec, self.places(spec, prepared.digest.as_deref()), server))
+        let mut config = config::shim_config(spec, self.places(spec, prepared.digest.as_deref()), server);
+        if let Some(each) = &mut config.each_caller {
+            (each.work, each.uid) = (Some(all_work), uid);
+        }
+        Ok(config)
+    }
+
+    /// Whether the processes of an instance would be apart, where each has the values of one caller.
+    fn check_each_caller(&self, spec: &InstanceSpec) -> Result<(), RuntimeError> {
+        let refuse = |why| Err(RuntimeError::EachCaller { why });
+        if spec.launch.each_caller.is_empty() || matches!(spec.package, Package::Remote { .. }) {
+            return Ok(());
+        }
+        if spec.launch.transport != Transport::Stdio {
+            return refuse("a server that serves HTTP is one process for all: use the transport `stdio`");
+        }
+        let enforce = self.probe.enforce;
+        if !(enforce.mount_namespace && enforce.pid_namespace) {
+            return refuse("this host grants no process a root and a process tree of its own");
+        }
+        Ok(())
     }
 
     /// A process has the host's network or none; what cannot be kept is not promised.
@@ -346,6 +375,7 @@ impl Runtime for ProcessRuntime {
     ) -> BoxFuture<'a, Result<Prepared, RuntimeError>> {
         Box::pin(async move {
             self.check_egress(spec)?;
+            self.check_each_caller(spec)?;
             self.prepare_package(spec, progress).await
         })
     }

@@ -100,14 +100,14 @@ impl Child {
             Ok(port) => port,
             Err(error) => return Some(format!("there is no free port for the server: {error}")),
         };
-        let Spawned { mut process, stdin, stdout, stderr } = match process::spawn(&shared.config, Some(port))
-        {
-            Ok(spawned) => spawned,
-            Err(error) => {
-                let program = shared.config.command.first().map_or("", String::as_str);
-                return Some(format!("the server could not be started: {program}: {error}"));
-            }
-        };
+        let Spawned { mut process, stdin, stdout, stderr } =
+            match process::spawn(&shared.config, Some(port), None) {
+                Ok(spawned) => spawned,
+                Err(error) => {
+                    let program = shared.config.command.first().map_or("", String::as_str);
+                    return Some(format!("the server could not be started: {program}: {error}"));
+                }
+            };
         let journal = Arc::clone(&shared.journal);
         let errors = tokio::spawn(async move { journal.follow(stderr).await });
         let journal = Arc::clone(&shared.journal);

@@ -100,7 +100,8 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
             Err((id, refusal)) => refused(id.as_deref(), &refusal),
         },
         (MCP_PATH, &Method::GET) => {
-            listen::open_session(shared, request.headers()).unwrap_or_else(|refusal| refused(None, &refusal))
+            let opened = listen::open_session(shared, request.headers()).await;
+            opened.unwrap_or_else(|refusal| refused(None, &refusal))
         }
         (MCP_PATH, &Method::DELETE) => listen::end_session(shared, request.headers()),
         (MCP_PATH, _) => not_allowed("GET, POST, DELETE"),

@@ -5,6 +5,7 @@
 //! whoever knows the key on its socket; it opens no other connection. What the messages mean is `mcp`'s business; what a sandbox is, `runtime`'s.
 
 mod body;
+mod callers;
 mod child;
 mod facts;
 mod front;

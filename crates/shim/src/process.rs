@@ -10,7 +10,8 @@ use domain::shim::{Link, PORT_PLACEHOLDER, ShimConfig};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-use crate::reaper::Own;
+use crate::callers::Own;
+use crate::reaper;
 
 /// After its standard input was closed, a server has this long to end by itself.
 const AFTER_CLOSE: Duration = Duration::from_secs(2);
@@ -21,7 +22,7 @@ const AFTER_TERM: Duration = Duration::from_secs(3);
 pub(crate) struct Process {
     child: Child,
     group: Option<Pid>,
-    _own: Own,
+    _own: reaper::Own,
 }
 
 /// A process and its three pipes.
@@ -33,12 +34,16 @@ pub(crate) struct Spawned {
     pub(crate) stderr: ChildStderr,
 }
 
-/// Starts the server's command. `port` is where it is to serve HTTP, if it does.
-pub(crate) fn spawn(config: &ShimConfig, port: Option<u16>) -> io::Result<Spawned> {
+/// Starts the server's command. `port` is where it is to serve HTTP, if it does; `own` is what it has of its caller's.
+pub(crate) fn spawn(config: &ShimConfig, port: Option<u16>, own: Option<&Own>) -> io::Result<Spawned> {
+    if let (Some(own), Some(each)) = (own, &config.each_caller) {
+        own.make_room(each)?;
+    }
     let port = port.map(|port| port.to_string());
-    let told = |text: &str| match &port {
-        Some(port) => text.replace(PORT_PLACEHOLDER, port),
-        None => text.to_owned(),
+    let told = |text: &str| match (&port, own) {
+        (Some(port), _) => text.replace(PORT_PLACEHOLDER, port),
+        (None, Some(own)) => own.told(text),
+        (None, None) => text.to_owned(),
     };
     let is_tool = matches!(config.link, Link::Tool { .. });
     let mut words = config.command.iter();
@@ -53,19 +58,20 @@ pub(crate) fn spawn(config: &ShimConfig, port: Option<u16>) -> io::Result<Spawne
         .envs(port.as_ref().map(|port| ("PORT", port)))
         .envs(config.env.iter().map(|(name, value)| (name, told(value))))
         .envs(config.secrets.iter().map(|(name, secret)| (name, secret.expose())))
+        .envs(own.iter().flat_map(|own| &own.values).map(|(name, secret)| (name, secret.expose())))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn()?;
-    let own = Own::new(child.id());
+    let tracked = reaper::Own::new(child.id());
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(io::Error::other("the process has no pipes"));
     };
-    Ok(Spawned { process: Process { child, group, _own: own }, stdin, stdout, stderr })
+    Ok(Spawned { process: Process { child, group, _own: tracked }, stdin, stdout, stderr })
 }
 
 impl Process {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Virtual;
+use crate::callers::Callers;
 use crate::child::Child;
 use crate::facts;
 use crate::front::Lists;
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) child: Option<Child>,
     /// The process of a container tool; then there are no others.
     pub(crate) tool: Option<Tool>,
+    /// What each caller brings, where they do.
+    pub(crate) callers: Option<Callers>,
     /// Tokens that are asked for.
     pub(crate) tokens: Arc<Tokens>,
     /// The token of a server that runs elsewhere.
@@ -111,6 +114,7 @@ impl Shared {
         let tokens = Arc::new(Tokens::new(Arc::clone(&news)));
         Self {
             purse: Arc::new(Purse::new(Arc::clone(&tokens) as _)),
+            callers: config.each_caller.clone().map(Callers::new),
             tokens,
             key: config.key.clone(),
             max_in_flight: config.max_in_flight,
@@ -288,7 +292,9 @@ impl Shared {
             processes += usize::from(worker.has_process());
             // The first process tells how the server is; another that keeps failing tells it better.
             let state = state_of(&worker.phase.borrow());
-            let keeps_failing = matches!(state, ServerState::Failed { crash_loop: true, .. });
+            // What one caller brings and is no good says nothing of the server.
+            let keeps_failing =
+                matches!(state, ServerState::Failed { crash_loop: true, .. }) && worker.key.own == 0;
             if server.is_none() || keeps_failing {
                 server = Some(state);
             }
@@ -319,6 +325,11 @@ fn state_of(phase: &Phase) -> ServerState {
             failures: *failures,
             crash_loop: *crash_loop,
             message: failure.for_owner(),
+        },
+        Phase::Wanting { since } => ServerState::Running {
+            since: *since,
+            server_name: String::new(),
+            protocol_version: String::new(),
         },
         Phase::Stopping { since } => ServerState::Stopping { since: *since },
     }

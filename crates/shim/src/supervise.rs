@@ -42,6 +42,8 @@ pub(crate) enum End {
     Idle,
     /// It was to show that it works, and did.
     Proven,
+    /// It was to show that it works, and wants what its callers bring.
+    Wanting,
 }
 
 /// Begins to keep a process as it is meant to be kept, until it or the shim is stopped.
@@ -60,6 +62,13 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
         let summary = match life(shared, worker).await {
             End::Stopped => break,
             End::Proven => {
+                worker.stopping.cancelled().await;
+                break;
+            }
+            End::Wanting => {
+                shared.journal.note("the server answers, and wants what its callers bring");
+                end_calls(worker, "the server wants what its callers bring");
+                worker.enter(Phase::Wanting { since: now() });
                 worker.stopping.cancelled().await;
                 break;
             }

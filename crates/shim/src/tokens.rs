@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::shim::{TokenAnswer, TokenAsk, TokenOutcome, TokenWanted};
+use domain::shim::{TokenAnswer, TokenAsk, TokenOutcome, TokenReason, TokenWanted};
 use http::HeaderValue;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -57,7 +57,18 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self, wanted: TokenWanted) -> Result<Token, String> {
+    /// What a caller brings.
+    pub(crate) async fn values(&self, principal: String) -> TokenOutcome {
+        let wanted = TokenWanted {
+            reason: TokenReason::Values,
+            challenge: Vec::new(),
+            refused: None,
+            principal: Some(principal),
+        };
+        self.outcome(wanted).await
+    }
+
+    async fn outcome(&self, wanted: TokenWanted) -> TokenOutcome {
         let (tell, told) = oneshot::channel();
         let number = {
             let mut state = self.state();
@@ -69,7 +80,17 @@ impl Tokens {
         let _asked = Asked { tokens: self, number };
         self.news.notify_waiters();
         match tokio::time::timeout(PATIENCE, told).await {
-            Ok(Ok(TokenOutcome::Token { token, version, expires_in })) => {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => TokenOutcome::None {
+                why: "the control plane did not answer in time; try again, and see that this host reaches it"
+                    .to_owned(),
+            },
+        }
+    }
+
+    async fn ask(&self, wanted: TokenWanted) -> Result<Token, String> {
+        match self.outcome(wanted).await {
+            TokenOutcome::Token { token, version, expires_in } => {
                 let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose()))
                     .map_err(|_| "the token that was given cannot be sent".to_owned())?;
                 header.set_sensitive(true);
@@ -77,11 +98,8 @@ impl Tokens {
                 let until = expires_in.and_then(|left| Instant::now().checked_add(Duration::from_secs(left)));
                 Ok(Token { header, version, until })
             }
-            Ok(Ok(TokenOutcome::None { why })) => Err(why),
-            Ok(Err(_)) | Err(_) => {
-                Err("the control plane did not answer in time; try again, and see that this host reaches it"
-                    .to_owned())
-            }
+            TokenOutcome::None { why } | TokenOutcome::Unset { why } => Err(why),
+            TokenOutcome::Values { .. } => Err("the control plane gave values for a token".to_owned()),
         }
     }
 }
@@ -92,6 +110,23 @@ impl Credentials for Tokens {
         wanted: TokenWanted,
     ) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + 'a>> {
         Box::pin(self.ask(wanted))
+    }
+}
+
+/// The tokens of one caller, where each has their own.
+#[derive(Debug)]
+pub(crate) struct Theirs {
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) principal: String,
+}
+
+impl Credentials for Theirs {
+    fn token<'a>(
+        &'a self,
+        wanted: TokenWanted,
+    ) -> Pin<Box<dyn Future<Output = Result<Token, String>> + Send + 'a>> {
+        let wanted = TokenWanted { principal: Some(self.principal.clone()), ..wanted };
+        Box::pin(self.tokens.ask(wanted))
     }
 }
 

@@ -93,7 +93,8 @@ impl Tool {
 
     /// One process; why it ended by itself.
     async fn life(&self, shared: &Arc<Shared>) -> Option<String> {
-        let Spawned { mut process, stdin, stdout, stderr } = match process::spawn(&shared.config, None) {
+        let Spawned { mut process, stdin, stdout, stderr } = match process::spawn(&shared.config, None, None)
+        {
             Ok(spawned) => spawned,
             Err(error) => {
                 let program = shared.config.command.first().map_or("", String::as_str);

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::callers::Own;
 use crate::mailbox::{Letter, Mailbox};
 use crate::shared::{Shared, now};
 
@@ -27,6 +28,8 @@ pub(crate) struct Key {
     pub(crate) class: u64,
     /// Tells it from others that serve the same clients, because the first was asking one of them something.
     pub(crate) twin: u16,
+    /// Which values of its caller's it has; 0 where callers bring none.
+    pub(crate) own: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +58,8 @@ pub(crate) struct Worker {
     pub(crate) keep: Keep,
     /// What the process is told of its clients.
     pub(crate) hello: Option<Hello>,
+    /// What it has of its caller's.
+    pub(crate) own: Option<Arc<Own>>,
     pub(crate) phase: watch::Sender<Phase>,
     /// Something is in [`Traffic::to_server`].
     pub(crate) to_write: Notify,
@@ -97,6 +102,10 @@ pub(crate) enum Phase {
         crash_loop: bool,
         failure: Failure,
         next_start: Instant,
+    },
+    /// It has answered that it wants what its callers bring, and so serves them and not this process.
+    Wanting {
+        since: Timestamp,
     },
     Stopping {
         since: Timestamp,
@@ -149,7 +158,13 @@ pub(crate) struct Garbage {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: &Shared, key: Key, keep: Keep, hello: Option<Hello>) -> Self {
+    pub(crate) fn new(
+        shared: &Shared,
+        key: Key,
+        keep: Keep,
+        hello: Option<Hello>,
+        own: Option<Arc<Own>>,
+    ) -> Self {
         let mut random = [0; mcp::park::RANDOM];
         // Without randomness a ticket of an older process could be taken for one of this one's; it would still have to
         // be the same principal's and for the same request.
@@ -173,6 +188,7 @@ impl Worker {
             key,
             keep,
             hello,
+            own,
             phase: watch::Sender::new(phase),
             to_write: Notify::new(),
             wanted: Notify::new(),

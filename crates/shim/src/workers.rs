@@ -11,6 +11,7 @@ use std::time::Duration;
 use domain::shim::{Mode, Opening};
 use mcp::client::Hello;
 use mcp::envelope::Envelope;
+use mcp::errors;
 use mcp::front::Refusal;
 use mcp::mux::Caller;
 use mcp::opening::{Opened, Speaks};
@@ -18,6 +19,7 @@ use mcp::revision::Era;
 use mcp::session::SessionId;
 use tokio::time::Instant;
 
+use crate::callers::Callers;
 use crate::front::unavailable;
 use crate::shared::Shared;
 use crate::supervise;
@@ -110,8 +112,9 @@ impl Shared {
             return;
         }
         let keep = if self.config.mode == Mode::Shared { Keep::Always } else { Keep::UntilProven };
-        let key = Key { scope: Scope::Everybody, era: Era::Legacy, class: 0, twin: 0 };
-        let worker = Arc::new(Worker::new(self, key, keep, None));
+        let key = Key { scope: Scope::Everybody, era: Era::Legacy, class: 0, twin: 0, own: 0 };
+        let own = self.callers.as_ref().map(Callers::nobody);
+        let worker = Arc::new(Worker::new(self, key, keep, None, own));
         if keep == Keep::Always {
             self.workers.by_key().insert(key, Arc::clone(&worker));
         }
@@ -139,8 +142,9 @@ impl Shared {
         if let Some(first) = self.workers.first.get().filter(|first| first.keep == Keep::UntilProven)
             && self.proven().is_none()
         {
-            running(first).await?;
+            proven(first).await?;
         }
+        self.ask_caller(caller).await?;
         // Once more when the server turns out to speak another era than it was asked in.
         for _ in 0..3 {
             let (worker, era) = self.worker_of(caller, message, twin)?;
@@ -153,6 +157,16 @@ impl Shared {
             return Ok(Serving { worker, opened, life });
         }
         Err(unavailable("the server's revision changes from start to start"))
+    }
+
+    /// Makes sure that what a caller brings is known, where callers bring something.
+    ///
+    /// # Errors
+    /// What they are to do first: an answer that clients show to people, and no status by which they would look for a token.
+    pub(crate) async fn ask_caller(&self, caller: &Caller) -> Result<(), Refusal> {
+        let Some(callers) = &self.callers else { return Ok(()) };
+        let asked = callers.ask(&self.tokens, caller.principal).await;
+        asked.map_err(|why| Refusal::new(200, errors::INVALID_REQUEST, why))
     }
 
     /// The process that serves a caller, which may have to be started, and the era that it is asked for in.
@@ -183,7 +197,14 @@ impl Shared {
             (Mode::PerPrincipal | Mode::PerSession, _) => Scope::Principal(caller.principal),
             (Mode::Pool(processes), _) => Scope::Slot(self.slot(processes, era, class)),
         };
-        let key = self.holder_of(caller, message, Key { scope, era, class, twin });
+        let brought = match &self.callers {
+            None => None,
+            Some(callers) => Some(callers.brought(&caller.principal).ok_or_else(|| {
+                unavailable("what the caller brings is not known yet; send a request first")
+            })?),
+        };
+        let own = brought.as_ref().map_or(0, |brought| brought.serial);
+        let key = self.holder_of(caller, message, Key { scope, era, class, twin, own });
         if let Some(worker) = self.workers.by_key().get(&key) {
             return Ok((Arc::clone(worker), era));
         }
@@ -192,7 +213,9 @@ impl Shared {
         if let Some(worker) = by_key.get(&key) {
             return Ok((Arc::clone(worker), era));
         }
-        let worker = Arc::new(Worker::new(self, key, Keep::WhileUsed, hello.map(Arc::unwrap_or_clone)));
+        let own = brought.map(|brought| brought.own);
+        let hello = hello.map(Arc::unwrap_or_clone);
+        let worker = Arc::new(Worker::new(self, key, Keep::WhileUsed, hello, own));
         by_key.insert(key, Arc::clone(&worker));
         drop(by_key);
         supervise::start(self, &worker);
@@ -216,7 +239,7 @@ impl Shared {
     fn slot(&self, processes: u16, era: Era, class: u64) -> u16 {
         let by_key = self.workers.by_key();
         let load = |slot: &u16| {
-            let worker = by_key.get(&Key { scope: Scope::Slot(*slot), era, class, twin: 0 });
+            let worker = by_key.get(&Key { scope: Scope::Slot(*slot), era, class, twin: 0, own: 0 });
             worker.map_or((0, true), |worker| (worker.traffic().mux.in_flight(), false))
         };
         (0..processes).min_by_key(load).unwrap_or(0)
@@ -263,6 +286,12 @@ impl Shared {
     }
 }
 
+/// Waits until the first process has shown that the server works, or that it works for those who bring what it wants.
+async fn proven(first: &Worker) -> Result<(), Refusal> {
+    let outcome = running(first).await;
+    if matches!(*first.phase.borrow(), Phase::Wanting { .. }) { Ok(()) } else { outcome.map(drop) }
+}
+
 /// Waits for a process that is starting, or has it started; says why when it does not run.
 async fn running(worker: &Worker) -> Result<(Arc<Opened>, u64), Refusal> {
     if let Phase::Running { opened, life, .. } = &*worker.phase.borrow() {
@@ -283,6 +312,7 @@ async fn running(worker: &Worker) -> Result<(Arc<Opened>, u64), Refusal> {
                 })
             }
             Phase::Starting { .. } | Phase::Asleep { .. } => Err(unavailable("the server is starting")),
+            Phase::Wanting { .. } => Err(unavailable("the server wants what its callers bring")),
             Phase::Stopping { .. } => Err(unavailable("the server is being stopped")),
         },
         _ => Err(unavailable("the server is still starting; try again")),

@@ -32,6 +32,7 @@ pub mod invitations;
 pub mod members;
 pub mod metrics;
 pub mod oauth;
+pub mod own_values;
 pub mod people;
 pub mod policies;
 pub mod registries;

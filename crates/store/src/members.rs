@@ -106,12 +106,20 @@ pub async fn has_other_owner(tx: &mut Tx, account: AccountId, user: UserId) -> R
     Ok(found.is_some())
 }
 
-/// Ends a membership, and with it its API tokens.
+/// Ends a membership, and with it its API tokens and all that is the member's own at the account's instances.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
 pub async fn remove(tx: &mut Tx, account: AccountId, user: UserId) -> Result<(), StoreError> {
     const SQL: &str = "DELETE FROM account_members WHERE account_id = $1 AND user_id = $2 RETURNING user_id";
+    // These rows have no reference to the membership, since those that all callers share have no user.
+    const UPSTREAMS: &str = "DELETE FROM upstream_tokens WHERE user_id = $2
+        AND instance_id IN (SELECT id FROM account_tool_instances WHERE account_id = $1)";
+    on_pool!(tx.connection(), db => sqlx::query(UPSTREAMS)
+        .bind(account.to_string())
+        .bind(user.to_string())
+        .execute(db).await.map(drop))
+    .map_err(StoreError::from_driver)?;
     let found: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
         .bind(account.to_string())
         .bind(user.to_string())

@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (15, "secrets", include_str!("../migrations/0015_secrets.sql")),
     (16, "upstream_tokens", include_str!("../migrations/0016_upstream_tokens.sql")),
     (17, "rules", include_str!("../migrations/0017_rules.sql")),
+    (18, "own_values", include_str!("../migrations/0018_own_values.sql")),
     (20, "catalog", include_str!("../migrations/0020_catalog.sql")),
     (21, "instance_history", include_str!("../migrations/0021_instance_history.sql")),
 ];

@@ -23,11 +23,12 @@ const fn by_id(table: &'static str, id: &'static str, column: &'static str) -> P
 }
 
 /// All of them. A test looks for columns whose names end in `sealed` and are not here.
-pub const PLACES: [Place; 8] = [
+pub const PLACES: [Place; 9] = [
     by_id("account_tool_environments", "id", "dtma_token_sealed"),
     by_id("account_tool_instances", "id", "secrets_sealed"),
     by_id("droplets", "environment_id", "user_data_sealed"),
     by_id("oauth_keys", "id", "private_sealed"),
+    by_id("own_values", "id", "values_sealed"),
     by_id("registry_logins", "id", "password_sealed"),
     by_id("secret_versions", "id", "value_sealed"),
     Place { table: "upstream_authorizations", key: "state_hash", id: "instance_id", column: "sealed" },

@@ -14,6 +14,27 @@ const ON_THE_WAY: &str = "upstream_authorizations";
 /// The user of what all callers of an instance share.
 const EVERYBODY: &str = "";
 
+/// Of which instance, and whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Of {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Whose; absent: what all callers share.
+    pub user: Option<UserId>,
+}
+
+impl Of {
+    fn user(self) -> String {
+        self.user.map_or_else(|| EVERYBODY.to_owned(), |user| user.to_string())
+    }
+}
+
+impl From<InstanceId> for Of {
+    fn from(instance: InstanceId) -> Self {
+        Self { instance, user: None }
+    }
+}
+
 /// What opens the server of one instance (`upstream_tokens`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UpstreamRow {
@@ -49,12 +70,13 @@ pub struct OnTheWayRow {
 }
 
 /// What opens the server of an instance; a default one when there was never anything.
-pub async fn get(store: &Store, instance: InstanceId) -> Result<UpstreamRow, StoreError> {
+pub async fn get(store: &Store, of: impl Into<Of>) -> Result<UpstreamRow, StoreError> {
     const SQL: &str = "SELECT version, sealed, challenge_json, message, authorized_at, expires_at
         FROM upstream_tokens WHERE instance_id = $1 AND user_id = $2";
+    let of = of.into();
     let found: Option<UpstreamRaw> = on_pool!(store.read(), db => sqlx::query_as(SQL)
-        .bind(instance.to_string())
-        .bind(EVERYBODY)
+        .bind(of.instance.to_string())
+        .bind(of.user())
         .fetch_optional(db).await)
     .map_err(StoreError::from_driver)?;
     found.map_or_else(|| Ok(UpstreamRow::default()), TryInto::try_into)
@@ -66,7 +88,7 @@ pub async fn get(store: &Store, instance: InstanceId) -> Result<UpstreamRow, Sto
 /// [`StoreError::NotFound`] when the instance is gone; [`StoreError::Invalid`].
 pub async fn put(
     tx: &mut Tx,
-    instance: InstanceId,
+    of: impl Into<Of>,
     sealed: &str,
     (authorized_at, expires_at): (Option<Timestamp>, Option<Timestamp>),
     at: Timestamp,
@@ -79,10 +101,11 @@ pub async fn put(
             authorized_at = coalesce(excluded.authorized_at, upstream_tokens.authorized_at),
             expires_at = excluded.expires_at, claimed_until = 0, updated_at = excluded.updated_at
         RETURNING version";
+    let of = of.into();
     let sealed = text("sealed", sealed)?;
     let version: Option<i64> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
-        .bind(instance.to_string())
-        .bind(EVERYBODY)
+        .bind(of.instance.to_string())
+        .bind(of.user())
         .bind(sealed)
         .bind(authorized_at.map(|at| at.0))
         .bind(expires_at.map(|at| at.0))
@@ -97,17 +120,18 @@ pub async fn put(
 ///
 /// # Errors
 /// As [`put`].
-pub async fn keep(tx: &mut Tx, instance: InstanceId, sealed: &str, at: Timestamp) -> Result<(), StoreError> {
+pub async fn keep(tx: &mut Tx, of: impl Into<Of>, sealed: &str, at: Timestamp) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO upstream_tokens
         (instance_id, user_id, version, sealed, claimed_until, updated_at)
         SELECT id, $2, 0, $3, 0, $4 FROM account_tool_instances WHERE id = $1
         ON CONFLICT (instance_id, user_id) DO UPDATE SET
             sealed = excluded.sealed, updated_at = excluded.updated_at
         RETURNING instance_id";
+    let of = of.into();
     let sealed = text("sealed", sealed)?;
     let kept: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
-        .bind(instance.to_string())
-        .bind(EVERYBODY)
+        .bind(of.instance.to_string())
+        .bind(of.user())
         .bind(sealed)
         .bind(at.0)
         .fetch_optional(db).await)
@@ -121,7 +145,7 @@ pub async fn keep(tx: &mut Tx, instance: InstanceId, sealed: &str, at: Timestamp
 /// As [`put`].
 pub async fn note(
     tx: &mut Tx,
-    instance: InstanceId,
+    of: impl Into<Of>,
     challenge: &[String],
     message: &str,
     at: Timestamp,
@@ -133,11 +157,12 @@ pub async fn note(
             challenge_json = coalesce(excluded.challenge_json, upstream_tokens.challenge_json),
             message = excluded.message, claimed_until = 0, updated_at = excluded.updated_at
         RETURNING instance_id";
+    let of = of.into();
     let message = text("message", message)?;
     let challenge = (!challenge.is_empty()).then(|| to_json("challenge", &challenge)).transpose()?;
     let noted: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
-        .bind(instance.to_string())
-        .bind(EVERYBODY)
+        .bind(of.instance.to_string())
+        .bind(of.user())
         .bind(challenge)
         .bind(message)
         .bind(at.0)
@@ -150,16 +175,17 @@ pub async fn note(
 /// token is used once, whichever control plane is asked.
 pub async fn claim(
     tx: &mut Tx,
-    instance: InstanceId,
+    of: impl Into<Of>,
     version: u64,
     at: Timestamp,
     until: Timestamp,
 ) -> Result<bool, StoreError> {
     const SQL: &str = "UPDATE upstream_tokens SET claimed_until = $5
         WHERE instance_id = $1 AND user_id = $2 AND version = $3 AND claimed_until < $4 RETURNING instance_id";
+    let of = of.into();
     let claimed: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
-        .bind(instance.to_string())
-        .bind(EVERYBODY)
+        .bind(of.instance.to_string())
+        .bind(of.user())
         .bind(to_bigint("version", version)?)
         .bind(at.0)
         .bind(until.0)
@@ -169,29 +195,35 @@ pub async fn claim(
 }
 
 /// Lets go of a claim without anything new.
-pub async fn release(tx: &mut Tx, instance: InstanceId) -> Result<(), StoreError> {
+pub async fn release(tx: &mut Tx, of: impl Into<Of>) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE upstream_tokens SET claimed_until = 0 WHERE instance_id = $1 AND user_id = $2";
+    let of = of.into();
     on_pool!(tx.connection(), db => sqlx::query(SQL)
-        .bind(instance.to_string())
-        .bind(EVERYBODY)
+        .bind(of.instance.to_string())
+        .bind(of.user())
         .execute(db).await.map(drop))
     .map_err(StoreError::from_driver)
 }
 
 /// Gives up all that was given; false when there was nothing. People who are on the way come back to nothing.
-pub async fn forget(tx: &mut Tx, instance: InstanceId, at: Timestamp) -> Result<bool, StoreError> {
+pub async fn forget(tx: &mut Tx, of: impl Into<Of>, at: Timestamp) -> Result<bool, StoreError> {
     const SQL: &str = "UPDATE upstream_tokens SET version = version + 1, sealed = NULL, message = NULL,
             authorized_at = NULL, expires_at = NULL, claimed_until = 0, updated_at = $3
         WHERE instance_id = $1 AND user_id = $2 AND sealed IS NOT NULL RETURNING instance_id";
-    const WAYS: &str = "DELETE FROM upstream_authorizations WHERE instance_id = $1";
+    const WAYS: &str =
+        "DELETE FROM upstream_authorizations WHERE instance_id = $1 AND ($2 = '' OR user_id = $2)";
+    let of = of.into();
     let gone: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
-        .bind(instance.to_string())
-        .bind(EVERYBODY)
+        .bind(of.instance.to_string())
+        .bind(of.user())
         .bind(at.0)
         .fetch_optional(db).await)
     .map_err(StoreError::from_driver)?;
-    on_pool!(tx.connection(), db => sqlx::query(WAYS).bind(instance.to_string()).execute(db).await.map(drop))
-        .map_err(StoreError::from_driver)?;
+    on_pool!(tx.connection(), db => sqlx::query(WAYS)
+        .bind(of.instance.to_string())
+        .bind(of.user())
+        .execute(db).await.map(drop))
+    .map_err(StoreError::from_driver)?;
     Ok(gone.is_some())
 }
 

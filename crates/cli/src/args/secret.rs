@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use domain::secret::Secret;
 use domain::vault::SecretName;
 
 /// `berth secret …`.
@@ -25,6 +26,21 @@ pub(crate) enum SecretCommand {
         /// Leave instances that use it with the version that they have, until they are started, restarted or moved
         #[arg(long)]
         no_restart: bool,
+    },
+    /// Give your own values to an instance whose callers each bring theirs, or see which it wants
+    #[command(after_help = "Examples:
+  berth secret own notes API_KEY=@key.txt
+  berth secret own notes
+  berth secret own notes --forget")]
+    Own {
+        /// The instance
+        instance: String,
+        /// A value; `@FILE` reads it from a file, `@-` from standard input. Without any: which are wanted, and whether you gave them
+        #[arg(value_name = "KEY=@FILE", value_parser = super::secret_setting)]
+        values: Vec<(String, Secret)>,
+        /// Forget what you gave
+        #[arg(long, conflicts_with = "values")]
+        forget: bool,
     },
     /// List the secrets, and which instances use them; never their values
     #[command(visible_alias = "ls")]

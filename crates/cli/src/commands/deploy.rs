@@ -76,6 +76,14 @@ pub(super) async fn watch(
             } else {
                 format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client")
             });
+            if !instance.each_caller.is_empty() {
+                let flags: Vec<String> =
+                    instance.each_caller.iter().map(|key| format!("{key}=@FILE")).collect();
+                output.hint(&format!(
+                    "each caller gives theirs first: `berth secret own {name} {}`",
+                    flags.join(" ")
+                ));
+            }
             Ok(())
         }
         _ => Err(failed(&instance, client, output).await),
@@ -114,6 +122,7 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         version: args.version,
         settings,
         secrets,
+        each_caller: args.each_caller,
         args: args.arguments,
         constraints: args.constraints,
         transport: args.transport.map(TransportChoice::transport),

@@ -1,4 +1,4 @@
-//! `berth secret set|list|remove`: the account's secrets.
+//! `berth secret set|own|list|remove`: the account's secrets.
 
 use api::secrets::{SecretKept, SecretRequest, SecretUse, StoredSecret};
 use comfy_table::Cell;
@@ -10,7 +10,7 @@ use crate::client::{Client, path_part};
 use crate::error::{CliError, io_failure};
 use crate::output::Output;
 
-/// Does one of the three.
+/// Does one of them.
 pub(crate) async fn run(command: SecretCommand, client: &Client, output: Output) -> Result<(), CliError> {
     match command {
         SecretCommand::Set { name, file, stdin: _, no_restart } => {
@@ -23,6 +23,9 @@ pub(crate) async fn run(command: SecretCommand, client: &Client, output: Output)
             };
             let value = super::deploy::without_line_end(text);
             set(&name, &SecretRequest { value, restart: !no_restart }, client, output).await
+        }
+        SecretCommand::Own { instance, values, forget } => {
+            super::own_values::run(&instance, values, forget, client, output).await
         }
         SecretCommand::List => list(client, output).await,
         SecretCommand::Remove { name } => {

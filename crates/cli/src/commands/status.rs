@@ -90,6 +90,9 @@ fn facts(instance: &Instance) -> String {
     for name in &instance.secret_names {
         lines.push(("secret", format!("{name}=(hidden)")));
     }
+    for name in &instance.each_caller {
+        lines.push(("secret", format!("{name}=(each caller's own)")));
+    }
     lines.push(("generation", instance.generation.to_string()));
     lines.push(("created", to_the_second(instance.created_at)));
     lines.push(("id", instance.id.to_string()));

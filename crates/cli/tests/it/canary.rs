@@ -10,8 +10,9 @@ use testkit::platform::Platform;
 use crate::BERTH;
 use crate::conformance::fixture;
 
-/// A value given to one instance, one of the account's that is used by name, and the one that took its place.
-const CANARIES: [&str; 3] = ["canary-literal-5f1c", "canary-vault-old-77ab", "canary-vault-new-c0de"];
+/// A value given to one instance, one of the account's that is used by name, the one that took its place, and what a caller brings.
+const CANARIES: [&str; 4] =
+    ["canary-literal-5f1c", "canary-vault-old-77ab", "canary-vault-new-c0de", "canary-own-9be1"];
 
 fn clean(what: &str, bytes: &[u8]) {
     for canary in CANARIES {
@@ -35,7 +36,7 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
     let platform = Platform::start_in(BERTH, &["--audit-arguments"], &[("DOCKER_HOST", &docker.host())]);
     platform.ok_with(&["password", "--stdin"], strangers::PASSWORD);
     let place = tempfile::tempdir().unwrap();
-    let [literal, old, new] = CANARIES;
+    let [literal, old, new, own] = CANARIES;
     let file = place.path().join("literal.txt");
     std::fs::write(&file, literal).unwrap();
     let literal_of = format!("OWN=@{}", file.display());
@@ -53,6 +54,12 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
         let answer = platform.ok(&["call", name, "who"]);
         assert!(answer.contains(old), "{name}: {answer}");
     }
+    let of_caller = place.path().join("own.txt");
+    std::fs::write(&of_caller, own).unwrap();
+    let own_of = format!("NAME=@{}", of_caller.display());
+    platform.ok(&["deploy", &server, "--name", "mine", "--each-caller", "NAME", "--wait"]);
+    said("secret own", &platform.run(&["secret", "own", "mine", &own_of, "--json"]));
+    assert!(platform.ok(&["call", "mine", "who"]).contains(own), "the caller's own");
     said("secret set", &{
         let file = place.path().join("new.txt");
         std::fs::write(&file, new).unwrap();
@@ -81,6 +88,10 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
         &["status", "boxed", "--json"],
         &["logs", "boxed"],
         &["tools", "keyed"],
+        &["status", "mine", "--json"],
+        &["logs", "mine"],
+        &["secret", "own", "mine"],
+        &["secret", "own", "mine", &own_of, "NAMES=x"],
         &["secret", "list"],
         &["secret", "list", "--json"],
         &["secret", "remove", "VAULT"],
@@ -98,7 +109,11 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
     while !platform.run(&["call", "keyed", "echo", &message]).status.success() {
         assert!(std::time::Instant::now() < deadline, "it does not come back from its restart");
     }
-    while !platform.ok(&["audit", "--calls", "--tool", "echo"]).contains("keyed") {
+    platform.ok(&["call", "mine", "echo", &format!(r#"{{"message":"{own}"}}"#)]);
+    while !["keyed", "mine"]
+        .iter()
+        .all(|name| platform.ok(&["audit", "--calls", "--tool", "echo"]).contains(name))
+    {
         assert!(std::time::Instant::now() < deadline, "the call leaves no line");
     }
     let kept = platform.run(&["audit", "--calls", "--since", "1h", "--json"]);
@@ -109,7 +124,7 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
     let id = platform.json(&["status", "boxed"])["id"].as_str().unwrap().to_owned();
     strangers::engine(docker, &format!("berth-{id}"));
     let stranger = strangers::Stranger::new(&platform);
-    strangers::api(&stranger, &["keyed", "boxed"]);
+    strangers::api(&stranger, &["keyed", "boxed", "mine"]);
     strangers::pages(&stranger);
     let given_out = strangers::oauth(&stranger, "boxed");
 

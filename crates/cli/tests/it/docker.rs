@@ -117,6 +117,17 @@ fn an_image_answers_and_survives_its_dtma_and_its_shim() {
 }
 
 #[test]
+fn what_each_caller_brings_is_in_no_container() {
+    let platform = platform(engine());
+    let server = format!("file:{}", fixture().display());
+    let refused = platform.run(&["deploy", &server, "--name", "notes", "--each-caller", "NAME", "--wait"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("must be kept apart"), "{said}");
+    let status = platform.wait_for("notes", "error_install")["message"].to_string();
+    assert!(status.contains("the processes of a container are not"), "{status}");
+}
+
+#[test]
 fn images_over_http_serve_on_the_port_they_are_told_or_on_their_own() {
     let docker = engine();
     let entry = r#"ENTRYPOINT ["/fixture"]"#;

@@ -29,6 +29,7 @@ mod matrix;
 mod no_network;
 mod older;
 mod outward;
+mod own_values;
 mod partitions;
 mod people;
 mod playground;

@@ -47,6 +47,15 @@ impl Browser {
     }
 }
 
+/// A new member of the account `default`, and a token of theirs.
+pub(crate) fn member(platform: &Platform, name: &str) -> String {
+    let link = platform.ok(&["invite", "create", "--role", "member", "--name", name]);
+    let form = [("name", name), ("email", ""), ("password", PASSWORD)];
+    assert_eq!(Browser::new(platform).ask(link.trim(), &form).0, 303);
+    let recovered = platform.json(&["recover", "--user", name, "--with-token"]);
+    recovered["token"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn whoever_reads_the_data_directory_gets_back_in() {
     let mut platform = Platform::start(BERTH);

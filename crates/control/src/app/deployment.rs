@@ -77,6 +77,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
     launch.constraints.extend(request.constraints.iter().cloned());
     fill_launch(&mut launch, request, &package)?;
     container::fill(&mut launch, request, &package)?;
+    each_caller::fill(&mut launch, entry, request, &package)?;
     if matches!(package, Package::File { .. }) && !launch.constraints.is_empty() {
         return Err(Problem::invalid("constraints", "what `file:` names is copied, not installed")
             .hint("leave `constraints` out"));
@@ -351,6 +352,7 @@ pub(crate) fn short(name: &str) -> &str {
 }
 
 mod container;
+mod each_caller;
 mod settings;
 
 #[cfg(test)]

@@ -366,6 +366,7 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
         restarts: row.report.as_ref().map_or(0, |report| report.restarts),
         settings: row.settings.clone(),
         secret_names: row.secret_names.clone(),
+        each_caller: row.spec.launch.each_caller.keys().cloned().collect(),
         generation: row.generation,
         created_at: row.created_at,
         since: report.map(|report| report.since),

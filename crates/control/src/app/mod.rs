@@ -26,6 +26,7 @@ pub(crate) mod moves;
 pub(crate) mod oauth;
 pub(crate) mod oidc;
 pub(crate) mod older;
+pub(crate) mod own_values;
 pub(crate) mod passwords;
 pub(crate) mod playground;
 pub(crate) mod problem;

@@ -13,7 +13,7 @@ use store::secrets::{Handed, SecretRow, UseRow, VersionRow};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem};
+use crate::app::{App, Outcome, Problem, own_values};
 use crate::auth::Caller;
 use crate::directory::now;
 
@@ -173,7 +173,7 @@ pub(crate) async fn of_instance(app: &App, row: &InstanceRow) -> Outcome<(Secret
     Ok((secrets, handed))
 }
 
-/// Every value that an instance may know at the moment, older versions included.
+/// Every value that an instance may know at the moment, older versions and what its callers bring included.
 ///
 /// # Errors
 /// What the store and the master key say.
@@ -185,6 +185,7 @@ pub(crate) async fn known_to(app: &App, id: InstanceId) -> Outcome<Vec<Secret>> 
     for (version, sealed) in store::secrets::known_to(&app.store, id).await? {
         values.push(app.keys.unseal(version.0, &sealed)?);
     }
+    values.extend(own_values::of_instance(app, id).await?);
     Ok(values)
 }
 

@@ -12,24 +12,26 @@ use api::upstreams::{
     UpstreamTokenRequest,
 };
 use api::users::Role;
-use domain::ids::InstanceId;
+use domain::ids::UserId;
 use domain::package::Package;
+use domain::scopes::Scope;
 use domain::time::Timestamp;
 use fetch::{Fetcher, Reach};
+use http::header::AUTHORIZATION;
 use oauth::client::grant::{Grant, NotRefreshed};
 use oauth::client::identity::Profile;
 use oauth::registration::ClientMetadata;
 use serde_json::json;
 use store::environments::EnvironmentRow;
 use store::instances::InstanceRow;
-use store::upstreams::UpstreamRow;
+use store::upstreams::{Of, UpstreamRow};
 use tokio::sync::OnceCell;
 
 use self::kept::Kept;
 pub(crate) use self::way::{Back, authorize, back, finish};
 use crate::app::audit::{self, Act};
 use crate::app::problem::Chain;
-use crate::app::{App, Outcome, Problem, instances};
+use crate::app::{App, Outcome, Problem, instances, own_values};
 use crate::auth::Caller;
 use crate::directory::now;
 
@@ -106,6 +108,43 @@ fn server_of(row: &InstanceRow) -> Outcome<&str> {
     }
 }
 
+/// Whether each caller authorizes Berth for themselves.
+fn is_each_callers(row: &InstanceRow) -> bool {
+    row.spec.launch.each_caller.values().any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()))
+}
+
+/// Whose authorization it is that a user is about.
+fn whose(row: &InstanceRow, user: UserId) -> Of {
+    Of { instance: row.id, user: is_each_callers(row).then_some(user) }
+}
+
+/// Whose a shim asks for; `None` for nobody, where each caller has their own.
+fn asked_for(row: &InstanceRow, request: &UpstreamTokenRequest) -> Option<Of> {
+    if !is_each_callers(row) {
+        return Some(row.id.into());
+    }
+    let user = own_values::user_of(request.wanted.principal.as_deref()?)?;
+    Some(Of { instance: row.id, user: Some(user) })
+}
+
+/// What all callers share is an admin's affair, and what is one's own one's own.
+fn require(row: &InstanceRow, caller: &Caller) -> Outcome<()> {
+    if is_each_callers(row) { caller.require_scope(&Scope::Deploy) } else { caller.require(Role::Admin) }
+}
+
+/// Whether a caller has authorized Berth at the server of an instance, for themselves.
+///
+/// # Errors
+/// What the store and the master key say; 422 for one that does not run elsewhere.
+pub(crate) async fn has_own(app: &App, row: &InstanceRow, user: UserId) -> Outcome<bool> {
+    if !is_each_callers(row) {
+        return Ok(false);
+    }
+    let of = whose(row, user);
+    let present = store::upstreams::get(&app.store, of).await?;
+    Ok(Kept::open(&app.keys, of, server_of(row)?, &present)?.grant.is_some())
+}
+
 /// What a host's shim needs a token for. Why there is none is an answer too.
 ///
 /// # Errors
@@ -122,13 +161,20 @@ pub(crate) async fn token(
             format!("instance {} is not this environment's", request.instance),
         )
     })?;
+    if request.wanted.reason == TokenReason::Values {
+        return own_values::wanted(app, &row, &request.wanted).await;
+    }
     let server = server_of(&row)?;
+    let Some(of) = asked_for(&row, request) else {
+        let why = format!("each caller of `{}` brings their own, and this is nobody who could", row.name);
+        return Ok(TokenOutcome::None { why });
+    };
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let present = store::upstreams::get(&app.store, row.id).await?;
-        let kept = Kept::open(&app.keys, row.id, server, &present)?;
+        let present = store::upstreams::get(&app.store, of).await?;
+        let kept = Kept::open(&app.keys, of, server, &present)?;
         let Some(grant) = &kept.grant else {
-            return needed(app, &row, request, "nobody has authorized Berth there").await;
+            return needed(app, &row, of, request, "nobody has authorized Berth there").await;
         };
         let wanted = &request.wanted;
         let is_newer = wanted.refused.is_none_or(|refused| refused < present.version);
@@ -137,19 +183,20 @@ pub(crate) async fn token(
         }
         match (wanted.reason, &kept.over) {
             (TokenReason::Scope, _) if !is_newer => {
-                return needed(app, &row, request, "it wants rights that were not asked for before").await;
+                return needed(app, &row, of, request, "it wants rights that were not asked for before")
+                    .await;
             }
-            (_, Some(over)) => return needed(app, &row, request, over).await,
+            (_, Some(over)) => return needed(app, &row, of, request, over).await,
             (TokenReason::Refused, _) if !is_newer && kept.after_refusal && kept.is_fresh(FRESH) => {
-                return needed(app, &row, request, "it refuses a token that was just given for it").await;
+                return needed(app, &row, of, request, "it refuses a token that was just given for it").await;
             }
             _ if grant.refresh.is_none() => {
-                return needed(app, &row, request, "what was authorized is over").await;
+                return needed(app, &row, of, request, "what was authorized is over").await;
             }
             _ => {}
         }
-        if claim(app, row.id, present.version).await? {
-            return renew(app, &row, request, &present, kept.clone(), grant).await;
+        if claim(app, of, present.version).await? {
+            return renew(app, &row, of, request, &present, kept.clone(), grant).await;
         }
         // Somebody else is at it.
         if deadline <= tokio::time::Instant::now() {
@@ -177,6 +224,7 @@ fn given(grant: &Grant, present: &UpstreamRow) -> TokenOutcome {
 async fn needed(
     app: &App,
     row: &InstanceRow,
+    of: Of,
     request: &UpstreamTokenRequest,
     why: &str,
 ) -> Outcome<TokenOutcome> {
@@ -191,15 +239,15 @@ async fn needed(
         .cloned()
         .collect();
     let mut tx = app.store.begin().await?;
-    store::upstreams::note(&mut tx, row.id, &challenge, &why, now()).await?;
+    store::upstreams::note(&mut tx, of, &challenge, &why, now()).await?;
     tx.commit().await?;
     Ok(TokenOutcome::None { why })
 }
 
-async fn claim(app: &App, instance: InstanceId, version: u64) -> Outcome<bool> {
+async fn claim(app: &App, of: Of, version: u64) -> Outcome<bool> {
     let at = now();
     let mut tx = app.store.begin().await?;
-    let claimed = store::upstreams::claim(&mut tx, instance, version, at, later(at, CLAIM)).await?;
+    let claimed = store::upstreams::claim(&mut tx, of, version, at, later(at, CLAIM)).await?;
     tx.commit().await?;
     Ok(claimed)
 }
@@ -208,6 +256,7 @@ async fn claim(app: &App, instance: InstanceId, version: u64) -> Outcome<bool> {
 async fn renew(
     app: &App,
     row: &InstanceRow,
+    of: Of,
     request: &UpstreamTokenRequest,
     present: &UpstreamRow,
     kept: Kept,
@@ -216,7 +265,7 @@ async fn renew(
     let refreshed = match app.upstreams.fetcher().await {
         Ok(fetcher) => fetch::client::refresh(fetcher, grant).await,
         Err(problem) => {
-            release(app, row.id).await?;
+            release(app, of).await?;
             return Err(problem);
         }
     };
@@ -228,7 +277,7 @@ async fn renew(
             let at = now();
             let expires_at = next.ends(at);
             let sealed = next.seal(&app.keys, row.id)?;
-            let version = store::upstreams::put(&mut tx, row.id, &sealed, (None, expires_at), at).await?;
+            let version = store::upstreams::put(&mut tx, of, &sealed, (None, expires_at), at).await?;
             tx.commit().await?;
             tracing::debug!(instance = %row.id, version, "a token for a server elsewhere was renewed");
             let present = UpstreamRow { version, expires_at, ..UpstreamRow::default() };
@@ -244,12 +293,12 @@ async fn renew(
             let why = refusal.to_string();
             let over = Kept { over: Some(why.clone()), ..kept };
             let mut tx = app.store.begin().await?;
-            store::upstreams::keep(&mut tx, row.id, &over.seal(&app.keys, row.id)?, now()).await?;
+            store::upstreams::keep(&mut tx, of, &over.seal(&app.keys, row.id)?, now()).await?;
             tx.commit().await?;
-            needed(app, row, request, &why).await
+            needed(app, row, of, request, &why).await
         }
         NotRefreshed::Later(refusal) => {
-            release(app, row.id).await?;
+            release(app, of).await?;
             if request.wanted.reason == TokenReason::Expiring && !is_over(present) {
                 return Ok(given(grant, present));
             }
@@ -258,9 +307,9 @@ async fn renew(
     }
 }
 
-async fn release(app: &App, instance: InstanceId) -> Outcome<()> {
+async fn release(app: &App, of: Of) -> Outcome<()> {
     let mut tx = app.store.begin().await?;
-    store::upstreams::release(&mut tx, instance).await?;
+    store::upstreams::release(&mut tx, of).await?;
     Ok(tx.commit().await?)
 }
 
@@ -274,8 +323,9 @@ fn later(at: Timestamp, time: Duration) -> Timestamp {
 /// 404, 422.
 pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Authorization> {
     let row = instances::find(app, caller, name).await?;
-    let present = store::upstreams::get(&app.store, row.id).await?;
-    let kept = Kept::open(&app.keys, row.id, server_of(&row)?, &present)?;
+    let of = whose(&row, caller.user);
+    let present = store::upstreams::get(&app.store, of).await?;
+    let kept = Kept::open(&app.keys, of, server_of(&row)?, &present)?;
     let needs = present.message.is_some() || kept.over.is_some();
     let state = match &kept.grant {
         _ if needs => AuthorizationState::Needed,
@@ -299,12 +349,12 @@ pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Auth
 /// # Errors
 /// 403, 404, 422.
 pub(crate) async fn forget(app: &App, caller: &Caller, name: &str) -> Outcome<()> {
-    caller.require(Role::Admin)?;
     let row = instances::find(app, caller, name).await?;
+    require(&row, caller)?;
     server_of(&row)?;
     let at = now();
     let mut tx = app.store.begin().await?;
-    if store::upstreams::forget(&mut tx, row.id, at).await? {
+    if store::upstreams::forget(&mut tx, whose(&row, caller.user), at).await? {
         let (id, name) = (row.id.to_string(), row.name.as_str());
         let act = Act { action: "instance.deauthorize", kind: "instance", id, name, detail: json!({}) };
         audit::note(&mut tx, caller.account, caller.actor(), at, act).await?;

@@ -22,6 +22,7 @@ mod metrics;
 mod moves;
 pub(crate) mod oauth;
 mod older;
+mod own_values;
 mod plain;
 mod published;
 mod refused;
@@ -137,6 +138,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(metrics::of_instance))
         .routes(routes!(metrics::lately))
         .routes(routes!(upstreams::show, upstreams::authorize, upstreams::forget))
+        .routes(routes!(own_values::show, own_values::put, own_values::forget))
         .routes(routes!(moves::move_to))
         .routes(routes!(moves::set_failover))
         .routes(routes!(environments::list, environments::add))

@@ -202,6 +202,27 @@ async fn every_endpoint_as_everybody() {
             None,
             [401, 401, 401, 401, 404, 403, 403, 422],
         ),
+        row(
+            &get,
+            "/api/v1/instances/{name}/own-values",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 200, 200, 200],
+        ),
+        row(
+            &Method::PUT,
+            "/api/v1/instances/{name}/own-values",
+            "welcome",
+            Some(json!({ "values": {} })),
+            [401, 401, 401, 401, 404, 422, 422, 422],
+        ),
+        row(
+            &delete,
+            "/api/v1/instances/{name}/own-values",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 204, 204, 204],
+        ),
         row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
         row(&post, "/api/v1/environments", "", Some(host), [401, 401, 401, 401, 201, 403, 403, 201]),
@@ -355,7 +376,8 @@ async fn every_endpoint_as_everybody() {
         // What is a user's own, whatever the role, takes a token that is for all.
         let of_user =
             ["/api/v1/tokens", "/api/v1/whoami/password", "/api/v1/sessions", "/api/v1/oauth/grants"];
-        let of_user = of_user.iter().any(|own| row.template.starts_with(own));
+        let of_user =
+            of_user.iter().any(|own| row.template.starts_with(own)) || row.template.ends_with("/own-values");
         let takes_all = of_user && (row.method != get || row.template == "/api/v1/sessions");
         let to_reader = if takes_all { 403 } else { as_viewer };
         // API tokens open nothing of a DTMA's, whatever they are for.

@@ -28,6 +28,8 @@ mod oauth;
 mod oidc;
 mod older;
 mod openapi;
+mod own_authorization;
+mod own_values;
 mod people;
 mod platform;
 mod playground;

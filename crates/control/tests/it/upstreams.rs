@@ -120,22 +120,28 @@ async fn token(
     (StatusCode::OK, Json(answer))
 }
 
-const PATH: &str = "/api/v1/instances/notes/authorization";
+pub(crate) const PATH: &str = "/api/v1/instances/notes/authorization";
 const CALLBACK: &str = "/oauth/upstream/callback";
 const PASSWORD: &str = "correct horse battery staple";
 
 /// A platform with the instance `notes`, and its id.
 pub(crate) async fn deployed(reach: Reach) -> (Platform, Elsewhere, String) {
+    deployed_as(reach, json!({})).await
+}
+
+/// As [`deployed`], with more in the request.
+pub(crate) async fn deployed_as(reach: Reach, more: Value) -> (Platform, Elsewhere, String) {
     let elsewhere = Elsewhere::start().await;
     let platform = Platform::start_with(nobody(), |config| config.outside = reach).await;
-    let body = json!({ "server": elsewhere.server(), "name": "notes" });
+    let mut body = json!({ "server": elsewhere.server(), "name": "notes" });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let instance = platform.post("/api/v1/instances", body).await.json();
     let id = instance["id"].as_str().unwrap().to_owned();
     (platform, elsewhere, id)
 }
 
 /// What the host of `notes` is answered.
-async fn ask(platform: &Platform, id: &str, wanted: Value) -> Answer {
+pub(crate) async fn ask(platform: &Platform, id: &str, wanted: Value) -> Answer {
     let body = json!({ "instance": id, "wanted": wanted });
     let token = platform.local.dtma_token.expose();
     platform.send(Some(token), Method::POST, "/api/v1/dtma/upstream-token", Some(body)).await
@@ -166,11 +172,11 @@ async fn back(browser: &Browser<'_>, query: &str) -> Answer {
 }
 
 /// They mean it.
-async fn agree(browser: &Browser<'_>, query: &str) -> Answer {
+pub(crate) async fn agree(browser: &Browser<'_>, query: &str) -> Answer {
     browser.post(CALLBACK, &[("answer", query)]).await
 }
 
-fn query(elsewhere: &Elsewhere, asked: &BTreeMap<String, String>) -> String {
+pub(crate) fn query(elsewhere: &Elsewhere, asked: &BTreeMap<String, String>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("state", &asked["state"]).append_pair("code", "good");
     query.append_pair("iss", &elsewhere.fake().url);

@@ -38,7 +38,12 @@ fn token() -> TokenOutcome {
 fn ask(number: u64, reason: TokenReason) -> TokenAsk {
     TokenAsk {
         number,
-        wanted: TokenWanted { reason, challenge: vec!["Bearer".to_owned()], refused: Some(2) },
+        wanted: TokenWanted {
+            reason,
+            challenge: vec!["Bearer".to_owned()],
+            refused: Some(2),
+            principal: None,
+        },
     }
 }
 

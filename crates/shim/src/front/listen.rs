@@ -93,7 +93,10 @@ pub(super) fn not_opened(why: NotOpened) -> Refusal {
 }
 
 /// The stream of a session: what the server says by itself.
-pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+pub(super) async fn open_session(
+    shared: &Arc<Shared>,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Refusal> {
     let who = Who::of(shared, headers)?;
     if field(headers, &SESSION) == Field::Absent {
         // Modern revisions have no GET, and a legacy client has no stream before its session.
@@ -126,6 +129,8 @@ pub(super) fn open_session(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<
         return Err(unavailable("the server is being stopped"));
     }
     let caller = who.caller(shared, Some(&session), None, true);
+    // A stream is no answer that somebody reads.
+    shared.ask_caller(&caller).await.map_err(|refusal| Refusal { status: 403, ..refusal })?;
     let (worker, _) = shared.worker_of(&caller, None, 0)?;
     let opened =
         worker.with_mux(|mux, now, out| mux.open_session(session.id, Arc::clone(&mailbox), now, out));

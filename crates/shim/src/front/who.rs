@@ -62,9 +62,13 @@ impl<'a> Who<'a> {
         takes_requests: bool,
     ) -> Caller {
         let declared = message.and_then(|message| Some(message.raw(message.marks.meta_capabilities?)));
+        let id = session::principal_hash(self.principal);
+        if let Some(callers) = &shared.callers {
+            callers.meet(id, self.principal);
+        }
         Caller {
             era: if session.is_some() { Era::Legacy } else { Era::Modern },
-            principal: session::principal_hash(self.principal),
+            principal: id,
             session: session.map(|session| session.id),
             hello: session.map(|session| shared.sessions().hello(session)),
             can: match session {

@@ -29,13 +29,14 @@ pub(super) async fn life(
     start: Start,
     serving: impl Future<Output = Why>,
 ) -> End {
-    let Spawned { mut process, stdin, stdout, stderr } = match process::spawn(&shared.config, None) {
-        Ok(spawned) => spawned,
-        Err(error) => {
-            let program = shared.config.command.first().map_or("", String::as_str);
-            return End::Failed(format!("the server could not be started: {program}: {error}"));
-        }
-    };
+    let Spawned { mut process, stdin, stdout, stderr } =
+        match process::spawn(&shared.config, None, worker.own.as_deref()) {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                let program = shared.config.command.first().map_or("", String::as_str);
+                return End::Failed(format!("the server could not be started: {program}: {error}"));
+            }
+        };
     let mut writer = tokio::spawn(write(Arc::clone(worker), stdin));
     let mut reader = tokio::spawn(read(Arc::clone(shared), Arc::clone(worker), stdout, start));
     let journal = Arc::clone(&shared.journal);

@@ -66,6 +66,7 @@ impl Purse {
             reason: TokenReason::Expiring,
             challenge: Vec::new(),
             refused: Some(token.version),
+            principal: None,
         };
         // One that cannot be renewed now may still be taken, and if not the server says so.
         Some(self.renew(wanted).await.unwrap_or(token))
@@ -115,5 +116,5 @@ pub(super) fn wanted(status: StatusCode, headers: &HeaderMap, shown: Option<&Tok
         }
         _ => return None,
     };
-    Some(TokenWanted { reason, challenge, refused: shown.map(|token| token.version) })
+    Some(TokenWanted { reason, challenge, refused: shown.map(|token| token.version), principal: None })
 }

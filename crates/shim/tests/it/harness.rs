@@ -84,6 +84,7 @@ pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
         opening: Opening::Legacy,
         startup_ms: 20_000,
         max_in_flight: 8,
+        each_caller: None,
         filter: false,
     }
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bridge;
+mod callers;
 mod calls;
 mod harness;
 mod lifecycle;

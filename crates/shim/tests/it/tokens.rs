@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::{KEY, Method, Shim, ShimConfig};
 
 /// Answers `initialize` to who shows `Bearer good`, and refuses everybody else.
-async fn server() -> String {
+pub(crate) async fn server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     tokio::spawn(async move {

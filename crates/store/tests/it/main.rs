@@ -17,6 +17,7 @@ mod members;
 mod metrics;
 mod oauth;
 mod open;
+mod own_values;
 mod people;
 mod policies;
 mod registries;

@@ -1,7 +1,7 @@
 //! What opens servers that run elsewhere.
 
 use domain::ids::{AccountId, InstanceId};
-use store::upstreams::{self, OnTheWayRow, UpstreamRow};
+use store::upstreams::{self, Of, OnTheWayRow, UpstreamRow};
 use store::{Store, StoreError};
 
 use crate::instances::instance;
@@ -11,6 +11,34 @@ async fn put(store: &Store, id: InstanceId, sealed: &str, second: i64) -> Result
     let at = after(second);
     change(store, async |tx| upstreams::put(tx, id, sealed, (Some(at), Some(after(second + 60))), at).await)
         .await
+}
+
+#[test]
+fn each_user_has_their_own_beside_what_all_share() {
+    on_both_stores(async |store| {
+        let acme = tenant(&store, "acme").await;
+        let row = instance(&acme, "x");
+        change(&store, async |tx| store::instances::insert(tx, &row).await).await.unwrap();
+        let of = |user| Of { instance: row.id, user: Some(user) };
+        let (mary, stranger) = (of(acme.owner.id), of(tenant(&store, "other").await.owner.id));
+        put(&store, row.id, "1.YWxs", 1).await.unwrap();
+        for (of, sealed) in [(mary, "1.bWFyeQ"), (stranger, "1.eA")] {
+            change(&store, async |tx| upstreams::keep(tx, of, sealed, NOW).await).await.unwrap();
+        }
+        let sealed = async |of: Of| upstreams::get(&store, of).await.unwrap().sealed;
+        assert_eq!(sealed(row.id.into()).await.as_deref(), Some("1.YWxs"));
+        assert_eq!(sealed(mary).await.as_deref(), Some("1.bWFyeQ"));
+        let forgotten = change(&store, async |tx| upstreams::forget(tx, mary, NOW).await).await;
+        assert!(forgotten.unwrap());
+        assert_eq!((sealed(mary).await, sealed(stranger).await.is_some()), (None, true));
+        // Who leaves the account leaves nothing of theirs.
+        change(&store, async |tx| upstreams::keep(tx, mary, "1.bWFyeQ", NOW).await).await.unwrap();
+        change(&store, async |tx| store::members::remove(tx, acme.account.id, acme.owner.id).await)
+            .await
+            .unwrap();
+        assert_eq!(sealed(mary).await, None);
+        assert_eq!(sealed(row.id.into()).await.as_deref(), Some("1.YWxs"));
+    });
 }
 
 #[test]

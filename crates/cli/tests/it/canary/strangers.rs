@@ -166,7 +166,7 @@ pub(super) fn api(stranger: &Stranger<'_>, instances: &[&str]) {
 
 /// The authorization server, asked rightly and wrongly. What it gave out, which is good for something and so is in no file.
 pub(super) fn oauth(stranger: &Stranger<'_>, instance: &str) -> Vec<String> {
-    let [literal, old, new] = CANARIES;
+    let [literal, old, new, _] = CANARIES;
     for path in [
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",

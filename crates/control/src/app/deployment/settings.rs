@@ -44,6 +44,7 @@ pub(super) fn fill_inputs(entry: &CatalogEntry, request: &DeployRequest) -> Resu
         .inputs
         .iter()
         .filter(|i| i.required && i.default.is_none() && value_of(i, request).is_none())
+        .filter(|i| !request.each_caller.contains(&i.name) && !entry.launch.each_caller.contains_key(&i.name))
         .collect();
     if let Some(first) = missing.first() {
         let field = if first.secret { "secrets" } else { "settings" };
@@ -204,17 +205,33 @@ pub(super) fn named(
     all.map(|(key, name)| Ok((variable_of(key)?, name.clone()))).collect()
 }
 
+pub(super) fn check_variable(at: &str, key: &str) -> Result<(), Problem> {
+    if !is_variable(key) {
+        return Err(Problem::invalid(at, format!("`{key}` is not a name of an environment variable"))
+            .hint("use letters, digits and underscores, such as `API_KEY`"));
+    }
+    if is_reserved_variable(key) {
+        return Err(Problem::invalid(at, format!("`{key}` is set by Berth or decides which code runs"))
+            .hint("leave it out"));
+    }
+    Ok(())
+}
+
+pub(super) fn check_header(at: &str, key: &str) -> Result<(), Problem> {
+    if !is_header(key) {
+        return Err(Problem::invalid(at, format!("`{key}` is not a name of a header"))
+            .hint("the settings of a server that runs elsewhere are headers, such as `Authorization`"));
+    }
+    if is_own_header(key) {
+        return Err(Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out"));
+    }
+    Ok(())
+}
+
 pub(super) fn fill_environment(request: &DeployRequest) -> Result<Filled, Problem> {
     for (field, key) in keys(request) {
         let at = format!("{field}.{key}");
-        if !is_variable(key) {
-            return Err(Problem::invalid(at, format!("`{key}` is not a name of an environment variable"))
-                .hint("use letters, digits and underscores, such as `API_KEY`"));
-        }
-        if is_reserved_variable(key) {
-            return Err(Problem::invalid(at, format!("`{key}` is set by Berth or decides which code runs"))
-                .hint("leave it out"));
-        }
+        check_variable(&at, key)?;
         let secret = request.secrets.values.get(key).map(Secret::expose);
         if [request.settings.get(key).map(String::as_str), secret]
             .into_iter()
@@ -235,15 +252,7 @@ pub(super) fn fill_environment(request: &DeployRequest) -> Result<Filled, Proble
 pub(super) fn fill_headers(request: &DeployRequest) -> Result<Filled, Problem> {
     for (field, key) in keys(request) {
         let at = format!("{field}.{key}");
-        if !is_header(key) {
-            return Err(Problem::invalid(at, format!("`{key}` is not a name of a header"))
-                .hint("the settings of a server that runs elsewhere are headers, such as `Authorization`"));
-        }
-        if is_own_header(key) {
-            return Err(
-                Problem::invalid(at, format!("the header `{key}` is set by Berth")).hint("leave it out")
-            );
-        }
+        check_header(&at, key)?;
         let value = request.settings.get(key).map(String::as_str);
         let value = value.or(request.secrets.values.get(key).map(Secret::expose));
         if value.is_some_and(|value| value.bytes().any(|b| b < 0x20 || b == 0x7f)) {
@@ -267,7 +276,7 @@ fn value_of<'a>(input: &Input, request: &'a DeployRequest) -> Option<&'a str> {
     secret.or(request.settings.get(&input.name).map(String::as_str))
 }
 
-fn listed<'a>(inputs: impl Iterator<Item = &'a Input>) -> String {
+pub(super) fn listed<'a>(inputs: impl Iterator<Item = &'a Input>) -> String {
     inputs
         .map(
             |input| {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use domain::ids::InstanceId;
+use domain::ids::{InstanceId, UserId};
 use domain::secret::Secret;
 use domain::time::Timestamp;
 use oauth::client::grant::Grant;
 use oauth::client::identity::Identity;
 use serde::{Deserialize, Serialize};
-use store::upstreams::UpstreamRow;
+use store::upstreams::{Of, UpstreamRow};
 
 use crate::app::Outcome;
 use crate::directory::now;
@@ -19,6 +19,9 @@ use crate::secrets::{MasterKey, SecretsError};
 pub(super) struct Kept {
     /// The server that it is of: a token is never shown to another one.
     pub(super) server: String,
+    /// Whose it is; absent: what all callers of the instance share. Rows of one instance are sealed alike.
+    #[serde(default)]
+    pub(super) user: Option<UserId>,
     /// What authorization servers know Berth by.
     #[serde(default)]
     pub(super) identities: Vec<Identity>,
@@ -37,18 +40,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// What a row holds, if it is of this server.
-    pub(super) fn open(
-        keys: &MasterKey,
-        instance: InstanceId,
-        server: &str,
-        row: &UpstreamRow,
-    ) -> Outcome<Self> {
-        let empty = || Self { server: server.to_owned(), ..Self::default() };
+    /// What a row holds, if it is of this server, and theirs whose row it is.
+    pub(super) fn open(keys: &MasterKey, of: Of, server: &str, row: &UpstreamRow) -> Outcome<Self> {
+        let empty = || Self { server: server.to_owned(), user: of.user, ..Self::default() };
         let Some(sealed) = &row.sealed else { return Ok(empty()) };
-        let text = keys.unseal(instance.0, sealed)?;
+        let text = keys.unseal(of.instance.0, sealed)?;
         let kept: Self = serde_json::from_str(text.expose()).map_err(|_| SecretsError::Sealed)?;
-        Ok(if kept.server == server { kept } else { empty() })
+        Ok(if kept.server == server && kept.user == of.user { kept } else { empty() })
     }
 
     pub(super) fn seal(&self, keys: &MasterKey, instance: InstanceId) -> Result<String, SecretsError> {

@@ -26,7 +26,7 @@ use store::instances::InstanceRow;
 use store::upstreams::OnTheWayRow;
 
 use super::kept::Kept;
-use super::{later, profile, server_of};
+use super::{is_each_callers, later, profile, require, server_of, whose};
 use crate::app::audit::{self, Act};
 use crate::app::{App, Outcome, Problem, instances};
 use crate::auth::{Caller, token};
@@ -70,9 +70,9 @@ pub(crate) async fn authorize(
     name: &str,
     request: &AuthorizeRequest,
 ) -> Outcome<AuthorizationStarted> {
-    caller.require(Role::Admin)?;
     let row = instances::find(app, caller, name).await?;
-    let server = server_of(&row)?.to_owned();
+    require(&row, caller)?;
+    let (server, of) = (server_of(&row)?.to_owned(), whose(&row, caller.user));
     if row
         .secret_names
         .iter()
@@ -85,8 +85,8 @@ pub(crate) async fn authorize(
         )
         .hint("deploy it anew without that header"));
     }
-    let present = store::upstreams::get(&app.store, row.id).await?;
-    let mut kept = Kept::open(&app.keys, row.id, &server, &present)?;
+    let present = store::upstreams::get(&app.store, of).await?;
+    let mut kept = Kept::open(&app.keys, of, &server, &present)?;
     if let Some(client) = &request.client {
         kept.add(&given(client)?);
     }
@@ -124,7 +124,7 @@ pub(crate) async fn authorize(
         expires_at: started.expires_at,
     };
     let mut tx = app.store.begin().await?;
-    store::upstreams::keep(&mut tx, row.id, &kept.seal(&app.keys, row.id)?, at).await?;
+    store::upstreams::keep(&mut tx, of, &kept.seal(&app.keys, row.id)?, at).await?;
     store::upstreams::begin(&mut tx, &hash, &on_the_way).await?;
     let detail = json!({ "issuer": started.issuer, "scopes": started.scopes });
     note(&mut tx, "instance.authorize_begin", caller.actor(), &row, at, detail).await?;
@@ -252,10 +252,11 @@ pub(crate) async fn finish(app: &App, query: &str, visitor: Option<UserId>) -> O
         ));
     }
     let role = store::accounts::role_of(&app.store, way.account, way.user).await?;
-    if role.is_none_or(|role| role < Role::Admin) {
+    let least = if is_each_callers(&row) { Role::Viewer } else { Role::Admin };
+    if role.is_none_or(|role| role < least) {
         return Err(Problem::refused(
             ErrorCode::Forbidden,
-            "whoever asked for this is no admin of the account any more",
+            "whoever asked for this may not any more: they are no longer in the account, or no admin of it",
         ));
     }
     let grant = fetch::client::redeem(app.upstreams.fetcher().await?, &away.pending, query).await;
@@ -265,14 +266,16 @@ pub(crate) async fn finish(app: &App, query: &str, visitor: Option<UserId>) -> O
     })?;
     let (issuer, scopes) = (grant.identity.issuer.clone(), grant.granted.clone());
     let at = now();
-    let present = store::upstreams::get(&app.store, row.id).await?;
-    let kept = Kept::open(&app.keys, row.id, server, &present)?.with(grant);
+    let of = whose(&row, way.user);
+    let present = store::upstreams::get(&app.store, of).await?;
+    let kept = Kept::open(&app.keys, of, server, &present)?.with(grant);
     let mut tx = app.store.begin().await?;
-    store::upstreams::put(&mut tx, row.id, &kept.seal(&app.keys, row.id)?, (Some(at), kept.ends(at)), at)
-        .await?;
+    store::upstreams::put(&mut tx, of, &kept.seal(&app.keys, row.id)?, (Some(at), kept.ends(at)), at).await?;
     let detail = json!({ "issuer": issuer, "scopes": scopes });
     note(&mut tx, "instance.authorize", format!("user:{}", way.user), &row, at, detail).await?;
-    let failed = matches!(row.status, InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime);
+    // One caller's is no reason to start it again for all.
+    let failed = of.user.is_none()
+        && matches!(row.status, InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime);
     let row = if failed {
         // What waits for its next try would wait for minutes.
         store::instances::ask_restart(&mut tx, row.account, &row.name, InstanceStatus::Starting, at).await?

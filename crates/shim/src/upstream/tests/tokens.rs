@@ -48,7 +48,12 @@ fn token(version: u64, lives: Option<Duration>) -> Token {
 }
 
 fn wanted(reason: TokenReason, challenge: &[&str], refused: Option<u64>) -> TokenWanted {
-    TokenWanted { reason, challenge: challenge.iter().map(|&text| text.to_owned()).collect(), refused }
+    TokenWanted {
+        reason,
+        challenge: challenge.iter().map(|&text| text.to_owned()).collect(),
+        refused,
+        principal: None,
+    }
 }
 
 fn open(server: &Server, source: &Arc<Source>) -> Pipe {
