@@ -19,6 +19,10 @@ const HEAVIEST: u64 = 100 << 10;
 const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}", &[("/a/default", "overview")]),
     ("/a/{account}/live", &[]),
+    ("/a/{account}/marketplace", &[("/a/default/marketplace", "marketplace")]),
+    ("/a/{account}/marketplace/{*name}", &[("/a/default/marketplace/everything", "marketplace-entry")]),
+    ("/a/{account}/deploy", &[("/a/default/deploy", "deploy-custom")]),
+    ("/a/{account}/deploy/{*name}", &[("/a/default/deploy/github", "deploy")]),
     ("/a/{account}/people", &[("/a/default/people", "people")]),
     ("/a/{account}/people/{name}/role", &[]),
     ("/a/{account}/people/{name}/remove", &[("/a/default/people/admin/remove", "people-remove")]),
