@@ -68,7 +68,7 @@ const ROWS: &[Row] = &[
         0,
     ),
     ("/a/{account}/environments", "/a/default/environments", 200, 200, 0),
-    ("/a/{account}/environments/add", "/a/default/environments/add", 403, 200, 400),
+    ("/a/{account}/environments/add", "/a/default/environments/add", 403, 200, 403),
     ("/a/{account}/environments/droplet", "/a/default/environments/droplet", 403, 200, 403),
     ("/a/{account}/environments/upgrades", "/a/default/environments/upgrades", 200, 200, 403),
     ("/a/{account}/environments/{name}", "/a/default/environments/local", 200, 200, 0),
