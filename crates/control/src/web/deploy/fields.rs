@@ -32,7 +32,8 @@ impl Fields {
 
     /// The values of a field that the page has several times.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.expose())
+        let named = self.0.iter().filter(move |(own, _)| own == name);
+        named.map(|(_, value)| value.expose())
     }
 
     /// The lines of a field that are not empty.
