@@ -54,8 +54,8 @@ async fn show(
     mut state: State,
     client: &Client,
 ) -> Result<(), CliError> {
-    let (changes, mut changed) = mpsc::channel(1);
-    let listening = tokio::spawn(listen(client.clone(), changes));
+    let (teller, mut changed) = mpsc::channel(1);
+    let listening = tokio::spawn(listen(client.clone(), teller));
     let (pressed, mut keys) = mpsc::channel(16);
     // The keyboard is read by waiting for it. The thread ends when nobody takes what it reads.
     std::thread::spawn(move || read_keys(&pressed));

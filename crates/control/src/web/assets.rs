@@ -65,3 +65,19 @@ pub(crate) fn script() -> &'static str {
 pub(crate) fn icons() -> &'static str {
     &ICONS.path
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Several hands add to one stylesheet: a brace that is lost in between would take all that follows along.
+    #[test]
+    fn every_part_of_the_stylesheet_begins_outside_of_the_one_before() {
+        let mut depth = 0_usize;
+        for line in STYLE.body.lines() {
+            assert!(depth == 0 || !line.starts_with(['.', '/', '#']), "`{line}` lies within something");
+            depth = (depth + line.matches('{').count()).checked_sub(line.matches('}').count()).expect(line);
+        }
+        assert_eq!(depth, 0);
+    }
+}

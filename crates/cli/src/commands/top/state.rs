@@ -138,10 +138,9 @@ impl State {
                 self.is_typing = false;
                 self.filter.clear();
             }
-            KeyCode::Esc => return Next::End,
             KeyCode::Backspace if self.is_typing => drop(self.filter.pop()),
             KeyCode::Char(letter) if self.is_typing => self.filter.push(letter),
-            KeyCode::Char('q') => return Next::End,
+            KeyCode::Esc | KeyCode::Char('q') => return Next::End,
             KeyCode::Char('/') => self.is_typing = true,
             KeyCode::Char(letter) => {
                 if let Some(sort) = Sort::of(letter) {

@@ -162,7 +162,12 @@ fn row(instance: Instance) -> Row {
         name: instance.name.to_string(),
         badge: instance.status.into(),
         environment: instance.environment.to_string(),
-        cpu: metrics.and_then(|metrics| metrics.cpu_millicores).map(cores).unwrap_or_default(),
+        cpu: metrics
+            .and_then(|metrics| metrics.cpu_millicores)
+            .map(cores)
+            .unwrap_or_default()
+            .trim_end_matches(" cores")
+            .to_owned(),
         memory: metrics.map(|metrics| bytes(metrics.memory_bytes)).unwrap_or_default(),
         package: instance.package,
         message: instance.message,
