@@ -398,7 +398,8 @@ async fn with_the_script_it_is_told_as_it_happens() {
     let origin = platform.url();
     let stream = async |name: &str, further: &[(&str, &str)]| {
         let fields = [&[("kind", "tool"), ("name", name), ("do", "call"), ("csrf", &csrf)], further].concat();
-        let headers = [("origin", origin.as_str()), ("accept", "text/event-stream"), ("accept-encoding", "gzip")];
+        let headers =
+            [("origin", origin.as_str()), ("accept", "text/event-stream"), ("accept-encoding", "gzip")];
         browser.send(Method::POST, PAGE, &headers, Some(&fields)).await
     };
     let answer = stream("steps", &[]).await;
