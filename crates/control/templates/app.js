@@ -16,8 +16,8 @@ const said = document.getElementById('said');
 const say = (words) => { if (said) said.textContent = words; };
 const soon = (wait, act) => { let timer; return () => { clearTimeout(timer); timer = setTimeout(act, wait); }; };
 
-async function fetched(url, signal) {
-  const answer = await fetch(url, { credentials: 'same-origin', headers: { accept: 'text/html' }, signal });
+async function fetched(url, signal, further) {
+  const answer = await fetch(url, { credentials: 'same-origin', headers: { accept: 'text/html', ...further }, signal });
   // A session that has ended leads to the sign-in: the whole page goes there.
   if (answer.redirected && new URL(answer.url).pathname === '/sign-in') { location.reload(); return null; }
   const gone = document.querySelector('[data-gone]');
@@ -55,7 +55,7 @@ async function refresh() {
     const pages = new Map();
     for (const old of live) {
       const url = new URL(old.dataset.live || location.href, location.href).href;
-      if (!pages.has(url)) pages.set(url, await fetched(url));
+      if (!pages.has(url)) pages.set(url, await fetched(url, undefined, { 'berth-live': '1' }));
       const fresh = pages.get(url)?.getElementById(old.id);
       if (fresh && old.isConnected && !isBusy(old) && plain(fresh) !== plain(old)) replace(old, fresh);
     }

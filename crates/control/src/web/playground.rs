@@ -44,6 +44,8 @@ pub(crate) fn pages(pages: Pages) -> Pages {
         .page("/a/{account}/instances/{name}/playground/calls/{call}/app", get(frame))
 }
 
+/// Sent by the script when it reads a page again for its live parts.
+const LIVE: &str = "berth-live";
 /// What this page loads beyond others: sounds within a result, and the frames of apps, which have an address of ours and none of our rights.
 const FURTHER: &str = "; media-src data:; frame-src 'self'";
 /// The policy of a frame: a place of its own (`sandbox` without `allow-same-origin`), where a server's HTML may run its own scripts and reach
@@ -112,12 +114,16 @@ struct Place {
 }
 
 impl Place {
-    async fn open(app: Arc<App>, member: Member, name: &str) -> Result<Self, Turned> {
+    /// `headers` say whether a page that is open reads its live parts again: those are none of its server's, which is then not asked.
+    async fn open(app: Arc<App>, member: Member, name: &str, headers: &HeaderMap) -> Result<Self, Turned> {
         let (frame, row, _) = Frame::find(&app, &member, name, Tab::Playground).await?;
         playground::require_mcp(&row)?;
         let base = format!("/a/{}/instances/{}/playground", member.caller.account_name, row.name);
         let mut player = Player::new(&app, &member.caller, &row.name);
-        let offer = playground::offer(&mut player).await;
+        let offer = match headers.get(LIVE) {
+            Some(_) => Ok((About::default(), Offer::default())),
+            None => playground::offer(&mut player).await,
+        };
         Ok(Self { app, member, frame, row, base, player, offer })
     }
 
@@ -197,9 +203,10 @@ async fn show(
     State(app): State<Arc<App>>,
     Path((_, name)): Path<(String, String)>,
     Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
     member: Member,
 ) -> Result<Response, Turned> {
-    let place = Place::open(app, member, &name).await?;
+    let place = Place::open(app, member, &name, &headers).await?;
     let value = |key: &str| query.iter().find(|(of, _)| of == key).map(|(_, value)| value.clone());
     let words = ["tool", "prompt", "resource", "template"];
     let chosen = words.into_iter().find_map(|word| Some((word.to_owned(), value(word)?)));
@@ -211,9 +218,10 @@ async fn show(
 async fn past(
     State(app): State<Arc<App>>,
     Path((_, name, call)): Path<(String, String, String)>,
+    headers: HeaderMap,
     member: Member,
 ) -> Result<Response, Turned> {
-    let place = Place::open(app, member, &name).await?;
+    let place = Place::open(app, member, &name, &headers).await?;
     let past = found(&place.app, &place.member, &place.row, &call)?;
     let mut showing = place.showing_of(&past.call);
     showing.past = Some(past);
@@ -275,7 +283,7 @@ async fn play(
     PostedBy { member, form }: PostedBy<Vec<(String, String)>>,
 ) -> Result<Response, Turned> {
     let sent = Sent::new(form);
-    let place = Place::open(app, member, &name).await?;
+    let place = Place::open(app, member, &name, &HeaderMap::new()).await?;
     let next = match sent.value("do") {
         "answer" => place.answered(&sent)?,
         _ => place.typed(&sent)?,

@@ -46,6 +46,12 @@ async fn a_tool_is_called_with_a_form() {
     let found = text(&browser.get(&format!("{PAGE}?q=big")).await);
     assert!(found.contains("Says a lot") && !found.contains(">greet<"), "{found}");
 
+    // Who reads the live parts of a page again does not ask its server again.
+    let asked = server.texts().len();
+    let live = browser.send(Method::GET, PAGE, &[("berth-live", "1")], None).await;
+    assert_eq!((live.status, server.texts().len()), (StatusCode::OK, asked));
+    assert!(text(&live).contains("id=\"instance-head\""));
+
     let form = text(&browser.get(&format!("{PAGE}?tool=echo")).await);
     for words in
         ["name=\"a/message\"", "name=\"a/count\" type=\"number\"", "value=\"3\"", "max=\"9\"", "What is said"]
@@ -392,7 +398,8 @@ async fn with_the_script_it_is_told_as_it_happens() {
     let origin = platform.url();
     let stream = async |name: &str, further: &[(&str, &str)]| {
         let fields = [&[("kind", "tool"), ("name", name), ("do", "call"), ("csrf", &csrf)], further].concat();
-        let headers = [("origin", origin.as_str()), ("accept", "text/event-stream")];
+        let headers =
+            [("origin", origin.as_str()), ("accept", "text/event-stream"), ("accept-encoding", "gzip")];
         browser.send(Method::POST, PAGE, &headers, Some(&fields)).await
     };
     let answer = stream("steps", &[]).await;

@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::auth::Caller;
 
 /// How long a list may take.
-const LIST: Duration = Duration::from_secs(30);
+const LIST: Duration = Duration::from_secs(15);
 /// How long a call may take. Whoever waits longer is better off with a client.
 pub(super) const CALL: Duration = Duration::from_mins(5);
 /// So many pages of a list are asked for.
