@@ -282,7 +282,7 @@ async fn an_answer_is_taken_once_and_from_whom_was_asked() {
     check(&good, 200, "notes").await;
     check(&good, 410, "used already").await;
     assert_eq!(back(&browser, &good).await.status, StatusCode::GONE);
-    check("state=guessed&code=good", 410, "nobody is on the way").await;
+    check("state=guessed&code=good", 410, "Nobody is on the way").await;
     check("code=good", 400, "where authorization servers").await;
     check("", 400, "where authorization servers").await;
     // Another server's answer is taken too, and leads to nothing.
@@ -400,7 +400,7 @@ async fn nobody_else_comes_back_for_them() {
     let query = query_of().await;
     for answer in [back(&others, &query).await, agree(&others, &query).await] {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", text(&answer));
-        assert!(text(&answer).contains("admin asked for this"), "{}", text(&answer));
+        assert!(text(&answer).contains("Admin asked for this"), "{}", text(&answer));
     }
     assert_eq!(elsewhere.fake().given, 0);
     // Whoever asked is known, and asked nothing more.
