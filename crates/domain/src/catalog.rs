@@ -255,14 +255,15 @@ impl Template {
         for piece in pieces(&self.text) {
             match piece {
                 Piece::Text(text) => filled.push_str(text),
-                Piece::Name(name) => match value(name) {
-                    Some(value) => filled.push_str(value?),
-                    None => {
+                Piece::Name(name) => {
+                    if let Some(value) = value(name) {
+                        filled.push_str(value?);
+                    } else {
                         filled.push('{');
                         filled.push_str(name);
                         filled.push('}');
                     }
-                },
+                }
             }
         }
         Some(filled)

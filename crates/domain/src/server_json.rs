@@ -58,11 +58,10 @@ pub fn split(text: &[u8]) -> Result<Vec<Value>, Unreadable> {
         Value::Array(list) => Ok(list),
         Value::Object(mut object) => match object.remove("servers") {
             Some(Value::Array(list)) => Ok(list),
-            Some(_) => Err(Unreadable::Shape),
             None if object.contains_key("server") || object.contains_key("name") => {
                 Ok(vec![Value::Object(object)])
             }
-            None => Err(Unreadable::Shape),
+            Some(_) | None => Err(Unreadable::Shape),
         },
         _ => Err(Unreadable::Shape),
     }

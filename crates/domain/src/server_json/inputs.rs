@@ -18,7 +18,7 @@ const MAX_NAME: usize = 64;
 /// What was read so far of one way to run a server.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    pub(super) inputs: Vec<Input>,
+    pub(super) asked: Vec<Input>,
     pub(super) templates: Vec<Template>,
     /// Variables with a value that nobody is asked for.
     pub(super) env: BTreeMap<String, String>,
@@ -45,7 +45,7 @@ impl Inputs {
             return Ok(());
         }
         let input = self.input(value, &name, target, is_old);
-        self.inputs.push(input);
+        self.asked.push(input);
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Inputs {
             self.templates.push(Template { target, text: shown(&fixed, MAX_VALUE) });
         } else {
             let input = self.input(value, &name, target, false);
-            self.inputs.push(input);
+            self.asked.push(input);
         }
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Inputs {
     pub(super) fn address(&mut self, url: &str, remote: &Value) {
         let with_value = serde_json::json!({ "value": url, "variables": remote.get("variables") });
         let made = self.variables(&with_value, &InputTarget::Address);
-        self.templates.extend(made.into_iter().flatten());
+        self.templates.extend(made.unwrap_or_default());
     }
 
     /// An argument that is asked for, after those that were read before it.
@@ -92,7 +92,7 @@ impl Inputs {
             return;
         }
         self.templates.push(Template { target, text: format!("{{{}}}", input.name) });
-        self.inputs.push(input);
+        self.asked.push(input);
     }
 
     /// An argument that nobody is asked for.
@@ -115,17 +115,14 @@ impl Inputs {
             }
             None => input.default.as_deref() == Some(port),
         };
-        if let Some(at) = self.inputs.iter().position(is_it) {
-            let input = self.inputs.remove(at);
-            match input.target {
-                InputTarget::Env { variable } => {
-                    self.env.insert(variable, PORT.to_owned());
-                }
-                _ => {
-                    let named = format!("{{{}}}", input.name);
-                    for template in &mut self.templates {
-                        template.text = template.text.replace(&named, PORT);
-                    }
+        if let Some(at) = self.asked.iter().position(is_it) {
+            let input = self.asked.remove(at);
+            if let InputTarget::Env { variable } = input.target {
+                self.env.insert(variable, PORT.to_owned());
+            } else {
+                let named = format!("{{{}}}", input.name);
+                for template in &mut self.templates {
+                    template.text = template.text.replace(&named, PORT);
                 }
             }
             return true;
@@ -136,17 +133,17 @@ impl Inputs {
         found.map(|text| PORT.clone_into(text)).is_some()
     }
 
-    /// A value that has variables: a setting for each, and a template of them. None where it is a variable and nothing else: then that
+    /// A value that has variables: a setting for each, and a template of them. No template where it is a variable and nothing else: then that
     /// setting is the value itself, so that a secret of the account can be it. `None` when it has no variables.
-    fn variables(&mut self, value: &Value, target: &InputTarget) -> Option<Option<Template>> {
+    fn variables(&mut self, value: &Value, target: &InputTarget) -> Option<Vec<Template>> {
         let text = text(value, &["value"])?;
         let variables = first(value, &["variables"])?.as_object()?;
         let mut template = Template { target: target.clone(), text: text.chars().take(MAX_VALUE).collect() };
-        let mut named = vec![];
+        let mut done = vec![];
         let names: Vec<String> = template.names().map(str::to_owned).collect();
         for name in names {
             let Some(variable) = variables.get(&name) else { continue };
-            if named.contains(&name) {
+            if done.contains(&name) {
                 continue;
             }
             let mut input = self.input(variable, &name, InputTarget::Part, false);
@@ -165,13 +162,13 @@ impl Inputs {
                 && matches!(target, InputTarget::Env { .. } | InputTarget::Header { .. })
             {
                 input.target = target.clone();
-                self.inputs.push(input);
-                return Some(None);
+                self.asked.push(input);
+                return Some(vec![]);
             }
-            self.inputs.push(input);
-            named.push(name);
+            self.asked.push(input);
+            done.push(name);
         }
-        (!named.is_empty()).then_some(Some(template))
+        (!done.is_empty()).then(|| vec![template])
     }
 
     fn input(&self, value: &Value, name: &str, target: InputTarget, is_old: bool) -> Input {
@@ -215,7 +212,7 @@ impl Inputs {
         let plain: String = name.chars().map(|c| if is_word(c) { c } else { '-' }).take(MAX_NAME).collect();
         let plain = plain.trim_matches('-');
         let plain = if plain.is_empty() { "value" } else { plain };
-        let is_free = |name: &str| self.inputs.iter().all(|input| input.name != name);
+        let is_free = |name: &str| self.asked.iter().all(|input| input.name != name);
         let numbered = (2..).map(|number| format!("{plain}-{number}"));
         std::iter::once(plain.to_owned()).chain(numbered).find(|name| is_free(name)).unwrap_or_default()
     }

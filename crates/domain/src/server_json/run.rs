@@ -54,7 +54,7 @@ fn of_package(value: &Value, is_old: bool) -> Run {
         Ok((launch, inputs)) => Run {
             package: Some(package),
             launch,
-            inputs: inputs.inputs,
+            inputs: inputs.asked,
             templates: inputs.templates,
             ..Run::default()
         },
@@ -73,11 +73,11 @@ fn package(value: &Value) -> Result<Package, String> {
     match registry.as_str() {
         "npm" => {
             base_is(base.as_deref(), &["registry.npmjs.org", "registry.npmjs.com", "www.npmjs.com"])?;
-            exact(format!("npm:{identifier}"), version)
+            exact(&format!("npm:{identifier}"), version)
         }
         "pypi" => {
             base_is(base.as_deref(), &["pypi.org", "pypi.python.org", "files.pythonhosted.org"])?;
-            exact(format!("pypi:{identifier}"), version)
+            exact(&format!("pypi:{identifier}"), version)
         }
         "oci" | "docker" => image(&identifier, version.as_deref(), base.as_deref()),
         "mcpb" | "dxt" => Err("it is an MCPB bundle, which Berth does not deploy yet".to_owned()),
@@ -89,7 +89,7 @@ fn package(value: &Value) -> Result<Package, String> {
     }
 }
 
-fn exact(text: String, version: Option<String>) -> Result<Package, String> {
+fn exact(text: &str, version: Option<String>) -> Result<Package, String> {
     let package: Package = text.parse().map_err(|error: crate::package::PackageError| error.to_string())?;
     match version {
         Some(version) => package.with_version(&version).map_err(|error| error.to_string()),
@@ -215,7 +215,7 @@ fn of_remote(value: &Value) -> Run {
     Run {
         package: Some(package),
         launch: Launch { transport, ..Launch::default() },
-        inputs: inputs.inputs,
+        inputs: inputs.asked,
         templates: inputs.templates,
         ..Run::default()
     }

@@ -9,6 +9,7 @@ fn entry(server: Value) -> CatalogEntry {
 }
 
 /// How it would be run, in one line: package, transport, arguments, fixed variables, templates, inputs; or why it cannot be.
+#[expect(clippy::format_push_string, reason = "a line for a person to read, in a test")]
 fn line(entry: &CatalogEntry) -> String {
     if let Some(why) = &entry.listing.unavailable {
         return format!("! {why}");

@@ -6,7 +6,7 @@ use super::Document;
 use crate::catalog::Standing;
 
 /// The newest of them: what was withdrawn gives way to what was not, then what the registry says is the newest, then the order of
-/// semantic versions (SemVer 2.0 §11), then when they were published. Of equals the last.
+/// semantic versions (`SemVer` 2.0 §11), then when they were published. Of equals the last.
 pub fn newest<'a>(versions: impl IntoIterator<Item = &'a Document>) -> Option<&'a Document> {
     let key = |it: &Document| (it.status != Standing::Deleted, it.is_latest.unwrap_or(false));
     versions.into_iter().max_by(|a, b| {
