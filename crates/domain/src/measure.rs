@@ -143,7 +143,9 @@ mod tests {
 
     fn of(micros: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
-        micros.iter().for_each(|took| histogram.add(*took));
+        for took in micros {
+            histogram.add(*took);
+        }
         histogram
     }
 

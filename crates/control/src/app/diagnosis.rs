@@ -172,11 +172,9 @@ async fn first(fetcher: &Fetcher, url: &str) -> Result<(String, Challenge), (Str
     }
     let values = answer.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let challenge = Challenge::parse(values).unwrap_or_default();
-    match &challenge.resource_metadata {
-        Some(named) => Ok((format!("401, which names {named}"), challenge)),
-        None => {
-            let hint = "a proxy in front may take the header `WWW-Authenticate` away: let it through";
-            Err(("401, without the document that clients read next".to_owned(), hint.to_owned()))
-        }
+    if let Some(named) = &challenge.resource_metadata {
+        return Ok((format!("401, which names {named}"), challenge));
     }
+    let hint = "a proxy in front may take the header `WWW-Authenticate` away: let it through";
+    Err(("401, without the document that clients read next".to_owned(), hint.to_owned()))
 }

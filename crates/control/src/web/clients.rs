@@ -30,7 +30,7 @@ pub(crate) fn pages(pages: Pages) -> Pages {
 
 #[derive(Template)]
 #[template(path = "clients.html")]
-struct Clients {
+struct Page {
     shell: Shell,
     notice: Option<Notice>,
     grants: Vec<Grant>,
@@ -60,7 +60,7 @@ async fn render(
 ) -> Outcome<Response> {
     let mut grants = grants::list(app, &member.caller).await?;
     grants.retain(|grant| grant.revoked_at.is_none());
-    let page = Clients {
+    let page = Page {
         shell: Shell::new(app, member, Section::Clients),
         notice,
         grants,

@@ -277,7 +277,7 @@ struct Detail {
     takes_admin: bool,
     /// What else of it could be deployed.
     also: Vec<String>,
-    versions: Vec<Version>,
+    versions: Vec<Release>,
     /// Links that lead elsewhere: what they are, and where to.
     links: Vec<(&'static str, String)>,
     source: String,
@@ -292,7 +292,7 @@ struct Setting {
     place: String,
 }
 
-struct Version {
+struct Release {
     version: String,
     published_at: Option<Timestamp>,
     status: Standing,
@@ -308,7 +308,7 @@ async fn show(
     let shell = Shell::new(&app, &member, Section::Marketplace);
     let known: Vec<Document> = catalog::known_versions(&app, &name).await?;
     let current = entry.listing.version.as_deref();
-    let versions = known.into_iter().map(|document| Version {
+    let versions = known.into_iter().map(|document| Release {
         is_current: current == Some(document.version.as_str()),
         version: document.version,
         published_at: document.published_at,

@@ -41,7 +41,7 @@ const ROLES: [(Role, &str); 4] = [
 
 #[derive(Template)]
 #[template(path = "people.html")]
-struct People {
+struct Page {
     shell: Shell,
     notice: Option<Notice>,
     people: Vec<Person>,
@@ -77,7 +77,7 @@ async fn render(
     let invitations =
         if shell.may_admin() { invitations::list(app, &member.caller).await? } else { Vec::new() };
     let may_give = |given: Role| given <= member.caller.role;
-    let page = People {
+    let page = Page {
         people: members::list(app, &member.caller).await?,
         invitations,
         roles: ROLES

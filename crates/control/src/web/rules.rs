@@ -29,7 +29,7 @@ pub(crate) fn pages(pages: Pages) -> Pages {
 
 #[derive(Template)]
 #[template(path = "rules.html")]
-struct Rules {
+struct Page {
     shell: Shell,
     notice: Option<Notice>,
     rules: Vec<Line>,
@@ -76,7 +76,7 @@ async fn render(
 ) -> Outcome<Response> {
     let shell = Shell::new(app, member, Section::Rules);
     let subjects = if shell.may_admin() { subjects(app, member).await? } else { Vec::new() };
-    let page = Rules {
+    let page = Page {
         rules: rules::list(app, &member.caller).await?.into_iter().map(line).collect(),
         subjects,
         instances: app.directory.picture().servers_of(&member.caller.account_name),

@@ -29,7 +29,7 @@ pub(crate) fn pages(pages: Pages) -> Pages {
 
 #[derive(Template)]
 #[template(path = "secrets.html")]
-struct Secrets {
+struct Page {
     shell: Shell,
     notice: Option<Notice>,
     secrets: Vec<StoredSecret>,
@@ -68,7 +68,7 @@ async fn render(
 ) -> Outcome<Response> {
     let shell = Shell::new(app, member, Section::Secrets);
     let secrets = if shell.may_deploy() { secrets::list(app, &member.caller).await? } else { Vec::new() };
-    Ok(shell_page_with(&Secrets { secrets, shell, notice, name }, status))
+    Ok(shell_page_with(&Page { shell, notice, secrets, name }, status))
 }
 
 async fn put(

@@ -41,7 +41,7 @@ const SCOPES: [(&str, &str); 5] = [
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
-struct Tokens {
+struct Page {
     shell: Shell,
     notice: Option<Notice>,
     tokens: Vec<Token>,
@@ -78,7 +78,7 @@ async fn render(
 ) -> Outcome<Response> {
     let mut tokens = tokens::list(app, &member.caller).await?;
     tokens.retain(|token| token.revoked_at.is_none());
-    let page = Tokens {
+    let page = Page {
         shell: Shell::new(app, member, Section::Tokens),
         notice,
         tokens,
