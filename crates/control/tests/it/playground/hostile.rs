@@ -168,8 +168,9 @@ fn what_is_foreign_is_found() {
         let is_seen = !foreign(&format!("<p>{word}</p>")).is_empty()
             || !foreign(&format!("<p title=\"{word}\">")).is_empty()
             || !foreign(&format!("<p title='{word}'>")).is_empty();
+        // Scripts are ours too; how many there are is counted.
         let is_markup =
-            word.contains("alert") || word.contains("evil") || word.contains("<!") || word.contains("</");
+            !word.contains("<script") && ["alert", "evil", "<!", "</"].iter().any(|part| word.contains(part));
         assert!(is_seen || !is_markup, "{word}");
     }
     assert_eq!(
