@@ -44,7 +44,7 @@ fn lacks(page: &str, all: &[&str]) {
     }
 }
 
-fn server(name: &str, package: Value) -> Value {
+fn server(name: &str, package: &Value) -> Value {
     json!({ "name": name, "title": "Weather", "description": "Tells the weather", "version": "1.2.0", "packages": [package] })
 }
 
@@ -143,6 +143,7 @@ async fn the_marketplace_is_searched_and_filtered() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one form, step by step")]
 async fn a_card_is_deployed_after_a_review() {
     let platform = Platform::start(nobody()).await;
     add(&platform, &[weather()]).await;

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(query: CatalogQuery, expected: &[&str]) {
+    fn check(query: &CatalogQuery, expected: &[&str]) {
         let mut gone = entry("a.b/github-gone", "", "", "2025-01-01T00:00:00Z");
         gone.listing.status = Standing::Deleted;
         let entries = vec![
@@ -215,7 +215,7 @@ mod tests {
             entry("io.x/github", "Git", "", "2025-06-01T00:00:00Z"),
             gone,
         ];
-        let found = Index::of(entries, (0, 0)).search(&query, 100);
+        let found = Index::of(entries, (0, 0)).search(query, 100);
         let names: Vec<&str> = found.entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, expected, "{query:?}");
         assert_eq!(found.total, expected.len());
@@ -225,7 +225,7 @@ mod tests {
     fn the_order_of_what_fits() {
         let search = |text: &str| CatalogQuery { search: Some(text.to_owned()), ..CatalogQuery::default() };
         check(
-            search("GitHub"),
+            &search("GitHub"),
             &[
                 "io.x/github",
                 "v.x/github-tools",
@@ -235,10 +235,10 @@ mod tests {
                 "io.x/tracker",
             ],
         );
-        check(search("github issues"), &["io.x/issues", "io.x/tracker"]);
-        check(search("nothing"), &[]);
+        check(&search("github issues"), &["io.x/issues", "io.x/tracker"]);
+        check(&search("nothing"), &[]);
         check(
-            CatalogQuery { sort: Some(Sort::Newest), ..search("github") },
+            &CatalogQuery { sort: Some(Sort::Newest), ..search("github") },
             &[
                 "io.x/github",
                 "io.x/tracker",
@@ -248,8 +248,8 @@ mod tests {
                 "v.x/github-tools",
             ],
         );
-        check(CatalogQuery { verified: Some(true), ..CatalogQuery::default() }, &["v.x/github-tools"]);
-        check(CatalogQuery { offline: Some(true), ..CatalogQuery::default() }, &[]);
-        check(CatalogQuery { category: Some("nothing".to_owned()), ..search("github") }, &[]);
+        check(&CatalogQuery { verified: Some(true), ..CatalogQuery::default() }, &["v.x/github-tools"]);
+        check(&CatalogQuery { offline: Some(true), ..CatalogQuery::default() }, &[]);
+        check(&CatalogQuery { category: Some("nothing".to_owned()), ..search("github") }, &[]);
     }
 }
