@@ -143,14 +143,12 @@ pub(crate) async fn candidates(app: &App, server: &str, version: Option<&str>) -
     };
     let rows = store::catalog_versions::of_name(&app.store, server).await?;
     let known: Vec<&Document> = rows.iter().map(|row| &row.document).collect();
-    match known.iter().find(|document| document.version == wanted) {
-        Some(document) => Ok(vec![document.entry(entry.id, source, entry.listing.verified)]),
-        None => {
-            let versions: Vec<String> = known.iter().take(10).map(|it| format!("`{}`", it.version)).collect();
-            Err(Problem::invalid("version", format!("`{server}` has no version `{wanted}` here"))
-                .hint(format!("it has {}", versions.join(", "))))
-        }
+    if let Some(document) = known.iter().find(|document| document.version == wanted) {
+        return Ok(vec![document.entry(entry.id, source, entry.listing.verified)]);
     }
+    let versions: Vec<String> = known.iter().take(10).map(|it| format!("`{}`", it.version)).collect();
+    Err(Problem::invalid("version", format!("`{server}` has no version `{wanted}` here"))
+        .hint(format!("it has {}", versions.join(", "))))
 }
 
 /// What is known of the versions of a name, the one that people get first; of what is part of Berth nothing.

@@ -293,7 +293,7 @@ struct Setting {
 }
 
 struct Version {
-    version: String,
+    number: String,
     published_at: Option<Timestamp>,
     status: Standing,
     is_current: bool,
@@ -310,7 +310,7 @@ async fn show(
     let current = entry.listing.version.as_deref();
     let versions = known.into_iter().map(|document| Version {
         is_current: current == Some(document.version.as_str()),
-        version: document.version,
+        number: document.version,
         published_at: document.published_at,
         status: document.status,
     });
