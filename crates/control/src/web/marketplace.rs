@@ -277,7 +277,7 @@ struct Detail {
     takes_admin: bool,
     /// What else of it could be deployed.
     also: Vec<String>,
-    versions: Vec<Release>,
+    versions: Vec<Version>,
     /// Links that lead elsewhere: what they are, and where to.
     links: Vec<(&'static str, String)>,
     source: String,
@@ -292,8 +292,8 @@ struct Setting {
     place: String,
 }
 
-struct Release {
-    version: String,
+struct Version {
+    number: String,
     published_at: Option<Timestamp>,
     status: Standing,
     is_current: bool,
@@ -308,9 +308,9 @@ async fn show(
     let shell = Shell::new(&app, &member, Section::Marketplace);
     let known: Vec<Document> = catalog::known_versions(&app, &name).await?;
     let current = entry.listing.version.as_deref();
-    let versions = known.into_iter().map(|document| Release {
+    let versions = known.into_iter().map(|document| Version {
         is_current: current == Some(document.version.as_str()),
-        version: document.version,
+        number: document.version,
         published_at: document.published_at,
         status: document.status,
     });

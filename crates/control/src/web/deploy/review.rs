@@ -3,9 +3,9 @@
 use api::instances::DeployRequest;
 use domain::egress::Egress;
 use domain::package::Package;
-use sha2::{Digest as _, Sha256};
 
 use crate::app::deployment::Deployment;
+use crate::auth::token::hash_text;
 use crate::web::marketplace::quoted;
 
 /// What will run, all defaults applied.
@@ -29,7 +29,7 @@ impl Review {
         words.extend(plan.launch.args.iter().map(|argument| quoted(argument)));
         let between = if is_remote { ": " } else { "=" };
         let preset = plan.launch.env.iter().filter(|(name, _)| !plan.env.contains_key(*name));
-        let settings = preset.chain(&plan.env).map(|(name, value)| format!("{name}{between}{value}"));
+        let open = preset.chain(&plan.env).map(|(name, value)| format!("{name}{between}{value}"));
         let secret = plan.secrets.keys().map(|name| match plan.named.get(name) {
             Some(vault) => format!("{name}{between}(the secret {vault})"),
             None => format!("{name}{between}(a secret)"),
@@ -78,13 +78,13 @@ impl Review {
         }
         let mut review = Self {
             command: words.join(" "),
-            variables: settings.chain(secret).collect(),
+            variables: open.chain(secret).collect(),
             facts,
             digest: String::new(),
         };
         let server = request.version.as_deref().unwrap_or_default();
         let all = format!("{server}\n{}\n{:?}\n{:?}", review.command, review.variables, review.facts);
-        review.digest = crate::secrets::hex(&Sha256::digest(all.as_bytes()));
+        review.digest = hash_text(&all);
         review
     }
 }

@@ -50,7 +50,8 @@ impl Setting {
         };
         let mut choices: Vec<Choice> =
             words.iter().map(|&word| (word.to_owned(), word.to_owned(), word == value)).collect();
-        if !choices.is_empty() && (!input.required || input.default.is_none()) {
+        let has_value = input.required && input.default.is_some();
+        if !choices.is_empty() && !has_value {
             choices.insert(0, (String::new(), "Choose".to_owned(), value.is_empty()));
         }
         // One that is a part of a longer value cannot follow the account's.
