@@ -64,7 +64,7 @@ async fn search(args: &SearchArgs, client: &Client, output: Output) -> Result<()
         ("sort", sort),
     ] {
         if let Some(value) = value {
-            path += &format!("&{key}={}", path_part(&value));
+            path.extend(["&", key, "=", &path_part(&value)]);
         }
     }
     let entries: Vec<CatalogItem> = client.get(&path).await?;
@@ -140,12 +140,11 @@ async fn add(file: &str, client: &Client, output: Output) -> Result<(), CliError
 }
 
 async fn sync(source: Option<String>, client: &Client, output: Output) -> Result<(), CliError> {
-    let names = match source {
-        Some(name) => vec![name],
-        None => {
-            let all: Vec<CatalogSource> = client.get("/catalog-sources").await?;
-            all.into_iter().map(|source| source.name).collect()
-        }
+    let names = if let Some(name) = source {
+        vec![name]
+    } else {
+        let all: Vec<CatalogSource> = client.get("/catalog-sources").await?;
+        all.into_iter().map(|source| source.name).collect()
     };
     if names.is_empty() {
         output.say("the catalog is read from no registry");
@@ -179,7 +178,7 @@ async fn follow(names: &[String], client: &Client, output: Output) -> Result<(),
         match &source.error {
             Some(error) => output.warn(&format!("{}: {error}", source.name)),
             None if source.skipped == 0 => {
-                output.say(&format!("{}: {} entries read", source.name, source.entries))
+                output.say(&format!("{}: {} entries read", source.name, source.entries));
             }
             None => output.say(&format!(
                 "{}: {} entries read, {} not taken",

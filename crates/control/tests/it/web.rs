@@ -113,8 +113,8 @@ pub(crate) async fn person<'a>(platform: &'a Platform, account: &str, role: Role
     let token = platform.person(account, role, Life::Good).await;
     // The rows were written beside Berth; a change through it has them read.
     let body = json!({ "effect": "allow", "subject": "everyone", "instance": "none" });
-    let rule = platform.post("/api/v1/rules", body).await.json();
-    let path = format!("/api/v1/rules/{}", rule["id"].as_str().unwrap());
+    let made = platform.post("/api/v1/rules", body).await.json();
+    let path = format!("/api/v1/rules/{}", made["id"].as_str().unwrap());
     platform.send(Some(&platform.owner), Method::DELETE, &path, None).await;
     signed_in(platform, &token).await
 }

@@ -52,7 +52,7 @@ fn server(name: &str, package: &Value) -> Value {
 fn weather() -> Value {
     server(
         "io.acme/weather",
-        json!({
+        &json!({
             "registryType": "npm", "identifier": "@acme/weather", "version": "1.2.0",
             "packageArguments": [{ "type": "named", "name": "--units", "choices": ["metric", "imperial"], "default": "metric" }],
             "environmentVariables": [
@@ -73,7 +73,7 @@ async fn add(platform: &Platform, entries: &[Value]) {
 async fn the_marketplace_is_searched_and_filtered() {
     let platform = Platform::start(nobody()).await;
     let bundle = json!({ "registryType": "mcpb", "identifier": "x" });
-    add(&platform, &[weather(), server("io.acme/bundle", bundle)]).await;
+    add(&platform, &[weather(), server("io.acme/bundle", &bundle)]).await;
     let viewer = person(&platform, "default", Role::Viewer).await;
     let owner = signed_in(&platform, &platform.owner).await;
 
