@@ -242,12 +242,11 @@ mod tests {
         #[track_caller]
         fn check(client: Client, expected: &[&str]) {
             let found = connected(client, Some("berth_abc"));
-            let shown = |text: &str| match serde_json::from_str::<Value>(text) {
-                Ok(value) => value.to_string(),
-                Err(_) => text.trim_end().to_owned(),
+            let read = |text: &str| {
+                serde_json::from_str::<Value>(text).unwrap_or_else(|_| Value::from(text.trim_end()))
             };
-            let found: Vec<String> = found.ways.iter().map(|way| shown(&way.text)).collect();
-            let expected: Vec<String> = expected.iter().map(|text| shown(text)).collect();
+            let found: Vec<Value> = found.ways.iter().map(|way| read(&way.text)).collect();
+            let expected: Vec<Value> = expected.iter().map(|text| read(text)).collect();
             assert_eq!(found, expected, "{client:?}");
         }
         let auth = r#"{"Authorization":"Bearer berth_abc"}"#;

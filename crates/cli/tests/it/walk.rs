@@ -6,7 +6,7 @@ use serde_json::Value;
 use testkit::browser::Browser;
 use testkit::platform::Platform;
 
-use crate::{BERTH, clients};
+use crate::{BERTH, clients, web};
 
 /// An install fetches packages.
 const INSTALL: Duration = Duration::from_mins(4);
@@ -23,6 +23,7 @@ fn link(platform: &Platform) -> String {
 async fn a_new_user_deploys_a_server_and_calls_it() {
     let platform = Platform::start(BERTH);
     let browser = Browser::start().await;
+    browser.look(false, (1280, 860)).await;
 
     // The one-time link, and the first call.
     browser.open(&link(&platform)).await;
@@ -90,6 +91,59 @@ async fn a_new_user_deploys_a_server_and_calls_it() {
     browser.click("main form[method=post] button[type=submit].danger").await;
     browser.read("Instances").await;
     testkit::wait::until("it is gone", || platform.instance("everything").is_none().then_some(()));
+}
+
+/// The text that is shown this once, or a command to paste.
+async fn shown(browser: &Browser, selector: &str) -> String {
+    let script = format!("return document.querySelector('{selector}').textContent");
+    browser.script(&script).await.as_str().expect("a text").to_owned()
+}
+
+#[tokio::test]
+async fn a_host_is_added_and_somebody_invited_who_may_not_deploy() {
+    let platform = Platform::start(BERTH);
+    let owner = web::signed_in(&platform).await;
+
+    // A host: the line to run there, and then a machine that is waited for.
+    owner.follow("Environments").await;
+    owner.follow("Add a host").await;
+    owner.fill("name", "workshop").await;
+    owner.press("Add it, and make its line").await;
+    owner.read("It is shown this once").await;
+    assert!(shown(&owner, "#line").await.contains("/enrol"), "a line for the host");
+    owner.open(&format!("{}/a/default/environments", platform.url())).await;
+    owner.read("workshop").await;
+    owner.read("waiting for its DTMA").await;
+
+    // Somebody is invited, and comes with a browser of their own.
+    owner.follow("People").await;
+    owner.choose("role", "viewer").await;
+    owner.press("Make a link").await;
+    owner.read("whoever opens it first is in").await;
+    let link = shown(&owner, "#once").await;
+    let mary = Browser::start().await;
+    mary.open(&link).await;
+    mary.fill("name", "mary").await;
+    mary.fill("password", "correct horse battery staple").await;
+    mary.press("Join").await;
+    mary.read("Overview").await;
+    let sees = mary.text().await;
+    assert!(!sees.contains("Deploy a server") && sees.contains("welcome"), "{sees}");
+    mary.open(&format!("{}/a/default/marketplace/everything", platform.url())).await;
+    mary.read("everything").await;
+    assert!(!mary.text().await.contains("Deploy"), "no button that would be refused");
+    mary.open(&format!("{}/a/default/deploy/everything", platform.url())).await;
+    mary.read("That is not allowed").await;
+
+    // Another account of hers, and no page of this one from there: she is taken out of it first.
+    platform.ok(&["account", "create", "elsewhere"]);
+    platform.ok(&["member", "remove", "mary"]);
+    for (path, _) in web::PAGES.iter().flat_map(|(_, pages)| *pages) {
+        mary.open(&format!("{}{path}", platform.url())).await;
+        mary.read("There is no such page").await;
+        let sees = mary.text().await;
+        assert!(!sees.contains("workshop") && !sees.contains("builtin:welcome"), "{path}: {sees}");
+    }
 }
 
 #[tokio::test]

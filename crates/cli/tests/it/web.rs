@@ -16,7 +16,7 @@ const PHONE: (u32, u32) = (360, 740);
 const HEAVIEST: u64 = 100 << 10;
 
 /// A page of each pattern, and what it is called as a picture; nothing for what is no page to look at.
-const PAGES: &[(&str, &[(&str, &str)])] = &[
+pub(crate) const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}", &[("/a/default", "overview")]),
     ("/a/{account}/live", &[]),
     ("/a/{account}/marketplace", &[("/a/default/marketplace", "marketplace")]),
@@ -123,7 +123,7 @@ fn axe() -> String {
 }
 
 /// Signs in with a one-time link, as whoever has just started Berth.
-async fn signed_in(platform: &Platform) -> Browser {
+pub(crate) async fn signed_in(platform: &Platform) -> Browser {
     let browser = Browser::start().await;
     let made = platform.json(&["recover"]);
     browser.open(made["link"].as_str().expect("a link").trim_end_matches("?next=/you")).await;
