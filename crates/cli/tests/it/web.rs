@@ -22,7 +22,7 @@ pub(crate) const PAGES: &[(&str, &[(&str, &str)])] = &[
     ("/a/{account}/marketplace", &[("/a/default/marketplace", "marketplace")]),
     ("/a/{account}/marketplace/{*name}", &[("/a/default/marketplace/everything", "marketplace-entry")]),
     ("/a/{account}/deploy", &[("/a/default/deploy", "deploy-custom")]),
-    ("/a/{account}/deploy/{*name}", &[("/a/default/deploy/github", "deploy")]),
+    ("/a/{account}/deploy/{*name}", &[("/a/default/deploy/context7", "deploy")]),
     ("/a/{account}/people", &[("/a/default/people", "people")]),
     ("/a/{account}/people/{name}/role", &[]),
     ("/a/{account}/people/{name}/remove", &[("/a/default/people/admin/remove", "people-remove")]),
@@ -181,6 +181,8 @@ async fn every_page_is_without_barriers() {
         for (look, is_dark, size) in [("light", false, DESK), ("dark", true, DESK), ("phone", false, PHONE)] {
             browser.look(is_dark, size).await;
             browser.open(&format!("{}{path}", platform.url())).await;
+            let status = "return performance.getEntriesByType('navigation')[0].responseStatus";
+            assert_eq!(browser.script(status).await, 200, "{path}");
             let wide = browser.script("return document.scrollingElement.scrollWidth > innerWidth").await;
             if wide == Value::Bool(true) {
                 found.push(format!("{name} ({look}) is wider than its window"));

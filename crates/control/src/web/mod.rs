@@ -209,10 +209,11 @@ pub(crate) fn refusal(problem: Problem, retry_after: Option<u64>) -> Response {
         | ErrorCode::Invalid => "That cannot be",
     };
     let status = StatusCode::from_u16(detail.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let hint = detail.hint.as_deref().map(notice::sentence);
     let template = Message {
         title,
         words: &notice::sentence(&detail.message),
-        hint: detail.hint.as_deref(),
+        hint: hint.as_deref(),
         onward: Some(("/", "Back to the start")),
     };
     let mut response = page_to(&template, status, &[]);

@@ -62,6 +62,35 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// A text of ours as HTML, with what stands between backticks as code. Everything in it is escaped, whoever it comes from.
+pub(crate) fn marked(text: &str) -> String {
+    let escaped = |text: &str| {
+        text.chars().fold(String::with_capacity(text.len()), |mut out, letter| {
+            match letter {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' => out.push_str("&#34;"),
+                '\'' => out.push_str("&#39;"),
+                letter => out.push(letter),
+            }
+            out
+        })
+    };
+    let pieces: Vec<&str> = text.split('`').collect();
+    // A backtick that nothing answers is a letter like others.
+    let paired = if pieces.len() % 2 == 1 { pieces.len() } else { pieces.len() - 1 };
+    let mut out = String::with_capacity(text.len() + 32);
+    for (at, piece) in pieces.iter().enumerate() {
+        match (at % 2 == 1, at < paired) {
+            (true, true) => out.extend(["<code>", &escaped(piece), "</code>"]),
+            (false, true) => out.push_str(&escaped(piece)),
+            (_, false) => out.extend(["`", &escaped(piece)]),
+        }
+    }
+    out
+}
+
 /// A time in microseconds as three digits and a unit, such as `1.25 s`.
 pub(crate) fn took(micros: u64) -> String {
     match micros {
@@ -176,6 +205,15 @@ mod tests {
             (864_000, "10 days ago"),
         ] {
             assert_eq!(since(seconds), words);
+        }
+        for (text, html) in [
+            ("", ""),
+            ("no `a<b` here", "no <code>a&lt;b</code> here"),
+            ("`<script>`", "<code>&lt;script&gt;</code>"),
+            ("one ` alone & \"so\"", "one ` alone &amp; &#34;so&#34;"),
+            ("`a` and `b", "<code>a</code> and `b"),
+        ] {
+            assert_eq!(marked(text), html);
         }
         for (micros, words) in
             [(0, "0 µs"), (999, "999 µs"), (1_250, "1.2 ms"), (250_000, "250 ms"), (1_250_000, "1.25 s")]

@@ -207,7 +207,7 @@ async fn a_provider_that_is_away_keeps_nobody_from_signing_in_otherwise() {
     let browser = Browser::new(&platform);
     let answer = browser.get("/sign-in/oidc").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    assert!(text(&answer).contains("sign in with a password"), "{}", text(&answer));
+    assert!(text(&answer).contains("Sign in with a password"), "{}", text(&answer));
     browser.sign_in("admin", PASSWORD).await;
     platform.stop().await;
     for (issuer, is_one) in [

@@ -406,7 +406,7 @@ async fn nobody_else_comes_back_for_them() {
     // Whoever asked is known, and asked nothing more.
     let page = back(&theirs, &query).await;
     assert_eq!(page.status, StatusCode::OK);
-    assert!(text(&page).contains("Berth may use the server of `notes` now"), "{}", text(&page));
+    assert!(text(&page).contains("Berth may use the server of <code>notes</code> now"), "{}", text(&page));
     assert_eq!(asked(&platform, &id, "refused", None).await["version"], 1);
 
     // And one who is no admin any more when they are back.
