@@ -55,6 +55,14 @@ pub(crate) async fn heartbeat(
         store::environments::record_heartbeat(&mut tx, environment.id, &row_of(heartbeat, at, app.silence()))
             .await?;
     let Recorded::Taken { was, row } = recorded else { return Ok(HeartbeatAnswer::default()) };
+    // The host was enrolled anew while this was on its way. Whoever sent it is cut off, and nothing of it is kept.
+    if row.dtma_token_sealed != environment.dtma_token_sealed {
+        return Err(Problem::refused(
+            ErrorCode::Unauthorized,
+            "this is not the token of the environment any more",
+        )
+        .hint("the host was enrolled again: start its DTMA anew"));
+    }
     let mut changed = Vec::new();
     for report in &heartbeat.instances {
         let after =
