@@ -42,8 +42,8 @@ const FUZZING: [(&str, &str); 1] = [("/usr/bin/g++", "g++")];
 
 /// The SDKs, at the versions that the end-to-end tests were written against, the official conformance suite, which
 /// needs a newer Node than distributions have: its binary for this machine, from npm, an identity provider,
-/// and what looks for barriers in pages. A directory each.
-const NPM: [(&str, &[&str]); 6] = [
+/// the client of the older platform's front end, and what looks for barriers in pages. A directory each.
+const NPM: [(&str, &[&str]); 7] = [
     ("axe", &["axe-core@4.14.1"]),
     ("remote", &["mcp-remote@0.15.1"]),
     ("node", &["@modelcontextprotocol/sdk@1.32.2"]),
@@ -63,6 +63,7 @@ const NPM: [(&str, &[&str]); 6] = [
         ],
     ),
     ("oidc", &["oidc-provider@9.13.3"]),
+    ("supabase", &["@supabase/supabase-js@2.119.1"]),
 ];
 const PYPI: [(&str, &[&str]); 4] = [
     ("python", &["mcp==1.30.0"]),

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use crate::run;
 
 /// "May depend on" of the product's crates (ARCHITECTURE.md has the picture). Dev-dependencies are free.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("api", &["domain"]),
     ("clients", &[]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("digitalocean", &[]),
     ("mcp", &[]),
     ("oauth", &["domain"]),
+    ("toolbelt", &["domain", "mcp"]),
     ("store", &["api", "domain"]),
     ("runtime", &["domain"]),
     ("shim", &["domain", "hop", "mcp"]),
@@ -27,7 +28,20 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("gateway", &["api", "domain", "hop", "mcp"]),
     (
         "control",
-        &["api", "clients", "digitalocean", "domain", "fetch", "gateway", "hop", "mcp", "oauth", "store"],
+        &[
+            "api",
+            "clients",
+            "digitalocean",
+            "domain",
+            "fetch",
+            "gateway",
+            "hop",
+            "mcp",
+            "oauth",
+            "shim",
+            "store",
+            "toolbelt",
+        ],
     ),
     (
         "cli",
@@ -49,7 +63,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("testkit", &["api", "domain"]),
     ("fixture", &[]),
     ("visitor", &["domain", "fetch", "oauth", "shim"]),
-    ("bench", &["domain", "hop", "testkit"]),
+    ("bench", &["domain", "hop", "mcp", "testkit", "toolbelt"]),
     ("soak", &["hop", "testkit"]),
 ];
 

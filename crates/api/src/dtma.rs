@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use domain::checks::{Check, Verdict};
 pub use domain::cleanup::{CleanupReport, Thing, ThingKind};
 use domain::ids::{EnvironmentId, InstanceId, UpgradeId};
 use domain::program::ProgramDigest;

@@ -17,6 +17,9 @@ pub struct Environment {
     pub id: EnvironmentId,
     /// Its name.
     pub name: EnvironmentName,
+    /// What it is for, as who made it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Its state.
     pub status: EnvironmentStatus,
     /// What is wrong, or waited for, and what to do; absent while all is well.
@@ -104,6 +107,9 @@ pub struct AddEnvironmentRequest {
     pub name: String,
     /// What it is.
     pub kind: EnvironmentKind,
+    /// What it is for: at most 500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Where its DTMA will listen and is dialled: an IP address and a port, such as `10.0.0.5:30000`. Absent: its DTMA opens a
     /// tunnel, and needs no port that others can dial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +144,7 @@ impl AddEnvironmentRequest {
         Self {
             name: name.to_owned(),
             kind,
+            description: None,
             address: None,
             tls_pin: None,
             insecure_http: false,

@@ -23,6 +23,16 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// A toolbelt was made, changed or removed, or what its members have is new; the data has its name.
+    Toolbelt {
+        /// Its name.
+        name: String,
+    },
+    /// An agent was made, changed or removed, or what it was granted is another thing; the data has its name.
+    Agent {
+        /// Its name.
+        name: String,
+    },
     /// Events were lost because the reader was slow: read the lists again.
     Lagged,
 }

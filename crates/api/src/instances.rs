@@ -69,6 +69,10 @@ pub struct DeployRequest {
     /// Whether a session ends with the process that served it; absent: the catalog's, else no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict_sessions: Option<bool>,
+    /// Seconds after which it is stopped when nobody uses it, from 10 to 604800; the next call wakes it. Absent: the catalog's, else
+    /// never. Only of MCP servers that Berth starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep_after_seconds: Option<u64>,
     /// Present for a container tool, which is no MCP server; of an `oci:` package only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
@@ -138,6 +142,9 @@ pub struct Instance {
     /// The names of what each caller brings for themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub each_caller: Vec<String>,
+    /// Seconds after which it is stopped when nobody uses it; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep_after_seconds: Option<u64>,
     /// Grows with every change of what its owner wants.
     pub generation: u64,
     /// When it was made.
@@ -154,6 +161,9 @@ pub struct Instance {
     /// When it is moved away from a host that is not heard; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
+    /// The instance that it is tried beside, and whose place it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_of: Option<InstanceName>,
     /// Why it cannot be moved to another environment; absent when it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stays: Option<String>,

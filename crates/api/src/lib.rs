@@ -3,10 +3,12 @@
 //! Types and paths only; no logic. The resource of a module has the same file name in every layer.
 
 pub mod accounts;
+pub mod agents;
 pub mod alerts;
 pub mod audit;
 pub mod catalog;
 pub mod catalog_sources;
+pub mod changes;
 pub mod droplets;
 pub mod dtma;
 pub mod enrolments;
@@ -27,6 +29,7 @@ pub mod secrets;
 pub mod server;
 pub mod sessions;
 pub mod tokens;
+pub mod toolbelts;
 pub mod upgrades;
 pub mod upstreams;
 pub mod users;

@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 mod added;
+mod belts;
 mod calls;
 mod catalog;
 mod docker;
@@ -68,8 +69,10 @@ fn main() -> anyhow::Result<()> {
                 fleet::measure().await?;
                 pages::measure().await?;
                 catalog::measure().await?;
+                belts::measure().await?;
                 tunnel::measure().await
             }
+            ["belts"] => belts::measure().await,
             ["calls"] => {
                 calls::measure().await?;
                 added::measure().await
@@ -90,7 +93,7 @@ fn main() -> anyhow::Result<()> {
             ["mirror", listen] => reference::mirror(listen).await,
             _ => {
                 bail!(
-                    "usage: bench [calls | added | mcp | memory | start | docker | fleet | catalog | pages | tunnel]"
+                    "usage: bench [calls | added | belts | mcp | memory | start | docker | fleet | catalog | pages | tunnel]"
                 )
             }
         }

@@ -1,18 +1,23 @@
 //! What can be typed: the whole command line, as clap reads it. Nothing is decided here, and nothing is read but
 //! the arguments and the two environment variables.
 
+mod agent;
 mod alerts;
 mod audit;
 mod authorize;
+mod backup;
 mod catalog;
+mod changes;
 mod child;
 mod choices;
 mod connect;
 mod control;
 mod dtma;
 mod events;
+mod import;
 mod issuers;
 mod key;
+mod limits;
 mod machines;
 mod moves;
 mod oauth;
@@ -26,6 +31,7 @@ mod rule;
 mod secret;
 mod service;
 mod token;
+mod toolbelt;
 mod top;
 
 use std::net::SocketAddr;
@@ -41,7 +47,11 @@ use hop::tls::Pin;
 pub(crate) use self::alerts::{AlertArgs, AlertsArgs, AlertsCommand};
 pub(crate) use self::audit::{AuditArgs, AuditKeepArgs};
 pub(crate) use self::authorize::AuthorizeArgs;
+pub(crate) use self::backup::{BackupArgs, RestoreArgs};
 pub(crate) use self::catalog::{CatalogCommand, SearchArgs, SortChoice};
+pub(crate) use self::changes::{
+    ChangesArgs, ConfigureArgs, HowArgs, InstanceUpgradeArgs, RollbackArgs, WhatArgs,
+};
 pub(crate) use self::child::{ChildArgs, HeartbeatArgs};
 pub(crate) use self::choices::{PackagesChoice, ReachChoice, RuntimeChoice};
 pub(crate) use self::connect::ConnectArgs;
@@ -49,6 +59,7 @@ pub(crate) use self::control::ControlArgs;
 pub(crate) use self::dtma::DtmaArgs;
 pub(crate) use self::events::EventsArgs;
 pub(crate) use self::issuers::IssuerArgs;
+pub(crate) use self::limits::LimitArgs;
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
@@ -61,6 +72,10 @@ pub(crate) use self::people::{
 };
 pub(crate) use self::public::PublicArgs;
 pub(crate) use self::service::{InstallArgs, UpgradeArgs};
+pub(crate) use agent::{
+    AgentCommand, AgentTokenCommand, CredentialCommand, GrantArgs, LevelChoice, RevokeArgs,
+};
+pub(crate) use import::{ImportCommand, LegacyArgs};
 pub(crate) use key::{KeyArgs, KeyCommand};
 pub(crate) use quotas::QuotaArgs;
 pub(crate) use rates::RateArgs;
@@ -68,6 +83,7 @@ pub(crate) use registry::RegistryCommand;
 pub(crate) use rule::{AddRuleArgs, EffectChoice, RuleCommand, SubjectArgs};
 pub(crate) use secret::SecretCommand;
 pub(crate) use token::TokenCommand;
+pub(crate) use toolbelt::{ModeChoice, OnChangeChoice, SetArgs, ToolbeltCommand};
 pub(crate) use top::TopArgs;
 
 use crate::settings::{DATABASE_VARIABLE, PIN_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE};
@@ -118,8 +134,15 @@ pub(crate) enum Command {
     /// Look at the master key that seals stored secrets, or change it, on the control plane's machine
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Write all that the control plane knows to a file, on its own machine; it may run
+    Backup(BackupArgs),
+    /// Make a control plane of a backup, where none is
+    Restore(RestoreArgs),
     /// Print a link that signs you in, on Berth's own machine, when nothing else does
     Recover(RecoverArgs),
+    /// Take over what another platform has, on Berth's own machine
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// What asks a control plane.
     #[command(flatten)]
     Ask(AskCommand),
@@ -156,6 +179,14 @@ pub(crate) enum AskCommand {
     /// Remove an instance and all it stored
     #[command(visible_alias = "rm")]
     Remove(RemoveArgs),
+    /// Make an instance another version, tried beside the old one first
+    Upgrade(Box<InstanceUpgradeArgs>),
+    /// Change an instance's settings, secrets, arguments or limits, in the same way
+    Configure(Box<ConfigureArgs>),
+    /// Make an instance what it was before
+    Rollback(RollbackArgs),
+    /// List what an instance was, and decide on what it may become
+    Changes(ChangesArgs),
     /// Move an instance to another machine; its address stays
     Move(MoveArgs),
     /// Start an instance on another machine when its own is lost
@@ -168,6 +199,12 @@ pub(crate) enum AskCommand {
     Authorize(AuthorizeArgs),
     /// Print the configuration that connects an MCP client to an instance
     Connect(ConnectArgs),
+    /// Put the tools of several instances behind one address
+    #[command(subcommand)]
+    Toolbelt(ToolbeltCommand),
+    /// Look after AI agents: each has a toolbelt and tokens, and calls what it was granted
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Look into the catalog of servers, and say where it is read from
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -337,6 +374,9 @@ pub(crate) struct DeployArgs {
     /// End a session with the process that served it, for servers that keep state for each
     #[arg(long)]
     pub(crate) strict_sessions: bool,
+    /// Stop it when nobody has used it for so long, such as `15m`; the next call wakes it. Default: never
+    #[arg(long, value_name = "DURATION", value_parser = duration_seconds)]
+    pub(crate) sleep: Option<u64>,
     /// It is a container tool and no MCP server: its image's own command runs
     #[arg(long)]
     pub(crate) tool: bool,
@@ -356,21 +396,9 @@ pub(crate) struct DeployArgs {
     /// `*.SUFFIX`, an IPv4 address or `ADDRESS/BITS`
     #[arg(long, value_name = "EGRESS")]
     pub(crate) egress: Option<Egress>,
-    /// Memory that the server may use, in MiB
-    #[arg(long, value_name = "MIB")]
-    pub(crate) memory_mib: Option<u64>,
-    /// Cores that it may use, such as `0.5`, in a container; default 2. A sandboxed process is not held to it
-    #[arg(long, value_name = "CORES", value_parser = millicores)]
-    pub(crate) cpus: Option<u64>,
-    /// Processes and threads that the server may have
-    #[arg(long, value_name = "N")]
-    pub(crate) processes: Option<u64>,
-    /// Open files that each of its processes may have
-    #[arg(long, value_name = "N")]
-    pub(crate) open_files: Option<u64>,
-    /// Seconds until the server must have answered; default 60
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) startup_seconds: Option<u64>,
+    /// What it may use.
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// What happens when its host is lost.
     #[command(flatten)]
     pub(crate) failover: DeployFailoverArgs,

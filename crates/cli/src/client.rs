@@ -86,6 +86,11 @@ impl Client {
         self.send(self.request(Method::DELETE, path).timeout(PATIENCE)).await.map(drop)
     }
 
+    /// `DELETE`, with what is answered.
+    pub(crate) async fn take_back<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.read(self.request(Method::DELETE, path).timeout(PATIENCE)).await
+    }
+
     /// `GET` of something that goes on: the answer's head, its body still to come.
     pub(crate) async fn stream(&self, path: &str) -> Result<Response, CliError> {
         self.send(self.request(Method::GET, path)).await

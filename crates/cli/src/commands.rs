@@ -1,11 +1,14 @@
 //! One file per command. Each has one function that does it; this file says which, and on what runtime it runs.
 
 mod account;
+mod agent;
 mod alerts;
 mod audit;
 mod authorize;
+mod backup;
 mod call;
 mod catalog;
+mod changes;
 mod child;
 mod connect;
 mod connect_check;
@@ -14,6 +17,7 @@ mod dtma;
 mod env;
 mod events;
 mod grant;
+mod import;
 mod instances;
 mod invite;
 mod key;
@@ -35,6 +39,7 @@ mod session;
 mod shim;
 pub(crate) mod status;
 mod token;
+mod toolbelt;
 mod tools;
 mod top;
 mod up;
@@ -55,7 +60,10 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         Command::Server(args) => block_on(server::run(args, &connection)),
         Command::Dtma(args) => block_on(dtma::run(args, &connection, output)),
         Command::Key(command) => block_on(key::run(command, &connection, output)),
+        Command::Backup(args) => block_on(backup::back_up(args, &connection, output)),
+        Command::Restore(args) => block_on(backup::restore(args, &connection, output)),
         Command::Recover(args) => block_on(recover::run(args, &connection, output)),
+        Command::Import(command) => block_on(import::run(command, &connection, output)),
         Command::Shim(args) => shim::run(&args),
         Command::Welcome => block_on(welcome::run()),
         // Of any MCP address, whether there is a Berth or not.
@@ -82,12 +90,18 @@ async fn ask(command: AskCommand, client: Client, output: Output) -> Result<(), 
         AskCommand::Stop(args) => instances::stop(&args.name, &client, output).await,
         AskCommand::Restart(args) => instances::restart(&args.name, &client, output).await,
         AskCommand::Remove(args) => instances::remove(&args, &client, output).await,
+        AskCommand::Upgrade(args) => changes::upgrade(*args, &client, output).await,
+        AskCommand::Configure(args) => changes::configure(*args, &client, output).await,
+        AskCommand::Rollback(args) => changes::roll_back(args, &client, output).await,
+        AskCommand::Changes(args) => changes::run(args, &client, output).await,
         AskCommand::Move(args) => moves::move_to(args, &client, output).await,
         AskCommand::Failover(args) => moves::failover(&args, &client, output).await,
         AskCommand::Tools(args) => tools::run(&args.name, &client, output).await,
         AskCommand::Call(args) => call::run(&args, &client, output).await,
         AskCommand::Authorize(args) => authorize::run(args, &client, output).await,
         AskCommand::Connect(args) => connect::run(&args, &client, output).await,
+        AskCommand::Toolbelt(command) => toolbelt::run(command, &client, output).await,
+        AskCommand::Agent(command) => agent::run(command, &client, output).await,
         AskCommand::Catalog(command) => catalog::run(command, &client, output).await,
         AskCommand::Token(command) => token::run(command, &client, output).await,
         AskCommand::Grant(command) => grant::run(command, &client, output).await,

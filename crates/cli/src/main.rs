@@ -1,5 +1,6 @@
 //! `berth`: the one binary. Read what was typed, do it, say how it went.
 
+mod addressed;
 mod args;
 mod client;
 mod commands;

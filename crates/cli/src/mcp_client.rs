@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use api::instances::Instance;
-use domain::status::InstanceStatus;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::addressed::Addressed;
 use crate::client::Client;
 use crate::commands::status::next_step;
 use crate::error::CliError;
@@ -78,12 +77,12 @@ struct RpcError {
 }
 
 impl<'a> McpClient<'a> {
-    /// Opens a session with an instance.
-    pub(crate) async fn open(client: &'a Client, instance: &'a Instance) -> Result<Self, CliError> {
-        let name = instance.name.as_str();
+    /// Opens a session with an instance or a toolbelt.
+    pub(crate) async fn open(client: &'a Client, server: &'a Addressed) -> Result<Self, CliError> {
+        let name = server.name();
         // Under the address by which this command knows its Berth: the one that others use may lead nowhere from here, and has
         // another key.
-        let path = reqwest::Url::parse(&instance.url).map(|url| url.path().to_owned()).unwrap_or_default();
+        let path = reqwest::Url::parse(server.url()).map(|url| url.path().to_owned()).unwrap_or_default();
         let url = format!("{}{path}", client.settings().url);
         let mut this = Self { client, url, name, session: None, revision: REVISION.to_owned(), next_id: 1 };
         let params = json!({
@@ -95,15 +94,15 @@ impl<'a> McpClient<'a> {
             Err(CliError::failed(format!("`{name}` did not answer within {} s", HANDSHAKE.as_secs()))
                 .with_hint(format!("`berth logs {name}` shows what it says")))
         });
-        match opened {
-            Ok(()) => Ok(this),
+        match (opened, server) {
+            (Ok(()), _) => Ok(this),
             // Whoever is not running has a better next step than any answer can tell.
-            Err(error) if instance.status != InstanceStatus::Running => {
+            (Err(error), Addressed::Instance(instance)) if !instance.status.is_well() => {
                 let hint =
                     next_step(instance).unwrap_or_else(|| format!("`berth status {name}` shows how it is"));
                 Err(error.with_hint(hint))
             }
-            Err(error) => Err(error),
+            (Err(error), _) => Err(error),
         }
     }
 

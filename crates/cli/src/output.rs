@@ -211,6 +211,7 @@ pub(crate) fn status_cell(status: InstanceStatus) -> Cell {
     let cell = Cell::new(status.word());
     match status {
         InstanceStatus::Running => cell.fg(Color::Green),
+        InstanceStatus::Asleep => cell.fg(Color::Cyan),
         InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => cell.fg(Color::Red),
         InstanceStatus::Stopped => cell.fg(Color::DarkGrey),
         _ => cell.fg(Color::Yellow),

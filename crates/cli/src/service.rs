@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+pub(crate) use dtma::checks::has_systemd;
 use hop::tls::Pin;
 
 mod programs;
@@ -11,7 +12,7 @@ mod units;
 
 pub(crate) use self::programs::Programs;
 pub(crate) use self::switch::{DEFAULT_LIMIT, check_version, switch, wait_until_it_serves};
-pub(crate) use self::systemctl::{has_systemd, systemctl};
+pub(crate) use self::systemctl::systemctl;
 pub(crate) use self::units::{Settings, Units};
 
 /// Where a service is asked whether it serves.

@@ -22,6 +22,8 @@ pub(crate) const PIN_VARIABLE: &str = "BERTH_TLS_PIN";
 
 /// The database of `berth up` and `berth server`; it may hold a password.
 pub(crate) const DATABASE_VARIABLE: &str = "BERTH_DATABASE";
+/// The older platform's database, for `berth import legacy`; it may hold a password.
+pub(crate) const LEGACY_VARIABLE: &str = "BERTH_LEGACY_DATABASE";
 /// The addresses that alerts are posted to, apart by spaces: they may be secrets, and arguments can be read by everybody on the
 /// machine.
 pub(crate) const WEBHOOKS_VARIABLE: &str = "BERTH_ALERT_WEBHOOKS";

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use api::rules::Subject;
@@ -15,7 +15,6 @@ use domain::ids::{AccountId, EnvironmentId, GrantId, InstanceId, TokenId, UserId
 use domain::names::{AccountName, EnvironmentName};
 use domain::rules::Clause;
 use domain::scopes::Scopes;
-use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::time::Timestamp;
 use gateway::{Audience, AuthError, Buckets, Calls, Limits, NotServed, Principal, Target};
@@ -27,6 +26,9 @@ use store::rules::RuleRow;
 use store::tokens::TokenHolder;
 use store::{Store, StoreError};
 
+mod agents;
+mod served;
+
 use crate::app::foreign;
 use crate::app::oauth::expected::Expected;
 use crate::app::problem::Chain;
@@ -35,10 +37,11 @@ use crate::auth::browser::Visitor;
 use crate::auth::cache::Cache;
 use crate::auth::issuers::{self, Issuers};
 use crate::auth::token;
-use crate::auth::{Caller, capped};
+use crate::auth::{Caller, Holder, capped};
 use crate::config::{Config, LocalWay};
 use crate::reach::{Host, ReachError, reach};
 use crate::secrets::MasterKey;
+use served::why_not_served;
 
 /// A token's last use is noted at most this often, in microseconds.
 const TOUCH_EVERY: i64 = 60_000_000;
@@ -50,6 +53,8 @@ pub(crate) struct LiveDirectory {
     keys: Arc<MasterKey>,
     local: LocalWay,
     tokens: Cache,
+    /// Agents by the hash of the name that members of their toolbelts know them by. Not among the tokens: their names open nothing.
+    agents: Cache,
     access: AccessTokens,
     expected: Expected,
     issuers: Issuers,
@@ -57,9 +62,17 @@ pub(crate) struct LiveDirectory {
     account_buckets: Buckets<AccountId>,
     instance_buckets: Buckets<InstanceId>,
     picture: ArcSwap<Picture>,
+    /// Toolbelts that are served, by account and name.
+    toolbelts: ArcSwap<Served>,
     /// Two refreshes at once could end in the wrong order.
     refreshing: tokio::sync::Mutex<()>,
 }
+
+/// Toolbelts that are served, by account and name.
+pub(crate) type Served = HashMap<String, HashMap<String, Arc<Target>>>;
+
+/// An account, and the name of somebody who calls in it.
+type Named = (AccountId, Box<str>);
 
 /// Everything that is looked up by name or id without asking the database.
 #[derive(Debug, Default)]
@@ -72,6 +85,8 @@ pub(crate) struct Picture {
     environments: HashMap<EnvironmentId, KnownEnvironment>,
     leaving: HashMap<InstanceId, Vec<EnvironmentName>>,
     counts: Vec<(&'static str, i64)>,
+    /// Callers of toolbelts that have called since this was made, in whose name members are called.
+    named: Mutex<HashMap<Named, Arc<Principal>>>,
 }
 
 /// What is shown of an environment beside its instances.
@@ -153,10 +168,12 @@ impl LiveDirectory {
             keys,
             local,
             tokens: Cache::default(),
+            agents: Cache::default(),
             token_buckets: Buckets::new(rates.token),
             account_buckets: Buckets::new(rates.account),
             instance_buckets: Buckets::new(rates.instance),
             picture: ArcSwap::default(),
+            toolbelts: ArcSwap::default(),
             refreshing: tokio::sync::Mutex::new(()),
         }
     }
@@ -257,25 +274,27 @@ impl LiveDirectory {
             bearer: mcp.bearer,
             key,
             limit: self.instance_buckets.of(row.id),
+            is_changing: row.status == InstanceStatus::Starting,
         }))
     }
 
     /// Forgets what is known of tokens: after one was revoked.
     pub(crate) fn forget_tokens(&self) {
         self.tokens.clear();
+        self.agents.clear();
     }
 
     /// Who shows this token, from memory.
-    pub(crate) fn known_caller(&self, bearer: &str) -> Option<Result<Arc<Caller>, AuthError>> {
+    fn known_caller(&self, bearer: &str) -> Option<Result<Holder, AuthError>> {
         self.tokens.get(&token::hash(bearer), now())
     }
 
-    /// Who shows this token to the JSON API. One for an MCP server opens that alone.
+    /// Who shows this token to the JSON API. One for an MCP server opens that alone, and an agent's opens MCP addresses.
     ///
     /// # Errors
     /// Why it is refused.
     pub(crate) async fn api_caller(&self, bearer: &str) -> Result<Arc<Caller>, AuthError> {
-        let caller = self.caller(bearer).await?;
+        let Holder::Person(caller) = self.caller(bearer).await? else { return Err(AuthError::Agent) };
         match caller.principal.audience {
             Audience::Account | Audience::Api => Ok(caller),
             Audience::Instance { .. } => Err(AuthError::Audience),
@@ -286,7 +305,7 @@ impl LiveDirectory {
     ///
     /// # Errors
     /// Why it is refused.
-    async fn caller(&self, bearer: &str) -> Result<Arc<Caller>, AuthError> {
+    async fn caller(&self, bearer: &str) -> Result<Holder, AuthError> {
         if let Some(known) = self.known_caller(bearer) {
             return known;
         }
@@ -299,9 +318,17 @@ impl LiveDirectory {
                 let known = self.issuers.get(&issuer).ok_or(AuthError::Wrong)?;
                 self.foreign_caller(known, bearer).await?
             };
-            let caller = Arc::new(caller);
-            self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
+            let caller = Holder::Person(Arc::new(caller));
+            self.tokens.put(era, token::hash(bearer), caller.clone());
             return Ok(caller);
+        }
+        // What an API token's random part begins with, once in 2^36, may be the same: then it is none of these.
+        if bearer.starts_with(token::AGENT_PREFIX)
+            && let Some(agent) = self.agent_caller(bearer).await?
+        {
+            let agent = Holder::Agent(Arc::new(agent));
+            self.tokens.put(era, token::hash(bearer), agent.clone());
+            return Ok(agent);
         }
         let holder =
             store::tokens::by_hash(&self.store, &token::hash_text(bearer)).await.map_err(|error| {
@@ -327,8 +354,9 @@ impl LiveDirectory {
             [Subject::Role(holder.role), Subject::User(holder.token.user), Subject::Token(holder.token.id)];
         let picture = self.picture.load();
         let clauses = picture.clauses(holder.token.account, &who);
-        let caller = Arc::new(caller_of(holder, &clauses, limits).ok_or(AuthError::Unavailable)?);
-        self.tokens.put(era, token::hash(bearer), Arc::clone(&caller));
+        let caller = caller_of(holder, &clauses, limits).ok_or(AuthError::Unavailable)?;
+        let caller = Holder::Person(Arc::new(caller));
+        self.tokens.put(era, token::hash(bearer), caller.clone());
         Ok(caller)
     }
 
@@ -426,6 +454,47 @@ impl LiveDirectory {
         })
     }
 
+    /// The toolbelts that are served from now on.
+    pub(crate) fn set_toolbelts(&self, toolbelts: Served) {
+        self.toolbelts.store(Arc::new(toolbelts));
+    }
+
+    /// Somebody whom the gateway has let in under this name, such as `user:0198…`, as a caller of an account's instances: with the account's
+    /// rules for them, without what their token is limited to, which the address that they called has seen to. `None` when they are in the
+    /// account no more.
+    pub(crate) async fn principal_named(&self, account: AccountId, name: &str) -> Option<Arc<Principal>> {
+        if let Some(id) = name.strip_prefix("agent:") {
+            let hash = token::hash(name);
+            let (known, era) = (self.agents.get(&hash, now()), self.agents.era());
+            if let Some(Ok(Holder::Agent(agent))) = known {
+                return Some(Arc::clone(&agent.principal)).filter(|agent| agent.account_id == account);
+            }
+            // Why it cannot be asked for was said where it was tried.
+            let agent = Arc::new(self.agent_named(account, id.parse().ok()?).await.ok()??);
+            self.agents.put(era, hash, Holder::Agent(Arc::clone(&agent)));
+            return Some(Arc::clone(&agent.principal));
+        }
+        let picture = self.picture.load();
+        let key = (account, Box::from(name));
+        if let Some(known) = picture.named.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Some(Arc::clone(known));
+        }
+        let user: UserId = name.strip_prefix("user:")?.parse().ok()?;
+        let member = picture.member(account, user)?;
+        let clauses = picture.clauses(account, &[Subject::Role(member.role), Subject::User(user)]);
+        let principal = Arc::new(Principal {
+            account: picture.account(account)?.clone(),
+            account_id: account,
+            credential: "toolbelt".into(),
+            audience: Audience::Account,
+            header: HeaderValue::try_from(name).ok()?,
+            calls: Calls::of(None, &clauses),
+            limits: Limits::default(),
+        });
+        picture.named.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&principal));
+        Some(principal)
+    }
+
     /// Who shows this token of another issuer's.
     async fn foreign_caller(&self, known: &issuers::Known, bearer: &str) -> Result<Caller, AuthError> {
         let at = now();
@@ -481,24 +550,23 @@ impl LiveDirectory {
 
 impl gateway::Directory for LiveDirectory {
     fn authenticate_known(&self, bearer: &str) -> Option<Result<Arc<Principal>, AuthError>> {
-        Some(self.known_caller(bearer)?.map(|caller| Arc::clone(&caller.principal)))
+        Some(self.known_caller(bearer)?.map(|caller| Arc::clone(caller.principal())))
     }
 
     fn authenticate<'a>(
         &'a self,
         bearer: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Arc<Principal>, AuthError>> + Send + 'a>> {
-        Box::pin(async move { Ok(Arc::clone(&self.caller(bearer).await?.principal)) })
+        Box::pin(async move { Ok(Arc::clone(self.caller(bearer).await?.principal())) })
     }
 
     fn find(&self, account: &str, instance: &str, _: &Principal) -> Result<Arc<Target>, NotServed> {
         let picture = self.picture.load();
-        picture
-            .targets
-            .get(account)
-            .and_then(|of| of.get(instance))
-            .cloned()
-            .unwrap_or(Err(NotServed::Unknown))
+        if let Some(target) = picture.targets.get(account).and_then(|of| of.get(instance)) {
+            return target.clone();
+        }
+        let toolbelts = self.toolbelts.load();
+        toolbelts.get(account).and_then(|of| of.get(instance)).cloned().ok_or(NotServed::Unknown)
     }
 }
 
@@ -523,37 +591,6 @@ fn caller_of(holder: TokenHolder, clauses: &[&Clause], limits: Limits) -> Option
         }),
         scopes: holder.token.scopes.clone(),
     })
-}
-
-/// Whether an instance takes calls, as far as its row says. Where there is, or may be, a shim, it knows best how its server
-/// is, and lets a call wait for one that is starting; the row is older than what it knows.
-fn why_not_served(row: &InstanceRow) -> Result<(), NotServed> {
-    if row.deleting {
-        return Err(NotServed::Unknown);
-    }
-    if row.spec.launch.container.is_some() {
-        return Err(NotServed::Tool);
-    }
-    if row.desired == DesiredState::Stopped {
-        return Err(NotServed::Stopped);
-    }
-    let step = |word: &str| match row.report.as_ref().and_then(|report| report.progress.as_ref()) {
-        Some(progress) => progress.step.clone(),
-        None => word.to_owned(),
-    };
-    let failed = || row.message.clone().unwrap_or_else(|| "it gave no reason".to_owned());
-    match row.status {
-        InstanceStatus::Running | InstanceStatus::ErrorRuntime => Ok(()),
-        // Said by its DTMA there is a shim; before that it is what its owner asked for.
-        InstanceStatus::Starting if row.observed_generation == row.generation => Ok(()),
-        InstanceStatus::PendingDeploy => Err(NotServed::Starting { step: "waiting for its host".to_owned() }),
-        InstanceStatus::Installing => Err(NotServed::Starting { step: step("installing") }),
-        InstanceStatus::Starting | InstanceStatus::Stopping | InstanceStatus::Stopped => {
-            Err(NotServed::Starting { step: "starting".to_owned() })
-        }
-        InstanceStatus::ErrorInstall => Err(NotServed::Failed { message: failed() }),
-        InstanceStatus::Deleting => Err(NotServed::Unknown),
-    }
 }
 
 /// The wall clock.

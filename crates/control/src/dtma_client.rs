@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::dtma::{
-    BinaryProgress, CleanupReport, CleanupRequest, DtmaInfo, InstanceSpec, PieceQuery, UpgradeRequest,
+    BinaryProgress, Check, CleanupReport, CleanupRequest, DtmaInfo, InstanceSpec, PieceQuery, UpgradeRequest,
     UpgradeView,
 };
 use api::errors::{ErrorBody, ErrorDetail};
@@ -172,6 +172,19 @@ impl DtmaClient {
         tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(DtmaError::Silent))
     }
 
+    /// Asks under one of the older DTMA's paths, such as `/status`; gives what it says of itself.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn older(
+        &self,
+        host: &Host,
+        method: Method,
+        path: &'static str,
+    ) -> Result<serde_json::Value, DtmaError> {
+        self.ask(PATIENCE, host, method, path, Vec::new()).await
+    }
+
     /// The lines of an instance's log, as they come.
     ///
     /// # Errors
@@ -184,7 +197,33 @@ impl DtmaClient {
     ) -> Result<Response<PooledBody<Full<Bytes>>>, DtmaError> {
         let tail = query.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
         let path = format!("/v1/instances/{instance}/logs?follow={}{tail}", query.follow);
-        let response = self.send(host, Method::GET, &path, Vec::new()).await?;
+        self.lines(host, &path).await
+    }
+
+    /// The lines of its own log, as they come.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn own_log(
+        &self,
+        host: &Host,
+        query: LogQuery,
+    ) -> Result<Response<PooledBody<Full<Bytes>>>, DtmaError> {
+        let tail = query.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
+        self.lines(host, &format!("/v1/log?follow={}{tail}", query.follow)).await
+    }
+
+    /// What it finds on its machine.
+    ///
+    /// # Errors
+    /// Any [`DtmaError`].
+    pub(crate) async fn checks(&self, host: &Host) -> Result<Vec<Check>, DtmaError> {
+        self.ask(PATIENCE, host, Method::GET, "/v1/checks", Vec::new()).await
+    }
+
+    /// A text that may have no end.
+    async fn lines(&self, host: &Host, path: &str) -> Result<Response<PooledBody<Full<Bytes>>>, DtmaError> {
+        let response = self.send(host, Method::GET, path, Vec::new()).await?;
         if response.status().is_success() {
             return Ok(response);
         }

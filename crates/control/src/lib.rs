@@ -7,6 +7,8 @@
 mod acme;
 mod app;
 mod auth;
+mod backup;
+mod belts;
 mod catalog;
 mod config;
 mod directory;
@@ -35,9 +37,11 @@ mod web;
 
 pub use acme::Acme;
 pub use app::Problem;
+pub use app::import::{ImportOptions, ImportReport, ReportLine, Verdict, import_legacy};
 pub use app::relay::Registries;
 pub use auth::issuers::{Issuer, IssuerAccount, IssuerKeys};
 pub use auth::oidc::{Oidc, OidcError};
+pub use backup::{BackupError, Contents, back_up, restore};
 pub use config::{Config, DigitalOcean, LocalEnvironment, LocalWay, Quotas, Rates};
 pub use http::{older_paths, openapi};
 pub use ipnet::IpNet;

@@ -181,6 +181,25 @@ impl MasterKey {
         Ok(Self { known: ArcSwap::from_pointee(keys), dir: None, source: given.from.clone() })
     }
 
+    /// All of it, as a file of ours has it; `None` when it does not lie in one.
+    pub(crate) fn text_of_file(&self) -> Option<Secret> {
+        self.dir.as_ref().map(|_| self.current().text())
+    }
+
+    /// Writes the key into a file of ours in `dir` (mode 0600), where there is none yet.
+    ///
+    /// # Errors
+    /// [`SecretsError::File`].
+    pub(crate) fn keep_in(&self, dir: &Path) -> Result<(), SecretsError> {
+        let path = dir.join(MASTER_KEY_FILE);
+        match create(dir, &path, self.current().text().expose()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(SecretsError::File { path, source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Where it comes from.
     pub(crate) fn source(&self) -> String {
         self.source.clone()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use gateway::Gateway;
+use hop::passed;
 use hop::serve::Listener;
 use http::{HeaderMap, Request, Response};
 use http_body_util::Either;
@@ -64,6 +65,8 @@ pub async fn run(
     let written = tokio::spawn(async move { crate::app::calls::write(&writes, no_more).await });
     let (seals, until) = (Arc::clone(&app), stop.clone());
     tokio::spawn(async move { crate::rewrap::resume(&seals.store, &seals.keys, &until).await });
+    let (belts, toolbelts) = (Arc::clone(&app), config.data.join("toolbelts"));
+    let belts = tokio::spawn(async move { belts.belts.keep(&belts, toolbelts).await });
     let reconcilers = tokio::spawn(tasks::run(app));
     let served = listeners.into_iter().map(|listener| {
         let (is_tls, front) = (matches!(listener, Listener::Tls(..)), front.clone());
@@ -83,6 +86,9 @@ pub async fn run(
     // Now nothing is counted any more.
     crate::app::metrics::finish(&counted).await;
     drop(counted);
+    if let Err(error) = belts.await {
+        tracing::error!(%error, "the keeping of toolbelts ended by a panic");
+    }
     if let Err(error) = reconcilers.await {
         tracing::error!(%error, "a reconciler ended by a panic");
     }
@@ -112,6 +118,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
     let answers = Arc::clone(&directory) as Arc<dyn gateway::Directory>;
     Ok(Arc::new(App {
         gateway: Arc::new(Gateway::new(answers, dtma.pool.clone(), &gateway_config)),
+        belts: crate::belts::Belts::default(),
         played: crate::app::playground::Played::default(),
         store,
         keys,
@@ -131,6 +138,7 @@ pub(crate) async fn assemble(config: &Config, stop: CancellationToken) -> Result
         program: crate::program::Program::default(),
         offered: crate::program::Program::of(config.upgrade_program.clone()),
         upgrades: Notify::new(),
+        changes: Notify::new(),
         public: config.public.clone(),
         bases: gateway::Bases::new(config.public.url(), own_origins(&config.public, &config.own_urls).iter()),
         outside: crate::outside::Outside::new(config.outside),
@@ -207,8 +215,14 @@ impl hyper::service::Service<Request<Incoming>> for Front {
         if let Some(seen) = self.seen(request.headers()) {
             request.extensions_mut().insert(seen);
         }
-        let routed = tower::Service::call(&mut self.router.clone(), request);
-        Box::pin(async move { Ok(routed.await?.map(Either::Right)) })
+        let (parts, body) = request.into_parts();
+        let (body, rest) = passed::handed(body);
+        let routed = tower::Service::call(&mut self.router.clone(), Request::from_parts(parts, body));
+        Box::pin(async move {
+            let answer = routed.await?;
+            rest.pass_over().await;
+            Ok(answer.map(Either::Right))
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use domain::secret::Secret;
 use domain::status::EnvironmentStatus;
 use store::accounts::{AccountRow, UserRow};
 use store::environments::EnvironmentRow;
+use store::instances::Moving;
 use store::{Database, Store, StoreError};
 
 use crate::app::instances::LOCAL;
@@ -44,6 +45,9 @@ pub enum StartError {
     /// There is nobody to let in.
     #[error("{0}")]
     Recovery(#[source] Problem),
+    /// An older database cannot be taken over.
+    #[error("{0}")]
+    Import(#[source] Problem),
     /// The built-in catalog cannot be read.
     #[error("the built-in catalog is damaged")]
     Catalog(#[source] serde_json::Error),
@@ -100,16 +104,24 @@ pub async fn new_api_token(config: &Config, name: &str) -> Result<Secret, StartE
     made
 }
 
+/// The database that is meant.
+///
+/// # Errors
+/// [`StartError::Store`] for what is no database's address.
+pub(crate) fn database_of(config: &Config) -> Result<Database, StartError> {
+    match &config.database {
+        Some(text) => Database::parse(text).map_err(StartError::Store),
+        None => Ok(Database::Sqlite(config.data.join(DATABASE_FILE))),
+    }
+}
+
 /// Opens database and master key.
 ///
 /// # Errors
 /// [`StartError::Store`], [`StartError::Secrets`].
 pub(crate) async fn open(config: &Config) -> Result<(Store, Arc<MasterKey>), StartError> {
-    let database = match &config.database {
-        Some(text) => Database::parse(text).map_err(StartError::Store)?,
-        None => Database::Sqlite(config.data.join(DATABASE_FILE)),
-    };
-    make_private(&config.data).map_err(StartError::Secrets)?;
+    let database = database_of(config)?;
+    make_private(&config.data)?;
     let keys = match &config.master_key {
         Some(given) => MasterKey::given(given),
         None => MasterKey::open(&config.data),
@@ -185,8 +197,9 @@ async fn first_run(store: &Store, keys: &MasterKey, config: &Config) -> Result<S
     if let Some((row, dtma_token)) = &environment {
         let hash = token::hash_text(dtma_token.expose());
         store::environments::insert(&mut tx, row, Some(&hash)).await?;
+        let what = welcome.what(Moving::first(None));
         let name = welcome.name.clone().unwrap_or_else(|| welcome.name_base.clone());
-        let instance = instances::new_row(keys, account.id, row, name, &welcome)?;
+        let instance = instances::new_row(keys, account.id, row.id, name, &what, &welcome.secrets)?;
         instances::insert(&mut tx, &instance, &welcome.named, ACTOR.to_owned()).await?;
     }
     tx.commit().await?;
@@ -259,9 +272,9 @@ fn fixed_name<T: std::str::FromStr<Err = domain::names::NameError>>(text: &str) 
 }
 
 /// Whoever reads this directory reads every secret.
-fn make_private(dir: &Path) -> Result<(), SecretsError> {
+pub(crate) fn make_private(dir: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    let failed = |source| SecretsError::File { path: dir.to_owned(), source };
+    let failed = |source| StartError::Secrets(SecretsError::File { path: dir.to_owned(), source });
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let mode = std::fs::metadata(dir).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {

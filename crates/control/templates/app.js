@@ -4,7 +4,8 @@
 //   [data-gone=URL]             where to go when the page that is shown is no more
 //   form[data-search=ID]        is sent while one types, and the element of that id is replaced by the answer's
 //   button[data-copy=ID]        copies the text of an element
-//   [data-stream=URL]           gets the lines of an answer that does not end
+//   [data-load=URL]             is replaced, once the page is there, by the element of the same id of that one, which takes its time
+//   [data-stream=URL]           gets the lines of an answer that does not end, also after it broke off
 //   form[data-once]             is sent once, however often its button is pressed
 //   [data-field=NAME]           says what is wrong with a field: that one is marked, and has the focus
 //   input[data-all=NAME]        ticks all boxes of a name
@@ -126,24 +127,57 @@ function copy(button) {
   });
 }
 
-async function stream(element) {
-  const stop = new AbortController();
-  window.addEventListener('pagehide', () => stop.abort());
-  try {
-    const answer = await fetch(element.dataset.stream, { credentials: 'same-origin', signal: stop.signal });
-    if (!answer.ok || !answer.body) return;
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    element.textContent = '';
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
-      element.append(value);
-      // A page is no archive: what was long ago is in the download.
-      while (2000 < element.childNodes.length) element.firstChild.remove();
-      if (atEnd) element.scrollTop = element.scrollHeight;
-    }
-  } catch { /* What has come stays. */ }
+async function load(element) {
+  const page = await fetched(new URL(element.dataset.load, location.href).href).catch(() => null);
+  const fresh = page?.getElementById(element.id);
+  if (fresh && element.isConnected) replace(element, fresh);
+}
+
+// What comes is the last lines, and then each as it is said. One that breaks off is asked for again, more and more seldom, and begins with the
+// last lines anew; a page that nobody sees asks for nothing.
+function stream(element) {
+  const [soonest, latest] = [500, 15000];
+  let [stop, timer, wait] = [null, null, soonest];
+  const broken = (is) => {
+    if (is === 'broken' in element.dataset) return;
+    if (is) element.dataset.broken = ''; else delete element.dataset.broken;
+    say(is ? 'The connection broke off. It is tried again.' : 'It goes on.');
+  };
+  const follow = async () => {
+    clearTimeout(timer);
+    if (stop || document.hidden || !element.isConnected) return;
+    const own = stop = new AbortController();
+    const began = Date.now();
+    let again = true;
+    try {
+      const answer = await fetch(element.dataset.stream, { credentials: 'same-origin', signal: own.signal });
+      // The page itself says what has become of the session, or of what it shows.
+      if (answer.redirected) { location.reload(); return; }
+      again = answer.ok || 500 <= answer.status || answer.status === 429;
+      if (answer.ok) {
+        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        for (let isFirst = true; ; isFirst = false) {
+          const { value, done } = await reader.read();
+          if (done) break;
+          const [top, atEnd] = [element.scrollTop, element.scrollHeight - element.scrollTop - element.clientHeight < 40];
+          if (isFirst) { element.textContent = ''; broken(false); }
+          element.append(value);
+          // A page is no archive: what was long ago is in the download.
+          while (2000 < element.childNodes.length) element.firstChild.remove();
+          element.scrollTop = atEnd ? element.scrollHeight : top;
+        }
+      }
+    } catch { /* What has come stays. */ }
+    stop = null;
+    if (own.signal.aborted || !again) return;
+    wait = Date.now() - began < latest ? Math.min(2 * wait, latest) : soonest;
+    broken(true);
+    timer = setTimeout(follow, wait);
+  };
+  document.addEventListener('visibilitychange', () => { if (document.hidden) stop?.abort(); else setTimeout(follow); });
+  window.addEventListener('pagehide', () => stop?.abort());
+  window.addEventListener('pageshow', (event) => { if (event.persisted) follow(); });
+  follow();
 }
 
 // The words of a stream of events, each a JSON object.
@@ -257,6 +291,7 @@ function enhance(root) {
   all('form[data-search]').forEach(search);
   all('button[data-copy]').forEach(copy);
   all('[data-stream]').forEach(stream);
+  all('[data-load]').forEach(load);
   all('form[data-play]').forEach(play);
   all('iframe[data-app]').forEach(app);
   all('form[data-once]').forEach((form) => form.addEventListener('submit', () => {
@@ -294,5 +329,12 @@ window.addEventListener('pageshow', (event) => {
   document.querySelectorAll('form[data-once] button').forEach((button) => { button.disabled = false; });
   refresh();
 });
+// Of a row or list that is longer than its place, where one is comes into view.
+for (const list of document.querySelectorAll('.side, .tabs, #offer')) {
+  const here = list.querySelector('[aria-current]');
+  if (!here) continue;
+  const [outer, inner] = [list.getBoundingClientRect(), here.getBoundingClientRect()];
+  list.scrollBy(inner.left - outer.left - (outer.width - inner.width) / 2, inner.top - outer.top - (outer.height - inner.height) / 2);
+}
 enhance(document);
 listen();

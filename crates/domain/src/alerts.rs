@@ -150,7 +150,7 @@ pub fn instance(status: InstanceStatus, host: EnvironmentStatus) -> Sight {
     match status {
         _ if host != EnvironmentStatus::Active => Sight::Unknown,
         InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => Sight::Broken,
-        InstanceStatus::Running | InstanceStatus::Stopped => Sight::Well,
+        InstanceStatus::Running | InstanceStatus::Asleep | InstanceStatus::Stopped => Sight::Well,
         InstanceStatus::PendingDeploy
         | InstanceStatus::Installing
         | InstanceStatus::Starting

@@ -83,8 +83,26 @@ ids! {
     UpgradeId;
     /// Something that happened to an instance (`instance_events`).
     InstanceEventId;
+    /// A change of what an instance is (`instance_changes`).
+    ChangeId;
     /// Something that is or was broken (`alerts`).
     AlertId;
+    /// One address over what several instances have (`toolbelts`).
+    ToolbeltId;
+    /// An instance in a toolbelt (`agent_toolbelt_items`).
+    ToolbeltItemId;
+    /// A program of a user's that has a toolbelt of its own (`agents`).
+    AgentId;
+    /// A token of an agent (`agent_tokens`); not the secret itself.
+    AgentTokenId;
+    /// That an agent may have instances of an environment in its toolbelt (`agent_toolbox_access`).
+    ToolboxAccessId;
+    /// What an agent brings to an instance (`agent_tool_credentials`).
+    AgentCredentialId;
+    /// Whether an agent may call one tool (`agent_tool_capability_permissions`).
+    CapabilityPermissionId;
+    /// How much of a server an agent may call (`agent_mcp_server_access`).
+    ServerAccessId;
 }
 
 impl CatalogEntryId {

@@ -6,6 +6,8 @@
 pub mod alerts;
 pub mod backoff;
 pub mod catalog;
+pub mod change;
+pub mod checks;
 pub mod cleanup;
 pub mod container;
 pub mod egress;
@@ -28,5 +30,6 @@ pub mod shim;
 pub mod spec;
 pub mod status;
 pub mod time;
+pub mod toolbelts;
 pub mod vault;
 pub mod waves;

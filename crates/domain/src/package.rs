@@ -151,6 +151,16 @@ impl Package {
             builtin @ Self::Builtin { .. } => builtin,
         })
     }
+
+    /// The same package without the version that it is pinned to.
+    #[must_use]
+    pub fn unpinned(self) -> Self {
+        match self {
+            Self::Npm { name, .. } => Self::Npm { name, version: None },
+            Self::Pypi { name, .. } => Self::Pypi { name, version: None },
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Package {

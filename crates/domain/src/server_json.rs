@@ -30,6 +30,9 @@ const NO_VERSION: &str = "latest";
 const META: [&str; 2] =
     ["io.modelcontextprotocol.registry/official", "io.modelcontextprotocol.registry.publisher-provided"];
 
+/// Where a publisher's own words are (2025-12-11).
+pub const PROVIDED: &str = "io.modelcontextprotocol.registry/publisher-provided";
+
 /// Why a document is none of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -141,11 +144,13 @@ impl Document {
         let description = text(&self.server, &["description"]).unwrap_or_default();
         let description = shown(&description, MAX_DESCRIPTION);
         let repository = self.server.get("repository").unwrap_or(&Value::Null);
+        let provided = self.server.get("_meta").and_then(|meta| meta.get(PROVIDED));
+        let said = provided.and_then(|provided| text(provided, &["category"]));
         let icon = first(&self.server, &["icons"]).and_then(|icons| text(icons.get(0)?, &["src"]));
         CatalogEntry {
             id,
             name: self.name.clone(),
-            category: category::of(base, &title, &description).to_owned(),
+            category: category::of(said.as_deref(), base, &title, &description).to_owned(),
             title,
             description,
             transport: launch.transport,

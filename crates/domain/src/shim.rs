@@ -21,8 +21,12 @@ pub const RULE_HEADER: &str = "berth-rule";
 /// The header of a question for the status that says until when the shim may run, in milliseconds since the boot of its host; absent:
 /// what was said before counts.
 pub const LEASE_HEADER: &str = "berth-lease";
-/// Header of an answer, by which the shim tells the gateway that the caller's rule kept a request from the server.
+/// Header of an answer, by which the shim, or the DTMA before it, tells the gateway why a request was kept from the server.
 pub const REFUSED_HEADER: &str = "berth-refused";
+/// The caller's rule kept it.
+pub const REFUSED_BY_RULE: &str = "rule";
+/// The process that would take it ends, or is not there: nothing was done, and another one may be there soon.
+pub const REFUSED_AWAY: &str = "away";
 /// Everything that begins with this is Berth's own and is stripped from what comes from outside.
 pub const HEADER_PREFIX: &str = "berth-";
 /// The socket's file name in the instance's own socket directory.
@@ -73,6 +77,9 @@ pub struct ShimConfig {
     pub strict_sessions: bool,
     /// Milliseconds after which a process that nobody has called is stopped; the shared one is kept.
     pub idle_ms: u64,
+    /// Milliseconds after which a server that nobody uses is stopped whole, until somebody does; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep_ms: Option<u64>,
     /// How the server is reached.
     #[serde(default)]
     pub link: Link,
@@ -277,6 +284,11 @@ pub enum ServerState {
         server_name: String,
         /// `protocolVersion`.
         protocol_version: String,
+    },
+    /// Stopped because nobody used it; the next call starts it.
+    Asleep {
+        /// Since when.
+        since: Timestamp,
     },
     /// Ended or never answered; the next start is due.
     Failed {

@@ -105,6 +105,10 @@ pub struct Launch {
     /// Whether a session ends with the process that served it, because the server keeps state for each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict_sessions: bool,
+    /// Seconds after which a server that nobody uses is stopped, until the next call; absent: never. Only of MCP servers that are
+    /// processes of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep_after_seconds: Option<u64>,
     /// What each caller brings: the environment variable, or of a server that runs elsewhere the header, by the name under which it is
     /// given. Each caller's process then has their own values, and shares nothing with another's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

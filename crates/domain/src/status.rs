@@ -51,6 +51,8 @@ words! {
         Starting = "starting",
         /// An MCP probe answered.
         Running = "running",
+        /// An MCP probe answered, and its process was stopped because nobody used it: the next call starts it.
+        Asleep = "asleep",
         /// Being stopped.
         Stopping = "stopping",
         /// Stopped because its owner wants it so.
@@ -61,6 +63,13 @@ words! {
         ErrorRuntime = "error_runtime",
         /// Being removed.
         Deleting = "deleting",
+    }
+}
+
+impl InstanceStatus {
+    /// Whether it does what it is to do: it runs, or sleeps until it is called.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Running | Self::Asleep)
     }
 }
 

@@ -54,3 +54,38 @@ impl std::fmt::Display for Timestamp {
         }
     }
 }
+
+/// A length of time in the largest unit that divides it: `15 min`, `90 s`, `1 day`.
+pub fn span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0 => (0, "s"),
+        _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
+        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "h"),
+        _ if seconds.is_multiple_of(60) => (seconds / 60, "min"),
+        _ => (seconds, "s"),
+    };
+    let plural = if unit == "day" && count != 1 { "s" } else { "" };
+    format!("{count} {unit}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn spans() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (10, "10 s"),
+            (60, "1 min"),
+            (90, "90 s"),
+            (900, "15 min"),
+            (3600, "1 h"),
+            (5400, "90 min"),
+            (86_400, "1 day"),
+            (604_800, "7 days"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

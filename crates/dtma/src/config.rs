@@ -15,6 +15,7 @@ use hop::tls::Pin;
 use tokio::sync::Notify;
 
 use crate::DtmaError;
+use crate::own_log::OwnLog;
 use crate::proxy::Proxy;
 use crate::specs::{WriteError, make_dir};
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub cleanup_percent: Option<u8>,
     /// Its own binary, where it is a service whose binary can be replaced.
     pub service: Option<PathBuf>,
+    /// What it says, which `GET /v1/log` gives; whoever sets logging up writes to it.
+    pub log: OwnLog,
     /// Told once it serves: a service manager waits for that.
     pub serves: Arc<Notify>,
     /// The longest time between two heartbeats.
@@ -114,6 +117,7 @@ impl Config {
             backend_key: None,
             cleanup_percent: None,
             service: None,
+            log: OwnLog::default(),
             serves: Arc::default(),
             heartbeat: HEARTBEAT_PERIOD,
         })

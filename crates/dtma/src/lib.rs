@@ -4,6 +4,7 @@
 //! calls to the instances' shims, and tells the control plane what is. It needs no control plane to go on, opens no
 //! database and reads no MCP. Shims outlive it: a DTMA that starts finds the living ones and keeps them.
 
+pub mod checks;
 mod cleanup;
 mod config;
 mod face;
@@ -18,6 +19,7 @@ mod lock;
 mod logs;
 mod metrics;
 mod note;
+mod own_log;
 mod plan;
 mod ports;
 mod proxy;
@@ -41,6 +43,7 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, Enrolment, enrol};
+pub use own_log::OwnLog;
 pub use proxy::{Proxy, ProxyError};
 pub use relay::Relay;
 
@@ -162,6 +165,8 @@ pub async fn run(
         reports: heartbeat_url.is_some(),
         gauge: gauge.clone(),
         upgrades: Arc::clone(&upgrades),
+        log: config.log.clone(),
+        checks: Arc::new(checks::Checks::of(&config)),
         stop: asked.clone(),
     };
     let heartbeats = async {

@@ -267,7 +267,7 @@ fn look_again(server: &ServerState, now: Timestamp) -> Duration {
         ServerState::Starting { since } if now.micros_since(*since) < 2_000_000 => 20,
         ServerState::Starting { .. } | ServerState::Failed { .. } => 200,
         ServerState::Stopping { .. } => 100,
-        ServerState::Running { .. } => 1000,
+        ServerState::Running { .. } | ServerState::Asleep { .. } => 1000,
     })
 }
 
@@ -334,6 +334,7 @@ fn of_server(server: &ServerState) -> (InstanceStatus, Option<String>) {
     match server {
         ServerState::Starting { .. } => (InstanceStatus::Starting, None),
         ServerState::Running { .. } => (InstanceStatus::Running, None),
+        ServerState::Asleep { .. } => (InstanceStatus::Asleep, None),
         ServerState::Stopping { .. } => (InstanceStatus::Stopping, None),
         ServerState::Failed { failures, crash_loop: true, message, .. } => (
             InstanceStatus::ErrorRuntime,

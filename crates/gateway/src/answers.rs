@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::errors::ErrorBody;
 use bytes::Bytes;
 use domain::names::InstanceName;
-use domain::shim::MAX_MESSAGE;
+use domain::shim::{MAX_MESSAGE, REFUSED_HEADER};
 use hop::pool::PooledBody;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
@@ -255,6 +255,7 @@ pub(crate) async fn translate(
         return Err(lost(target).answer(Some(request)));
     };
     parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(REFUSED_HEADER);
     let body = match serde_json::from_slice::<ErrorBody>(&body) {
         Ok(ErrorBody { error }) => {
             let hint = error.hint.map(|hint| format!(": {hint}")).unwrap_or_default();

@@ -1,12 +1,14 @@
 //! What one caller may call, compiled when its token is read, so that a call costs one look into a table.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::names::InstanceName;
 use domain::rules::{self, Clause, Effect, What};
 use domain::scopes::{Scope, Scopes};
+use domain::toolbelts::AccessLevel;
 use http::HeaderValue;
 use mcp::rule::{Hint, Hinted, Names, Pattern, Rule};
 
@@ -24,8 +26,24 @@ pub struct Calls {
 pub enum Extent {
     /// Everything.
     Whole,
-    /// What the shim's rule allows: the value of [`domain::shim::RULE_HEADER`].
-    Ruled(HeaderValue),
+    /// What a rule allows.
+    Ruled {
+        /// The rule as the shim gets it: the value of [`domain::shim::RULE_HEADER`].
+        header: HeaderValue,
+        /// The same.
+        rule: Arc<Rule>,
+    },
+}
+
+/// What was granted of one instance to somebody who may call nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The instance.
+    pub instance: InstanceName,
+    /// Tools by name, in which `*` stands for any characters, and whether they may be called. A denial wins.
+    pub tools: Vec<(String, bool)>,
+    /// How much of it was granted as a whole, and with [`AccessLevel::Custom`] which tools.
+    pub level: Option<(AccessLevel, Vec<String>)>,
 }
 
 /// What scopes let through.
@@ -75,10 +93,47 @@ impl Calls {
         }
     }
 
+    /// Compiles what an agent was granted, and those of the account's rules that apply to it. What is allowed is what both allow; the
+    /// rules alone say what may be called of its toolbelt, which has nothing of its own.
+    pub fn of_agent(toolbelt: &InstanceName, grants: &[Grant], clauses: &[&Clause]) -> Self {
+        let ruled = |instance, rule: Rule| extent(&rule.and(rule_of(clauses, Some(instance))));
+        let mut named: HashMap<String, Extent> = grants
+            .iter()
+            .map(|grant| (grant.instance.as_str().to_owned(), ruled(&grant.instance, granted(grant))))
+            .collect();
+        named.insert(toolbelt.as_str().to_owned(), ruled(toolbelt, Rule::default()));
+        Self { named, others: None }
+    }
+
     /// How much of an instance may be called; `None`: nothing.
-    pub(crate) fn extent(&self, instance: &str) -> Option<&Extent> {
+    pub fn extent(&self, instance: &str) -> Option<&Extent> {
         self.named.get(instance).or(self.others.as_ref())
     }
+}
+
+/// What a grant allows. Reading prompts and resources changes nothing, so whoever may read as a whole may read these; a list of tools is
+/// for tools alone.
+fn granted(grant: &Grant) -> Rule {
+    let name = |name: &String| Pattern::Name(name.clone());
+    let with =
+        |is_allowed| grant.tools.iter().filter(move |tool| tool.1 == is_allowed).map(|tool| name(&tool.0));
+    let deny = with(false).collect();
+    let mut allow: Vec<Pattern> = with(true).collect();
+    let others = |is_open: bool| if is_open { Names::default() } else { Names::nothing() };
+    let (allow, is_open) = match &grant.level {
+        Some((AccessLevel::FullAccess, _)) => (None, true),
+        Some((AccessLevel::ReadOnly, _)) => {
+            allow.push(Pattern::Hinted(Hinted { name: "*".to_owned(), hint: Hint::ReadOnly }));
+            (Some(allow), true)
+        }
+        Some((AccessLevel::Custom, tools)) => {
+            allow.extend(tools.iter().map(name));
+            (Some(allow), false)
+        }
+        None => (Some(allow), false),
+    };
+    let tools = Names { allow, deny, ..Names::default() };
+    Rule { tools, prompts: others(is_open), resources: others(is_open) }
 }
 
 fn scoped(scopes: &Scopes) -> Scoped<'_> {
@@ -138,10 +193,9 @@ fn extent(rule: &Rule) -> Extent {
     // Texts alone are in it, and base64 is no control character, so that neither step can fail; if one did, a rule that the shim
     // takes for none refuses the call.
     let json = serde_json::to_vec(rule).unwrap_or_default();
-    Extent::Ruled(
-        HeaderValue::try_from(STANDARD.encode(json))
-            .unwrap_or_else(|_| HeaderValue::from_static("unreadable")),
-    )
+    let header = HeaderValue::try_from(STANDARD.encode(json))
+        .unwrap_or_else(|_| HeaderValue::from_static("unreadable"));
+    Extent::Ruled { header, rule: Arc::new(rule.clone()) }
 }
 
 #[cfg(test)]
@@ -152,7 +206,9 @@ mod tests {
     fn shown(calls: &Calls, instance: &str) -> Option<String> {
         calls.extent(instance).map(|extent| match extent {
             Extent::Whole => "whole".to_owned(),
-            Extent::Ruled(header) => String::from_utf8(STANDARD.decode(header.as_bytes()).unwrap()).unwrap(),
+            Extent::Ruled { header, .. } => {
+                String::from_utf8(STANDARD.decode(header.as_bytes()).unwrap()).unwrap()
+            }
         })
     }
 
@@ -247,6 +303,68 @@ mod tests {
                     r#"{"tools":{"allow":["x*"],"also":[["*y"]],"deny":["z"]},"prompts":{"allow":[]},"resources":{"allow":[]}}"#,
                 ),
                 Some(r#"{"tools":{"deny":["z"]},"prompts":{},"resources":{}}"#),
+            ],
+        );
+    }
+    #[test]
+    fn what_an_agent_may_call() {
+        let grant = |tools: &[&str], level: Option<(AccessLevel, &[&str])>| Grant {
+            instance: "a".parse().unwrap(),
+            tools: tools
+                .iter()
+                .map(|tool| {
+                    tool.strip_prefix('!').map_or((tool.to_string(), true), |tool| (tool.to_owned(), false))
+                })
+                .collect(),
+            level: level.map(|(level, tools)| (level, tools.iter().map(ToString::to_string).collect())),
+        };
+        let check = |grant: Grant, clauses: &[&str], expected: [Option<&str>; 3]| {
+            let all: Vec<Clause> = clauses.iter().map(|text| clause(text)).collect();
+            let belt = "belt".parse().unwrap();
+            let calls = Calls::of_agent(&belt, std::slice::from_ref(&grant), &all.iter().collect::<Vec<_>>());
+            let found = ["a", "belt", "other"].map(|instance| shown(&calls, instance));
+            assert_eq!(found.each_ref().map(Option::as_deref), expected, "{grant:?} {clauses:?}");
+        };
+        let whole = Some("whole");
+        let closed = r#","prompts":{"allow":[]},"resources":{"allow":[]}}"#;
+        let tools = |names: &str| format!(r#"{{"tools":{names}{closed}"#);
+        let (full, custom) = (AccessLevel::FullAccess, AccessLevel::Custom);
+        check(grant(&[], None), &[], [Some(&tools(r#"{"allow":[]}"#)), whole, None]);
+        check(
+            grant(&["x", "!y", "get_*"], None),
+            &[],
+            [Some(&tools(r#"{"allow":["x","get_*"],"deny":["y"]}"#)), whole, None],
+        );
+        check(grant(&[], Some((full, &[]))), &[], [whole, whole, None]);
+        check(
+            grant(&["!x"], Some((full, &[]))),
+            &[],
+            [Some(r#"{"tools":{"deny":["x"]},"prompts":{},"resources":{}}"#), whole, None],
+        );
+        check(
+            grant(&["x"], Some((AccessLevel::ReadOnly, &[]))),
+            &[],
+            [
+                Some(
+                    r#"{"tools":{"allow":["x",{"name":"*","hint":"read-only"}]},"prompts":{},"resources":{}}"#,
+                ),
+                whole,
+                None,
+            ],
+        );
+        check(
+            grant(&["x"], Some((custom, &["y"]))),
+            &[],
+            [Some(&tools(r#"{"allow":["x","y"]}"#)), whole, None],
+        );
+        // Rules of the account hold for agents too.
+        check(
+            grant(&["x"], None),
+            &["deny * tool x", "allow belt prompt p"],
+            [
+                Some(&tools(r#"{"allow":["x"],"deny":["x"]}"#)),
+                Some(r#"{"tools":{"deny":["x"]},"prompts":{"allow":["p"]},"resources":{}}"#),
+                None,
             ],
         );
     }

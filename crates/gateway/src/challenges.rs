@@ -58,7 +58,7 @@ pub fn parse_address(path: &str) -> Option<(AccountName, InstanceName, bool)> {
 /// What is wrong, as an error code and in words; no code when no token was shown (RFC 6750 §3).
 fn invalid(error: AuthError) -> Option<&'static str> {
     match error {
-        AuthError::Missing | AuthError::Unavailable => None,
+        AuthError::Missing | AuthError::Unavailable | AuthError::Agent => None,
         AuthError::Wrong => Some("the token is not known"),
         AuthError::Expired => Some("the token has expired"),
         AuthError::Revoked => Some("the token was revoked"),

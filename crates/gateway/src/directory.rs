@@ -102,6 +102,11 @@ pub enum AuthError {
     /// It is for another address.
     #[error("this token is for another address: sign in for this one")]
     Audience,
+    /// It is an agent's, and shown to something else than an MCP address.
+    #[error(
+        "an agent's token opens MCP addresses alone: take an API token, which `berth token create` makes"
+    )]
+    Agent,
     /// It could not be checked, because the database did not answer.
     #[error("the token cannot be checked at the moment")]
     Unavailable,
@@ -124,6 +129,8 @@ pub struct Target {
     pub key: HeaderValue,
     /// How often it may be called; absent: as often as anybody likes.
     pub limit: Option<Arc<Bucket>>,
+    /// Whether its process is being replaced by another: a call that finds none there waits a while.
+    pub is_changing: bool,
 }
 
 /// Why an instance is not served.

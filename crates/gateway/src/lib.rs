@@ -5,6 +5,7 @@
 //! says of it; it knows no SQL and no machine.
 
 mod answers;
+mod between;
 mod body;
 mod calls;
 mod challenges;
@@ -19,13 +20,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use domain::names::InstanceName;
 use domain::shim::{HEADER_PREFIX, KEY_HEADER, MAX_MESSAGE, PRINCIPAL_HEADER, RULE_HEADER};
-use hop::pool::{HopError, Pool};
+use hop::pool::{HopError, Pool, PooledBody};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Full};
 
 use crate::answers::{Answer, Refusal};
-pub use crate::calls::{Calls, Extent};
+pub use crate::calls::{Calls, Extent, Grant};
 pub use crate::challenges::{Bases, RESOURCE_METADATA, challenge, parse_address};
 pub use crate::directory::{Audience, AuthError, Directory, Limits, NotServed, Principal, Target};
 pub use crate::limits::{Bucket, Buckets};
@@ -93,6 +94,11 @@ impl Gateway {
         Self { directory, pool, origins, bases, records: config.records.clone() }
     }
 
+    /// The origin of the page that calls, when it is one that may: for what is served beside the MCP addresses to the same pages.
+    pub fn origin_of<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+        self.origins.check(headers).ok().flatten()
+    }
+
     /// Answers one request whose path begins with [`PREFIX`]. Never fails: every failure is an answer.
     ///
     /// The caller that drops this future, or the response's body, ends the call upstream.
@@ -123,10 +129,13 @@ impl Gateway {
         if !matches!(parts.method, Method::POST | Method::GET | Method::DELETE) {
             return Err(Refusal::Method.answer(None));
         }
-        let principal = self
-            .authenticate(&parts.headers)
-            .await
-            .map_err(|error| self.challenged(Refusal::Auth(error), &parts, None))?;
+        let principal = match self.authenticate(&parts.headers).await {
+            Ok(principal) => principal,
+            Err(error) => {
+                hop::passed::over(body).await;
+                return Err(self.challenged(Refusal::Auth(error), &parts, None));
+            }
+        };
         let body = body::collect(body, &parts.headers, MAX_MESSAGE).await.map_err(|e| e.answer(None))?;
         self.forward(&principal, parts, body, began).await
     }
@@ -183,25 +192,21 @@ impl Gateway {
         if let Some(pending) = &mut pending {
             pending.to(&target);
         }
-        let uri = transport.uri(&target.uri, parts.uri.query());
 
         hop::forward::strip_inbound(&mut parts.headers, HEADER_PREFIX);
         parts.headers.remove(header::EXPECT);
-        parts.headers.insert(KEY, target.key.clone());
         parts.headers.insert(PRINCIPAL, principal.header.clone());
-        if let Extent::Ruled(rule) = extent {
-            parts.headers.insert(RULE, rule.clone());
+        if let Extent::Ruled { header, .. } = extent {
+            parts.headers.insert(RULE, header.clone());
         }
         parts.headers.insert(header::HOST, INNER_HOST);
-        if let Some(bearer) = &target.bearer {
-            parts.headers.insert(header::AUTHORIZATION, bearer.clone());
-        }
-        let mut inner = Request::new(Full::new(body.clone()));
-        *inner.method_mut() = parts.method;
-        *inner.uri_mut() = uri;
-        *inner.headers_mut() = parts.headers;
-
-        let answer = match self.pool.send(&target.address, inner).await {
+        let (sent, target) = if target.is_changing {
+            self.send_patiently(principal, &parts, target, transport, &body).await
+        } else {
+            let inner = inner(parts.method, parts.headers, parts.uri.query(), &target, transport, &body);
+            (self.pool.send(&target.address, inner).await, target)
+        };
+        let answer = match sent {
             Ok(mut response) => {
                 hop::forward::strip(response.headers_mut());
                 if answers::is_of_the_path(response.status(), &target) {
@@ -227,6 +232,35 @@ impl Gateway {
             pending.answered(answer.as_ref().map_or_else(Answer::status, Response::status));
         }
         answer
+    }
+
+    /// Sends a request whose process is being replaced, again and again until one takes it, for a while. Nothing that was taken is sent
+    /// twice. Gives the last answer, and where it came from.
+    async fn send_patiently(
+        &self,
+        principal: &Principal,
+        parts: &http::request::Parts,
+        mut target: Arc<Target>,
+        transport: Transport,
+        body: &Bytes,
+    ) -> (Result<Response<PooledBody<Full<Bytes>>>, HopError>, Arc<Target>) {
+        let mut waits = between::Waits::new(Instant::now());
+        loop {
+            let (method, headers) = (parts.method.clone(), parts.headers.clone());
+            let inner = inner(method, headers, parts.uri.query(), &target, transport, body);
+            let sent = self.pool.send(&target.address, inner).await;
+            if !between::was_taken(&sent)
+                && let Some(pause) = waits.next(Instant::now())
+            {
+                tokio::time::sleep(pause).await;
+                // It may be stopped by now, and then the answer is what was said last.
+                if let Ok((now, ..)) = self.find(parts.uri.path(), principal) {
+                    target = now;
+                    continue;
+                }
+            }
+            return (sent, target);
+        }
     }
 
     /// The answer to a refusal, with what a client must know to ask for another token.
@@ -276,6 +310,26 @@ impl Gateway {
         let target = self.directory.find(account, instance, principal).map_err(not_served)?;
         Ok((target, transport, extent))
     }
+}
+
+/// The request on the inner hop.
+fn inner(
+    method: Method,
+    mut headers: HeaderMap,
+    query: Option<&str>,
+    target: &Target,
+    transport: Transport,
+    body: &Bytes,
+) -> Request<Full<Bytes>> {
+    headers.insert(KEY, target.key.clone());
+    if let Some(bearer) = &target.bearer {
+        headers.insert(header::AUTHORIZATION, bearer.clone());
+    }
+    let mut inner = Request::new(Full::new(body.clone()));
+    *inner.method_mut() = method;
+    *inner.uri_mut() = transport.uri(&target.uri, query);
+    *inner.headers_mut() = headers;
+    inner
 }
 
 /// The instance's part of a path, whatever stands there.

@@ -12,6 +12,7 @@ const BUFFER: usize = 64 << 10;
 pub mod address;
 pub mod forward;
 mod multiplexed;
+pub mod passed;
 pub mod pool;
 pub mod serve;
 mod streams;

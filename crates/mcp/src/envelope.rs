@@ -447,7 +447,7 @@ pub(crate) fn decoded_key(text: &str, key: Text) -> Cow<'_, str> {
 }
 
 /// The text of a JSON string; `None` for any other value.
-pub(crate) fn decode(raw: &str) -> Option<Cow<'_, str>> {
+pub fn decode(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));

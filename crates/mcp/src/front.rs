@@ -48,12 +48,14 @@ pub struct Refusal {
     pub data: Option<String>,
     /// Seconds after which a second try makes sense (`Retry-After`).
     pub retry_after: Option<u64>,
+    /// Whether whoever would take the message ends, so that nothing was done and another one may take it.
+    pub is_away: bool,
 }
 
 impl Refusal {
     /// With no `data`, and not to be tried again as it is.
     pub fn new(status: u16, code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), data: None, retry_after: None }
+        Self { status, code, message: message.into(), data: None, retry_after: None, is_away: false }
     }
 
     /// The JSON-RPC error message that carries it.

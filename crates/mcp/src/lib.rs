@@ -15,9 +15,15 @@ mod listeners;
 pub mod mux;
 pub mod opening;
 pub mod park;
+pub mod recall;
 pub mod revision;
 pub mod rule;
 pub mod session;
 pub mod sse;
 pub(crate) mod translate;
 pub mod watch;
+
+/// The parts of JSON text, as they stand in it.
+pub mod parts {
+    pub use crate::translate::{items, member, members, span_of};
+}

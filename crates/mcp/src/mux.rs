@@ -13,6 +13,7 @@
 mod from_server;
 mod own;
 mod questions;
+mod sleep;
 mod types;
 
 use std::collections::{HashMap, VecDeque};
@@ -25,9 +26,11 @@ use crate::level::Level;
 use crate::listeners::Listeners;
 pub use crate::listeners::{Changes, NotOpened, Offers, StreamKey};
 use crate::mux::questions::{Asking, Question};
+use crate::mux::sleep::{Listens, Sleep};
 pub use crate::mux::types::{Begun, CallKey, Caller, Dropped, Noted, Output, Setup};
 use crate::opening::{self, Backend, Speaks};
 use crate::park::{self, RequestDigest, Tickets};
+use crate::recall::{self, Asker};
 use crate::revision::Era;
 use crate::rule::Rule;
 use crate::session::SessionId;
@@ -61,6 +64,7 @@ pub struct Mux<C> {
     next_question: u64,
     /// When [`Mux::tick`] is due at the latest.
     due: Option<Duration>,
+    sleep: Sleep,
     /// What has to be given to callers beside what the last event returned.
     more: VecDeque<Output<C>>,
     dropped: Dropped,
@@ -73,6 +77,14 @@ enum Own {
     Changes,
     /// `subscriptions/listen` to one resource; unanswered as long as it holds.
     Watch(Box<str>),
+    /// A list whose last answer holds no longer, asked for again.
+    List {
+        question: recall::Question,
+        /// Who wanted it last.
+        asker: Asker,
+        /// It has changed once more since it was asked for.
+        is_stale: bool,
+    },
     /// Its answer says nothing that could be acted upon.
     Other,
 }
@@ -91,6 +103,10 @@ struct Call<C> {
     filtered: Option<Box<str>>,
     /// The level from which a modern caller asked for log messages.
     level: Option<Level>,
+    /// The question that it asks, when the answer is to be kept.
+    asks: Option<recall::Question>,
+    /// Of a call that only listens, the line that the server got.
+    listens: Option<Listens>,
     /// The resource that the session watches once this call has succeeded.
     watches: Option<Box<str>>,
     /// When its caller left, of a legacy call that goes on.
@@ -129,6 +145,7 @@ impl<C: Clone> Mux<C> {
             next: 1,
             next_question: setup.first_question,
             due: None,
+            sleep: Sleep::default(),
             more: VecDeque::new(),
             dropped: Dropped::default(),
         }
@@ -186,6 +203,7 @@ impl<C: Clone> Mux<C> {
             out.extend_from_slice(opening::initialized());
         }
         self.ask_again(out);
+        self.listen_again(out);
     }
 
     /// Asks the server for everything that it keeps for its client.
@@ -201,6 +219,11 @@ impl<C: Clone> Mux<C> {
         for uri in watched {
             self.watch(&uri, out);
         }
+    }
+
+    /// Whose a request is that the server knows by this number; `None` for those of the multiplexer's own.
+    pub fn caller(&self, wire: u64) -> Option<&Caller> {
+        self.calls.get(self.again.get(&wire).unwrap_or(&wire)).map(|call| &call.caller)
     }
 
     /// Takes a client's request and appends what the server gets of it to `out`. `id` is the request's own.
@@ -265,6 +288,8 @@ impl<C: Clone> Mux<C> {
             (may_ask && translation == Translation::ToLegacy).then(|| out[from..].into()),
             self.digest_for(message, &method, may_ask, translation),
         );
+        let listens = (translation == Translation::None && method == "subscriptions/listen")
+            .then(|| Listens { line: out[from..].into(), is_again: false });
         out.push(b'\n');
         let filtered =
             caller.rule.as_ref().filter(|_| Rule::is_list(&method)).map(|_| method.as_ref().into());
@@ -279,6 +304,8 @@ impl<C: Clone> Mux<C> {
                 is_discover: method == "server/discover",
                 filtered,
                 level,
+                asks: recall::Question::of(message).filter(|_| self.sleep.is_wanted),
+                listens,
                 watches,
                 left_at: None,
                 asking,
@@ -461,7 +488,9 @@ impl<C: Clone> Mux<C> {
         self.unowned.clear();
         self.due = None;
         let body = |call: &Call<C>| errors::body(Some(&call.raw_id), errors::INTERNAL_ERROR, why, None);
-        self.calls.drain().map(|(_, call)| (call.to.clone(), body(&call))).collect()
+        let rests = self.sleep.has_begun;
+        let ended = self.calls.extract_if(|_, call| !(rests && call.listens.is_some()));
+        ended.map(|(_, call)| (call.to.clone(), body(&call))).collect()
     }
 
     fn cancelled(

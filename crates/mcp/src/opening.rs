@@ -277,6 +277,11 @@ pub(crate) fn initialized() -> &'static [u8] {
 }
 
 impl Opened {
+    /// Whether another opening gave the same answer.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        (&self.initialize, &self.discover) == (&other.initialize, &other.discover)
+    }
+
     /// The answer to a client's own `initialize`: the server's, with the client's id and the agreed revision.
     pub fn answer(&self, raw_id: &str, agreed: Revision) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.initialize.len() + raw_id.len() + 16);

@@ -219,7 +219,7 @@ pub(crate) fn without(object: &str, key: &str) -> String {
 }
 
 /// The member's value as it stands in the object; of a repeated one the last.
-pub(crate) fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
+pub fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
     let mut found = None;
     let scanned = Scanner::new(object).members::<ScanError>(&mut |scanner, name| {
         let value = scanner.value()?;
@@ -232,14 +232,14 @@ pub(crate) fn member<'a>(object: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// Where a member's value stands in an object of the message.
-pub(crate) fn span_of(message: &Envelope<'_>, object: Span, key: &str) -> Option<Span> {
+pub fn span_of(message: &Envelope<'_>, object: Span, key: &str) -> Option<Span> {
     let value = member(message.raw(object), key)?;
     let start = value.as_ptr().addr() - message.text().as_ptr().addr();
     Some(Span::of(start..start + value.len()))
 }
 
 /// The members of an object: each key, and its value as it stands there. `None` when it is no object.
-pub(crate) fn members(object: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+pub fn members(object: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let mut found = Vec::new();
     let scanned = Scanner::new(object).members::<ScanError>(&mut |scanner, name| {
         let value = scanner.value()?;
@@ -250,7 +250,7 @@ pub(crate) fn members(object: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
 }
 
 /// The items of an array, as they stand there. `None` when it is no array.
-pub(crate) fn items(array: &str) -> Option<Vec<&str>> {
+pub fn items(array: &str) -> Option<Vec<&str>> {
     let mut found = Vec::new();
     let scanned = Scanner::new(array).items(&mut |scanner| {
         found.push(&array[scanner.value()?.range()]);

@@ -52,6 +52,7 @@ pub(crate) fn shim_config(spec: &InstanceSpec, places: Places, server: Server) -
         mode: spec.launch.mode.unwrap_or_default(),
         strict_sessions: spec.launch.strict_sessions,
         idle_ms: IDLE_MS,
+        sleep_ms: spec.launch.sleep_after_seconds.map(|seconds| seconds.saturating_mul(1000)),
         link: server.link,
         command: server.command,
         cwd: server.cwd,

@@ -39,6 +39,16 @@ enum State {
     },
 }
 
+/// How a process ended.
+enum End {
+    /// By itself, in words.
+    Failed(String),
+    /// Because nobody uses it.
+    Idle,
+    /// With the shim.
+    Stopped,
+}
+
 impl Child {
     pub(crate) fn new() -> Self {
         Self { state: watch::Sender::new(State::Starting) }
@@ -71,13 +81,23 @@ impl Child {
         }
     }
 
-    /// Keeps it alive until the shim ends.
+    /// Keeps it alive until the shim ends, but for the time in which nobody uses it.
     pub(crate) async fn keep(&self, shared: &Arc<Shared>) {
         let mut failures = 0;
         while !shared.stopping.is_cancelled() {
             self.state.send_replace(State::Starting);
             let begun = Instant::now();
-            let Some(words) = self.life(shared).await else { return };
+            let words = match self.life(shared).await {
+                End::Stopped => return,
+                End::Idle => {
+                    failures = 0;
+                    tokio::select! {
+                        () = shared.sleep.woken() => continue,
+                        () = shared.stopping.cancelled() => return,
+                    }
+                }
+                End::Failed(words) => words,
+            };
             failures = Backoff::SERVER.failures_after(failures, begun.elapsed());
             let wait = Backoff::SERVER.wait(failures);
             shared.journal.note(&format!("{words}; next start in {} ms", wait.as_millis()));
@@ -90,22 +110,22 @@ impl Child {
         }
     }
 
-    /// One process; why it ended by itself.
-    async fn life(&self, shared: &Arc<Shared>) -> Option<String> {
+    /// One process, to its end.
+    async fn life(&self, shared: &Arc<Shared>) -> End {
         let fixed = match shared.config.link {
             Link::Port { port, .. } => port,
             _ => None,
         };
         let port = match fixed.map_or_else(free_port, Ok) {
             Ok(port) => port,
-            Err(error) => return Some(format!("there is no free port for the server: {error}")),
+            Err(error) => return End::Failed(format!("there is no free port for the server: {error}")),
         };
         let Spawned { mut process, stdin, stdout, stderr } =
             match process::spawn(&shared.config, Some(port), None) {
                 Ok(spawned) => spawned,
                 Err(error) => {
                     let program = shared.config.command.first().map_or("", String::as_str);
-                    return Some(format!("the server could not be started: {program}: {error}"));
+                    return End::Failed(format!("the server could not be started: {program}: {error}"));
                 }
             };
         let journal = Arc::clone(&shared.journal);
@@ -114,28 +134,33 @@ impl Child {
         // Of a server over HTTP standard output is no protocol, and what it says there is for its owner.
         let output = tokio::spawn(async move { journal.follow(stdout).await });
         let startup = Duration::from_millis(shared.config.startup_ms);
-        let words = tokio::select! {
-            () = shared.stopping.cancelled() => None,
-            status = process.wait() => Some(described(&status)),
+        let end = tokio::select! {
+            () = shared.stopping.cancelled() => End::Stopped,
+            status = process.wait() => End::Failed(described(&status)),
             () = served(port) => {
                 self.state.send_replace(State::Listening { port });
                 tokio::select! {
                     // Those who speak with it end their sessions first.
-                    () = ended(shared) => None,
-                    status = process.wait() => Some(described(&status)),
+                    () = ended(shared) => End::Stopped,
+                    () = shared.rested() => {
+                        // Whoever calls from now on waits for the next one.
+                        self.state.send_replace(State::Starting);
+                        End::Idle
+                    }
+                    status = process.wait() => End::Failed(described(&status)),
                 }
             }
-            () = tokio::time::sleep(startup) => Some(unheard(fixed, startup)),
+            () = tokio::time::sleep(startup) => End::Failed(unheard(fixed, startup)),
         };
         drop(stdin);
-        stop(&mut process, words.is_some()).await;
+        stop(&mut process, matches!(end, End::Failed(_))).await;
         let last = async {
             let _ = errors.await;
             let _ = output.await;
         };
         // A grandchild that holds a pipe open must not hold the restart up.
         let _ = tokio::time::timeout(LAST_OUTPUT, last).await;
-        words
+        end
     }
 }
 

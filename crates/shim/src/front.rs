@@ -21,8 +21,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::secret;
 use domain::shim::{
-    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, REFUSED_HEADER, SHUTDOWN_PATH, SSE_PATH,
-    STATUS_PATH, TOKEN_PATH, TokenAnswer,
+    KEY_HEADER, MAX_MESSAGE, MCP_PATH, PRINCIPAL_HEADER, REFUSED_AWAY, REFUSED_BY_RULE, REFUSED_HEADER,
+    SHUTDOWN_PATH, SSE_PATH, STATUS_PATH, TOKEN_PATH, TokenAnswer,
 };
 use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::request::Parts;
@@ -249,17 +249,22 @@ async fn initialize(
     let begin = Begin { revision: hello.revision, is_sse: false, can, hello: hello_id };
     let (session, text) = new_session(shared, who.principal, Some(hello), begin)?;
     let caller = who.caller(shared, Some(&session), None, true);
-    let serving = shared.serving(&caller, None, 0).await?;
-    shared.is_its_life(session.id, serving.life, true);
+    let opened = if let Some(opened) = shared.recalled_opening(&caller, None) {
+        opened
+    } else {
+        let serving = shared.serving(&caller, None, 0).await?;
+        shared.is_its_life(session.id, serving.life, true);
+        serving.opened
+    };
     // The server may speak an older revision than the newest of its kind.
-    let agreed = revision::negotiate(&asked, serving.opened.revision);
+    let agreed = revision::negotiate(&asked, opened.revision);
     let (session_text, agreed) = if agreed == session.revision {
         (text, agreed)
     } else {
         let begin = Begin { revision: agreed, ..begin };
         (new_session(shared, who.principal, None, begin)?.1, agreed)
     };
-    let body = serving.opened.answer(message.raw_id().unwrap_or("null"), agreed);
+    let body = opened.answer(message.raw_id().unwrap_or("null"), agreed);
     let mut response = respond(StatusCode::OK, Some(JSON), Body::whole(body));
     if let Ok(value) = HeaderValue::try_from(session_text) {
         response.headers_mut().insert(SESSION, value);
@@ -350,6 +355,11 @@ fn session_over() -> Refusal {
 /// 503, to be tried again in a second.
 pub(crate) fn unavailable(message: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal { retry_after: Some(1), ..Refusal::new(503, errors::INTERNAL_ERROR, message) }
+}
+
+/// The shim ends, and its server with it.
+pub(crate) fn being_stopped() -> Refusal {
+    Refusal { is_away: true, ..unavailable("the server is being stopped") }
 }
 
 /// The session that the headers name.
@@ -518,7 +528,10 @@ fn refused(raw_id: Option<&str>, refusal: &Refusal) -> Response<Body> {
     let mut response = respond(status, Some(JSON), Body::whole(refusal.body(raw_id)));
     // A rule is the one reason to refuse what HTTP has no status for.
     if status == StatusCode::OK {
-        response.headers_mut().insert(REFUSED, HeaderValue::from_static("rule"));
+        response.headers_mut().insert(REFUSED, HeaderValue::from_static(REFUSED_BY_RULE));
+    }
+    if refusal.is_away {
+        response.headers_mut().insert(REFUSED, HeaderValue::from_static(REFUSED_AWAY));
     }
     if let Some(seconds) = refusal.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -17,6 +17,7 @@ mod reaper;
 mod replay;
 mod sessions;
 mod shared;
+mod sleep;
 mod supervise;
 mod tokens;
 mod tool;
@@ -136,9 +137,26 @@ pub fn start(config: ShimConfig, beside: impl Future<Output = ()> + Send + 'stat
 
 /// A server whose answers come from code, such as one that puts the tools of several others together.
 pub trait Virtual: std::fmt::Debug + Send + Sync {
-    /// Answers one request of 2026-07-28, `server/discover` among them: a whole message, under the request's id. It may be
-    /// dropped at any time.
-    fn answer<'a>(&'a self, request: &'a [u8]) -> Pin<Box<dyn Future<Output = Vec<u8>> + Send + 'a>>;
+    /// Answers one request of 2026-07-28, `server/discover` among them: a whole message, under the request's id. It is dropped when
+    /// its client has left.
+    fn answer<'a>(&'a self, asked: Asked<'a>) -> Pin<Box<dyn Future<Output = Vec<u8>> + Send + 'a>>;
+}
+
+/// What is asked of a server that is code.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// A whole message.
+    pub request: &'a [u8],
+    /// Who calls, such as `user:0198…`; absent for the shim itself, which opens the server and listens to what it says.
+    pub principal: Option<&'a str>,
+    /// Hands on a notification that belongs to this request: a whole message.
+    pub say: &'a (dyn Fn(&[u8]) + Send + Sync),
+}
+
+impl std::fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("principal", &self.principal).finish_non_exhaustive()
+    }
 }
 
 /// As [`run`], for a server that is code ([`Link::Virtual`]).
@@ -179,6 +197,7 @@ async fn serve(
     let stopped = CancellationToken::new();
     let shared = Arc::new(Shared::new(config, code, journal, sessions, stopping.clone(), stopped.clone()));
     shared.start_first();
+    shared.start_sleep();
     let supervisor = async {
         stopping.cancelled().await;
         shared.tasks.close();
@@ -219,6 +238,12 @@ fn check(config: &ShimConfig) -> Result<(), ShimError> {
     }
     if config.startup_ms == 0 {
         return setting("startup_ms", "must be at least 1");
+    }
+    if config.sleep_ms == Some(0) {
+        return setting("sleep_ms", "must be at least 1");
+    }
+    if config.sleep_ms.is_some() && !matches!(config.link, Link::Stdio | Link::Port { .. }) {
+        return setting("sleep_ms", "is for MCP servers that are processes");
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ use crate::lease::Lease;
 use crate::mailbox::{Letter, Mailbox};
 use crate::replay::Replays;
 use crate::sessions::Sessions;
+use crate::sleep::Sleep;
 use crate::tokens::Tokens;
 use crate::tool::{Facts, Tool};
 use crate::upstream::Purse;
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) lists: Lists,
     /// The tools whose arguments clients repeat in headers.
     headers: Mutex<Known>,
+    /// Whether the server sleeps, and what is answered for it meanwhile.
+    pub(crate) sleep: Sleep,
     /// Until when it may run.
     pub(crate) lease: Lease,
     /// Ask for the end.
@@ -127,6 +130,7 @@ impl Shared {
             tool: matches!(config.link, Link::Tool { .. }).then(|| Tool::new(news)),
             lists: Lists::default(),
             headers: Mutex::default(),
+            sleep: Sleep::new(config.sleep_ms.map(Duration::from_millis)),
             lease: Lease::new(),
             stopping,
             stopped,
@@ -299,6 +303,11 @@ impl Shared {
                 server = Some(state);
             }
         }
+        if let Some(failed) = self.sleep.failed() {
+            server = Some(failed);
+        } else if let Some(since) = self.asleep_since() {
+            server = Some(ServerState::Asleep { since });
+        }
         ShimStatus {
             instance: self.config.instance,
             generation: self.config.generation,
@@ -312,7 +321,7 @@ impl Shared {
     }
 }
 
-fn state_of(phase: &Phase) -> ServerState {
+pub(crate) fn state_of(phase: &Phase) -> ServerState {
     match phase {
         Phase::Starting { since } | Phase::Asleep { since } => ServerState::Starting { since: *since },
         Phase::Running { since, opened, .. } => ServerState::Running {

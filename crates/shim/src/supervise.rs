@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::mailbox::Letter;
-use crate::shared::{Shared, now};
+use crate::shared::{Shared, now, state_of};
 use crate::worker::{Failure, Garbage, Keep, Phase, Worker};
 
 mod code;
@@ -54,10 +54,12 @@ pub(crate) fn start(shared: &Arc<Shared>, worker: &Arc<Worker>) {
 
 async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
     let mut failures = 0;
+    let mut waits = worker.keep == Keep::WhileUsed;
     loop {
-        if worker.keep == Keep::WhileUsed && !awaited(shared, worker).await {
+        if waits && !awaited(shared, worker).await {
             break;
         }
+        waits = worker.keep == Keep::WhileUsed;
         let begun = Instant::now();
         let summary = match life(shared, worker).await {
             End::Stopped => break,
@@ -77,6 +79,7 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
                 shared.journal.note("nobody has called for long: stopped, until somebody does");
                 end_calls(worker, "the server was stopped because nobody called");
                 worker.enter(Phase::Asleep { since: now() });
+                waits = true;
                 continue;
             }
             End::Failed(summary) => summary,
@@ -89,7 +92,12 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
         end_calls(worker, &failure.summary);
         let next_start = Instant::now() + wait;
         let crash_loop = Backoff::SERVER.is_crash_loop(failures);
-        worker.enter(Phase::Failed { since: now(), failures, crash_loop, failure, next_start });
+        let failed = Phase::Failed { since: now(), failures, crash_loop, failure, next_start };
+        // One that is kept shows by itself how it is. What one caller brings says nothing of the server.
+        if shared.sleep.is_wanted() && worker.keep == Keep::WhileUsed && worker.key.own == 0 {
+            shared.sleep.set_failed(Some(state_of(&failed)));
+        }
+        worker.enter(failed);
         tokio::select! {
             () = tokio::time::sleep_until(next_start) => {}
             () = worker.stopping.cancelled() => break,
@@ -101,6 +109,7 @@ async fn supervise(shared: &Arc<Shared>, worker: &Arc<Worker>) {
         }
     }
     worker.enter(Phase::Stopping { since: now() });
+    worker.traffic().mux.set_rests(false);
     end_calls(worker, "the server was stopped");
     let streams = worker.traffic().mux.end_streams();
     for (mailbox, last) in streams {
@@ -121,7 +130,7 @@ async fn awaited(shared: &Shared, worker: &Arc<Worker>) -> bool {
             () = worker.wanted.notified() => return true,
             () = worker.stopping.cancelled() => return false,
             () = tokio::time::sleep(shared.idle().max(TICK)) => {
-                if shared.workers.forget(worker) {
+                if worker.keep == Keep::WhileUsed && shared.workers.forget(worker) {
                     return false;
                 }
             }
@@ -131,6 +140,13 @@ async fn awaited(shared: &Shared, worker: &Arc<Worker>) -> bool {
 
 async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
     worker.enter(Phase::Starting { since: now() });
+    {
+        // Whoever wanted a process gets this one: nobody's wish is left for the time after it.
+        let wanted = worker.wanted.notified();
+        tokio::pin!(wanted);
+        wanted.enable();
+    }
+    shared.sleep.wake();
     shared.journal.begin_life();
     let config = &shared.config;
     let plan = Plan {
@@ -144,6 +160,7 @@ async fn life(shared: &Arc<Shared>, worker: &Arc<Worker>) -> End {
         let mut traffic = worker.traffic();
         traffic.garbage = Garbage::default();
         traffic.to_server = first;
+        traffic.mux.set_rests(false);
     }
     worker.to_write.notify_one();
     let (done, reply) = oneshot::channel();
@@ -201,7 +218,7 @@ async fn while_it_runs(shared: &Shared, worker: &Worker) {
             () = worker.due.notified() => {}
             () = worker.rest.notified() => {
                 // Somebody may have called since it was chosen.
-                if worker.traffic().mux.in_flight() == 0 {
+                if worker.traffic().mux.busy() == 0 {
                     return;
                 }
             }
@@ -243,7 +260,9 @@ impl Why {
             Self::Proven | Self::Exit(_) | Self::Words(_) | Self::Closed(_) => {}
         }
         if let Self::Asked | Self::Idle | Self::Proven = self {
-            worker.traffic().open = false;
+            let mut traffic = worker.traffic();
+            traffic.open = false;
+            traffic.mux.set_rests(matches!(self, Self::Idle));
         }
     }
 }
@@ -268,6 +287,8 @@ fn running(shared: &Shared, worker: &Worker, opened: Opened) {
     worker.to_write.notify_one();
     let opened = Arc::new(opened);
     shared.set_proven(&opened);
+    shared.sleep.opened(worker, &opened);
+    shared.sleep.set_failed(None);
     worker.enter(Phase::Running { since: now(), opened, life: shared.next_life() });
 }
 
@@ -351,7 +372,11 @@ pub(crate) fn take(
             return;
         }
     }
-    let output = worker.with_mux(|mux, now, out| mux.line(line, origin, now, out));
+    let (output, learned) =
+        worker.with_mux(|mux, now, out| (mux.line(line, origin, now, out), mux.learned()));
+    if !learned.is_empty() {
+        shared.sleep.learn(worker, learned);
+    }
     shared.lists.look_at(line);
     if memchr::memmem::find(line, MARK).is_some() {
         shared.learn_headers(line);

@@ -44,7 +44,7 @@ pub(crate) enum Scope {
 /// When there is a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
-    /// Always.
+    /// Always, or until the whole server sleeps.
     Always,
     /// Once, to see that the server works; then never again.
     UntilProven,
@@ -180,6 +180,9 @@ impl Worker {
         if asks {
             mux.set_asks();
         }
+        if shared.sleep.is_wanted() {
+            mux.set_recalls();
+        }
         let phase = match keep {
             Keep::WhileUsed => Phase::Asleep { since: now() },
             Keep::Always | Keep::UntilProven => Phase::Starting { since: now() },
@@ -220,6 +223,11 @@ impl Worker {
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.send_replace(phase);
         self.news.notify_waiters();
+    }
+
+    /// The key of the same process when it serves as a legacy one: it was told of its client while it was opened.
+    pub(crate) fn legacy_key(&self) -> Key {
+        Key { era: Era::Legacy, class: self.hello.as_ref().map_or(0, Hello::class), ..self.key }
     }
 
     /// Time for the multiplexer.

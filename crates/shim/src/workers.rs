@@ -15,12 +15,13 @@ use mcp::errors;
 use mcp::front::Refusal;
 use mcp::mux::Caller;
 use mcp::opening::{Opened, Speaks};
+use mcp::recall;
 use mcp::revision::Era;
 use mcp::session::SessionId;
 use tokio::time::Instant;
 
-use crate::callers::Callers;
-use crate::front::unavailable;
+use crate::callers::{Brought, Callers};
+use crate::front::{being_stopped, unavailable};
 use crate::shared::Shared;
 use crate::supervise;
 use crate::worker::{Keep, Key, Phase, Scope, Worker};
@@ -46,6 +47,16 @@ pub(crate) struct Serving {
     pub(crate) opened: Arc<Opened>,
     /// Which life of the process.
     pub(crate) life: u64,
+}
+
+/// Which process a caller is to be served by, and what it is started with.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) key: Key,
+    /// The era that it is asked for in.
+    era: Era,
+    hello: Option<Arc<Hello>>,
+    brought: Option<Brought>,
 }
 
 impl Workers {
@@ -131,6 +142,14 @@ impl Shared {
         let _ = self.workers.first.set(worker);
     }
 
+    /// Begins to look whether the server is used, where it sleeps otherwise.
+    pub(crate) fn start_sleep(self: &Arc<Self>) {
+        if self.sleep.is_wanted() {
+            let shared = Arc::clone(self);
+            self.tasks.spawn(async move { shared.sleep.keep(&shared).await });
+        }
+    }
+
     /// The process that serves a caller, running. `message` is the request when there is one: of modern clients it says
     /// what they declare.
     pub(crate) async fn serving(
@@ -142,14 +161,18 @@ impl Shared {
         if let Some(first) = self.workers.first.get().filter(|first| first.keep == Keep::UntilProven)
             && self.proven().is_none()
         {
-            proven(first).await?;
+            proven(first, self.patience()).await?;
         }
         self.ask_caller(caller).await?;
         // Once more when the server turns out to speak another era than it was asked in.
         for _ in 0..3 {
             let (worker, era) = self.worker_of(caller, message, twin)?;
-            let (opened, life) = running(&worker).await?;
-            worker.traffic().last_used = Instant::now();
+            self.sleep.wake();
+            let (opened, life) = running(&worker, self.patience()).await?;
+            // What a server that sleeps is not woken for does not keep it awake either.
+            if !(self.sleep.is_wanted() && message.is_some_and(recall::is_recallable)) {
+                worker.traffic().last_used = Instant::now();
+            }
             if era == Era::Modern && opened.backend.speaks != Speaks::Modern {
                 self.move_to_legacy(&worker);
                 continue;
@@ -176,6 +199,31 @@ impl Shared {
         message: Option<&Envelope<'_>>,
         twin: u16,
     ) -> Result<(Arc<Worker>, Era), Refusal> {
+        let Wanted { key, era, hello, brought } = self.wanted(caller, message, twin)?;
+        if let Some(worker) = self.workers.by_key().get(&key) {
+            return Ok((Arc::clone(worker), era));
+        }
+        self.make_room()?;
+        let mut by_key = self.workers.by_key();
+        if let Some(worker) = by_key.get(&key) {
+            return Ok((Arc::clone(worker), era));
+        }
+        let own = brought.map(|brought| brought.own);
+        let hello = hello.map(Arc::unwrap_or_clone);
+        let worker = Arc::new(Worker::new(self, key, Keep::WhileUsed, hello, own));
+        by_key.insert(key, Arc::clone(&worker));
+        drop(by_key);
+        supervise::start(self, &worker);
+        Ok((worker, era))
+    }
+
+    /// Which process a caller is to be served by.
+    pub(crate) fn wanted(
+        &self,
+        caller: &Caller,
+        message: Option<&Envelope<'_>>,
+        twin: u16,
+    ) -> Result<Wanted, Refusal> {
         let facts = self.facts.get();
         let era = match caller.era {
             _ if self.config.opening == Opening::Both => Era::Legacy,
@@ -205,21 +253,13 @@ impl Shared {
         };
         let own = brought.as_ref().map_or(0, |brought| brought.serial);
         let key = self.holder_of(caller, message, Key { scope, era, class, twin, own });
-        if let Some(worker) = self.workers.by_key().get(&key) {
-            return Ok((Arc::clone(worker), era));
-        }
-        self.make_room()?;
-        let mut by_key = self.workers.by_key();
-        if let Some(worker) = by_key.get(&key) {
-            return Ok((Arc::clone(worker), era));
-        }
-        let own = brought.map(|brought| brought.own);
-        let hello = hello.map(Arc::unwrap_or_clone);
-        let worker = Arc::new(Worker::new(self, key, Keep::WhileUsed, hello, own));
-        by_key.insert(key, Arc::clone(&worker));
-        drop(by_key);
-        supervise::start(self, &worker);
-        Ok((worker, era))
+        Ok(Wanted { key, era, hello, brought })
+    }
+
+    /// How long a request waits for a server that is starting. One that sleeps is not expected to be quicker than it must be.
+    fn patience(&self) -> Duration {
+        let startup = Duration::from_millis(self.config.startup_ms);
+        if self.sleep.is_wanted() { START_WAIT.max(startup) } else { START_WAIT }
     }
 
     /// Where a call waits that this request goes on with; otherwise as it is.
@@ -271,14 +311,12 @@ impl Shared {
 
     /// A process was started for modern clients, and the server speaks no modern revision.
     fn move_to_legacy(&self, worker: &Arc<Worker>) {
-        let key =
-            Key { era: Era::Legacy, class: worker.hello.as_ref().map_or(0, Hello::class), ..worker.key };
+        let key = worker.legacy_key();
         let mut by_key = self.workers.by_key();
         if !by_key.get(&worker.key).is_some_and(|other| Arc::ptr_eq(other, worker)) {
             return;
         }
         by_key.remove(&worker.key);
-        // It was told of its client while it was opened, so it serves as well.
         let kept = by_key.entry(key).or_insert_with(|| Arc::clone(worker));
         if !Arc::ptr_eq(kept, worker) {
             worker.stopping.cancel();
@@ -287,20 +325,22 @@ impl Shared {
 }
 
 /// Waits until the first process has shown that the server works, or that it works for those who bring what it wants.
-async fn proven(first: &Worker) -> Result<(), Refusal> {
-    let outcome = running(first).await;
+async fn proven(first: &Worker, patience: Duration) -> Result<(), Refusal> {
+    let outcome = running(first, patience).await;
     if matches!(*first.phase.borrow(), Phase::Wanting { .. }) { Ok(()) } else { outcome.map(drop) }
 }
 
 /// Waits for a process that is starting, or has it started; says why when it does not run.
-async fn running(worker: &Worker) -> Result<(Arc<Opened>, u64), Refusal> {
+async fn running(worker: &Worker, patience: Duration) -> Result<(Arc<Opened>, u64), Refusal> {
     if let Phase::Running { opened, life, .. } = &*worker.phase.borrow() {
         return Ok((Arc::clone(opened), *life));
     }
-    worker.wanted.notify_one();
+    if let Phase::Asleep { .. } = &*worker.phase.borrow() {
+        worker.wanted.notify_one();
+    }
     let mut phase = worker.phase.subscribe();
     let settled = phase.wait_for(|phase| !matches!(phase, Phase::Starting { .. } | Phase::Asleep { .. }));
-    match tokio::time::timeout(START_WAIT, settled).await {
+    match tokio::time::timeout(patience, settled).await {
         Ok(Ok(phase)) => match &*phase {
             Phase::Running { opened, life, .. } => Ok((Arc::clone(opened), *life)),
             Phase::Failed { failure, crash_loop, next_start, .. } => {
@@ -313,7 +353,7 @@ async fn running(worker: &Worker) -> Result<(Arc<Opened>, u64), Refusal> {
             }
             Phase::Starting { .. } | Phase::Asleep { .. } => Err(unavailable("the server is starting")),
             Phase::Wanting { .. } => Err(unavailable("the server wants what its callers bring")),
-            Phase::Stopping { .. } => Err(unavailable("the server is being stopped")),
+            Phase::Stopping { .. } => Err(being_stopped()),
         },
         _ => Err(unavailable("the server is still starting; try again")),
     }

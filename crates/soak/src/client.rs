@@ -96,6 +96,7 @@ impl Client {
             }
             let kind = Kind::any(&mut self.random);
             let call = Call::new(kind, self.number, number, &mut self.random);
+            let id = call.id.clone();
             let begun = Instant::now();
             let finished = timeout(DEADLINE, self.call(call)).await.unwrap_or(Err(Failed::Hung));
             match finished {
@@ -104,6 +105,9 @@ impl Client {
                     let what = format!("{:?} {}: {}", self.manner, self.number, kind.name());
                     self.record.failed(what, begun, failed);
                     tokio::time::sleep(AFTER_REFUSAL).await;
+                    if kind == Kind::Cancel && self.manner != Manner::Modern {
+                        self.withdraw(&id).await;
+                    }
                 }
             }
         }
@@ -151,9 +155,23 @@ impl Client {
                 if self.manner == Manner::Modern {
                     return Ok(());
                 }
-                self.note("notifications/cancelled", &json!({"requestId": call.id})).await?;
+                self.cancel(&call.id).await?;
                 has_cancelled = Some(Instant::now());
             }
+        }
+    }
+
+    async fn cancel(&self, id: &Value) -> Result<(), Failed> {
+        self.note("notifications/cancelled", &json!({"requestId": id})).await
+    }
+
+    /// Cancels a call that a kill has taken from its client, and says so until somebody hears it: in these revisions a call goes on
+    /// when its client merely leaves (2025-11-25, Streamable HTTP: "disconnection SHOULD NOT be interpreted as the client cancelling its
+    /// request").
+    async fn withdraw(&self, id: &Value) {
+        let deadline = Instant::now() + CANCELLED;
+        while self.cancel(id).await.is_err() && Instant::now() < deadline {
+            tokio::time::sleep(AFTER_REFUSAL).await;
         }
     }
 

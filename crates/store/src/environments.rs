@@ -157,8 +157,8 @@ pub async fn insert(tx: &mut Tx, row: &EnvironmentRow, token_hash: Option<&str>)
     const SQL: &str =
         "INSERT INTO account_tool_environments (id, account_id, user_id, name, description, status,
             do_droplet_id, do_droplet_name, region_slug, size_slug, image_slug, public_ip_address, reach_json,
-            dtma_token_sealed, dtma_token_hash, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+            dtma_token_sealed, dtma_token_hash, provisioning_error_message, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
     let droplet_id = row.droplet.id.map(|id| to_bigint("do_droplet_id", id)).transpose()?;
     let description = optional_text("description", row.description.as_deref())?;
     let droplet_name = optional_text("do_droplet_name", row.droplet.name.as_deref())?;
@@ -168,6 +168,7 @@ pub async fn insert(tx: &mut Tx, row: &EnvironmentRow, token_hash: Option<&str>)
     let address = optional_text("public_ip_address", row.public_ip_address.as_deref())?;
     let sealed = optional_text("dtma_token_sealed", row.dtma_token_sealed.as_deref())?;
     let token_hash = optional_text("dtma_token_hash", token_hash)?;
+    let why = row.provisioning_error_message.as_deref().map(shown);
     let reach = to_json("reach", &row.reach)?;
     on_pool!(tx.connection(), db => sqlx::query(SQL)
         .bind(row.id.to_string())
@@ -185,6 +186,7 @@ pub async fn insert(tx: &mut Tx, row: &EnvironmentRow, token_hash: Option<&str>)
         .bind(reach)
         .bind(sealed)
         .bind(token_hash)
+        .bind(why)
         .bind(row.created_at.0)
         .bind(row.updated_at.0)
         .execute(db).await.map(drop))

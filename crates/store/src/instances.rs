@@ -14,7 +14,7 @@ use sqlx::FromRow;
 use crate::columns::{count, json, optional_text, parsed, shown, text, to_bigint, to_json, word};
 use crate::errors::breaks_reference;
 use crate::open::on_pool;
-use crate::{Store, StoreError, Tx, catalog};
+use crate::{Store, StoreError, Tx, catalog, toolbelts};
 pub use spec::{Moving, SpecColumn};
 
 mod spec;
@@ -30,9 +30,11 @@ macro_rules! columns {
     };
 }
 
+mod becoming;
 mod held;
 mod names;
 mod renewed;
+pub use becoming::become_what;
 pub use held::held;
 pub use names::names;
 pub use renewed::renew_users_of;
@@ -101,7 +103,7 @@ pub enum ReportedBy {
 /// row says.
 ///
 /// # Errors
-/// [`StoreError::Taken`] with field `name` or `instance_name_on_toolbox`; [`StoreError::UnknownCatalogEntry`];
+/// [`StoreError::Taken`] with field `name`, also where a toolbelt has it, or `instance_name_on_toolbox`; [`StoreError::UnknownCatalogEntry`];
 /// [`StoreError::NotFound`] when the account has no such environment; [`StoreError::Invalid`].
 pub async fn insert(tx: &mut Tx, row: &InstanceRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO account_tool_instances (id, account_id, account_tool_environment_id,
@@ -126,7 +128,7 @@ pub async fn insert(tx: &mut Tx, row: &InstanceRow) -> Result<(), StoreError> {
         return Err(StoreError::UnknownCatalogEntry { id: row.catalog_entry });
     }
     // Where both names are taken the caller is told of this one, which the database may or may not name first.
-    if is_taken(tx, row.account, &row.name).await? {
+    if is_taken(tx, row.account, &row.name).await? || toolbelts::has_name(tx, row.account, &row.name).await? {
         return Err(StoreError::Taken { field: "name", value: row.name.to_string() });
     }
     if !is_environment_of(tx, row.account, row.environment).await? {
@@ -228,7 +230,8 @@ pub async fn next_free_name(
     account: AccountId,
     base: &InstanceName,
 ) -> Result<InstanceName, StoreError> {
-    const SQL: &str = "SELECT name FROM account_tool_instances WHERE account_id = $1";
+    const SQL: &str = "SELECT name FROM account_tool_instances WHERE account_id = $1
+        UNION SELECT name FROM toolbelts WHERE account_id = $1";
     let taken: Vec<String> =
         on_pool!(store.read(), db => sqlx::query_scalar(SQL).bind(account.to_string()).fetch_all(db).await)
             .map_err(StoreError::from_driver)?;
@@ -474,7 +477,11 @@ pub async fn set_status(
     found.map(TryInto::try_into).transpose()
 }
 
-async fn is_taken(tx: &mut Tx, account: AccountId, name: &InstanceName) -> Result<bool, StoreError> {
+pub(crate) async fn is_taken(
+    tx: &mut Tx,
+    account: AccountId,
+    name: &InstanceName,
+) -> Result<bool, StoreError> {
     const SQL: &str = "SELECT id FROM account_tool_instances WHERE account_id = $1 AND name = $2";
     let found: Option<String> = on_pool!(tx.connection(), db => sqlx::query_scalar(SQL)
         .bind(account.to_string())

@@ -38,6 +38,8 @@ pub(crate) const MIGRATIONS: &[Step] = &[
     (18, "own_values", include_str!("../migrations/0018_own_values.sql")),
     (20, "catalog", include_str!("../migrations/0020_catalog.sql")),
     (21, "instance_history", include_str!("../migrations/0021_instance_history.sql")),
+    (22, "toolbelts", include_str!("../migrations/0022_toolbelts.sql")),
+    (23, "instance_changes", include_str!("../migrations/0023_instance_changes.sql")),
 ];
 
 /// The schema that holds the tables on PostgreSQL, so that they can share a database with others.

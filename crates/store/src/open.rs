@@ -112,6 +112,11 @@ impl Store {
         }
     }
 
+    /// All connections.
+    pub(crate) fn dialect(&self) -> &Dialect<SqlitePools, PgPool> {
+        &self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn write(&self) -> Dialect<&SqlitePool, &PgPool> {
         match &self.0 {
@@ -177,17 +182,23 @@ async fn open_sqlite(database: &Database, path: &Path, steps: &[Step]) -> Result
     Ok(SqlitePools { write, read })
 }
 
+/// One connection by hand: a pool would try again and again, and nobody would learn why.
+pub(crate) async fn connect_postgres(
+    database: &Database,
+    options: &PgConnectOptions,
+) -> Result<PgConnection, StoreError> {
+    match tokio::time::timeout(PATIENCE, options.connect()).await {
+        Ok(connected) => connected.map_err(|source| cannot_open(database, source)),
+        Err(_) => Err(cannot_open(database, sqlx::Error::PoolTimedOut)),
+    }
+}
+
 async fn open_postgres(
     database: &Database,
     options: &PgConnectOptions,
     steps: &[Step],
 ) -> Result<PgPool, StoreError> {
-    // One connection by hand: the pool would try again and again, and nobody would learn why.
-    let connecting = tokio::time::timeout(PATIENCE, options.connect()).await;
-    let mut first = match connecting {
-        Ok(connected) => connected.map_err(|source| cannot_open(database, source))?,
-        Err(_) => return Err(cannot_open(database, sqlx::Error::PoolTimedOut)),
-    };
+    let mut first = connect_postgres(database, options).await?;
     let migrated = migrate::postgres(database, &mut first, steps).await;
     // Closing also gives back the lock that the migrator holds when it failed.
     let closed = first.close().await;
@@ -204,7 +215,7 @@ async fn open_postgres(
 }
 
 /// Makes the file for its owner alone, before SQLite makes it for everybody; `-wal` and `-shm` take its mode.
-fn make_private(path: &Path) -> io::Result<()> {
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     let file =
         fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
@@ -217,7 +228,7 @@ fn make_private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn cannot_open_file(database: &Database, path: &Path, source: io::Error) -> StoreError {
+pub(crate) fn cannot_open_file(database: &Database, path: &Path, source: io::Error) -> StoreError {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fix = match source.kind() {
         io::ErrorKind::NotFound => format!("make the directory {} first", directory.display()),

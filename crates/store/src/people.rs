@@ -99,6 +99,14 @@ pub async fn operators(store: &Store) -> Result<Vec<PersonRow>, StoreError> {
     Ok(rows)
 }
 
+/// Everybody, in no order: for the control plane's own work.
+pub async fn all(store: &Store) -> Result<Vec<PersonRow>, StoreError> {
+    const SQL: &str = concat!("SELECT ", columns!(), " FROM users");
+    let found: Vec<PersonRaw> = on_pool!(store.read(), db => sqlx::query_as(SQL).fetch_all(db).await)
+        .map_err(StoreError::from_driver)?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
 /// Gives somebody a password: `hash` is its PHC string.
 ///
 /// # Errors

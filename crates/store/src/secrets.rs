@@ -213,6 +213,13 @@ pub async fn add_use(
     noted.map(drop).ok_or(StoreError::NotFound { what: "secret" })
 }
 
+/// Forgets which secrets of its account an instance uses.
+pub async fn forget_uses(tx: &mut Tx, instance: InstanceId) -> Result<(), StoreError> {
+    const SQL: &str = "DELETE FROM secret_uses WHERE instance_id = $1";
+    on_pool!(tx.connection(), db => sqlx::query(SQL).bind(instance.to_string()).execute(db).await.map(drop))
+        .map_err(StoreError::from_driver)
+}
+
 /// What an instance is to be told: the newest version of each secret that it uses.
 pub async fn handed(store: &Store, instance: InstanceId) -> Result<Vec<Handed>, StoreError> {
     const SQL: &str = "SELECT variable, v.id, v.version, value_sealed FROM secret_uses u

@@ -3,10 +3,12 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use thirtyfour::DesiredCapabilities;
 use thirtyfour::prelude::*;
 
-use crate::{processes, wait};
+use crate::{ports, processes, wait};
 
 /// What Chromium is started with: as root, without a window, and without asking its makers for anything.
 const ARGUMENTS: [&str; 9] = [
@@ -36,10 +38,7 @@ impl Browser {
     /// When Chromium or its driver is missing, or does not start.
     pub async fn start() -> Self {
         let profile = tempfile::tempdir().expect("a directory");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
+        let port = ports::free();
         let chromedriver = Command::new("/usr/bin/chromedriver")
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
@@ -93,7 +92,7 @@ impl Browser {
     /// # Panics
     /// When there is none; with the page's text.
     pub async fn press(&self, words: &str) {
-        let path = format!("//button[normalize-space()='{words}']");
+        let path = format!("//button[normalize-space()='{words}' and not(@aria-hidden)]");
         match self.driver.find(By::XPath(path)).await {
             Ok(button) => button.click().await.expect("a button"),
             Err(error) => panic!("no button `{words}`: {error}\n{}", self.text().await),
@@ -139,12 +138,18 @@ impl Browser {
         self.driver.current_url().await.map(String::from).unwrap_or_default()
     }
 
-    /// A picture of what is seen, as PNG.
+    /// A picture of the whole page as wide as the window, as PNG: also of what one scrolls to, up to `most` CSS pixels.
     ///
     /// # Panics
     /// When there is none.
-    pub async fn picture(&self) -> Vec<u8> {
-        self.driver.screenshot_as_png().await.expect("a picture")
+    pub async fn picture(&self, most: f64) -> Vec<u8> {
+        let size = "const page = document.scrollingElement; return [innerWidth, Math.max(innerHeight, page.scrollHeight)]";
+        let size: (f64, f64) = serde_json::from_value(self.script(size).await).expect("two numbers");
+        let clip =
+            serde_json::json!({ "x": 0, "y": 0, "width": size.0, "height": size.1.min(most), "scale": 1 });
+        let wanted = serde_json::json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let taken = self.driver.cdp().send_raw("Page.captureScreenshot", wanted).await.expect("a picture");
+        STANDARD.decode(taken["data"].as_str().expect("a text")).expect("base64")
     }
 
     /// Types into the field that is labelled so, in the place of what is there.
@@ -168,6 +173,25 @@ impl Browser {
             Ok(found) => found.click().await.unwrap_or_else(|error| panic!("{selector}: {error}")),
             Err(error) => panic!("no `{selector}`: {error}\n{}", self.text().await),
         }
+    }
+
+    /// Works within the frame that a CSS selector finds, until [`Browser::leave_frame`].
+    ///
+    /// # Panics
+    /// When there is none; with the page's text.
+    pub async fn enter_frame(&self, selector: &str) {
+        match self.driver.find(By::Css(selector)).await {
+            Ok(frame) => frame.enter_frame().await.unwrap_or_else(|error| panic!("{selector}: {error}")),
+            Err(error) => panic!("no `{selector}`: {error}\n{}", self.text().await),
+        }
+    }
+
+    /// Works within the page again.
+    ///
+    /// # Panics
+    /// When there is none any more.
+    pub async fn leave_frame(&self) {
+        self.driver.enter_default_frame().await.expect("a page");
     }
 
     /// What a script in the page returns.

@@ -132,8 +132,11 @@ pub fn expected(file: &Path) -> Expected {
     toml::from_str(&text).expect("the file of expected failures is TOML")
 }
 
-/// Where `cargo xtask parts` put the suite.
-pub(crate) fn parts() -> PathBuf {
+/// Where `cargo xtask parts` put the suite, and what else tests need.
+///
+/// # Panics
+/// When it was not run.
+pub fn parts() -> PathBuf {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/parts");
     let dir = std::env::var_os("BERTH_PARTS").map_or(default, PathBuf::from);
     assert!(dir.join("conformance").exists(), "the conformance suite is missing: run `cargo xtask parts`");
@@ -141,7 +144,10 @@ pub(crate) fn parts() -> PathBuf {
 }
 
 /// The suite needs Node 22, which is newer than what distributions have; it is installed beside it.
-pub(crate) fn node(suite: &Path) -> PathBuf {
+///
+/// # Panics
+/// When it is not there.
+pub fn node(suite: &Path) -> PathBuf {
     let found = std::fs::read_dir(suite).expect("the suite's directory").flatten().find_map(|entry| {
         let is_node = entry.file_name().to_string_lossy().starts_with("node-linux-");
         is_node.then(|| entry.path().join("bin/node"))

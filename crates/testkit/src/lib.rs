@@ -15,6 +15,7 @@ pub mod docker;
 pub mod droplets;
 pub mod host;
 pub mod hosts;
+pub mod legacy;
 pub mod loopback;
 #[cfg(feature = "http")]
 pub mod mcp;
@@ -23,6 +24,7 @@ pub mod oidc;
 pub mod packages;
 pub mod pebble;
 pub mod platform;
+pub mod ports;
 pub mod postgres;
 pub mod processes;
 pub mod registry;

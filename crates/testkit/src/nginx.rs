@@ -1,11 +1,10 @@
 //! A real nginx in a temporary directory, for what stands before a control plane.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::wait;
+use crate::{ports, wait};
 
 /// A running nginx; it ends when this is dropped.
 #[derive(Debug)]
@@ -24,8 +23,7 @@ impl Nginx {
         let program = "/usr/sbin/nginx";
         assert!(Path::new(program).exists(), "nginx is not installed: run `apt-get install nginx-light`");
         let home = tempfile::tempdir().expect("a temporary directory");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a free port").port();
+        let port = ports::free();
         let dir = home.path().display();
         let directives = directives.replace("PORT", &port.to_string());
         let config = format!(

@@ -1,13 +1,13 @@
 //! A real authority that speaks ACME: Let's Encrypt's own Pebble, with the DNS that it asks, in which every name is this machine.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::wait;
+use crate::{ports, wait};
 
 /// How one behaves.
 #[derive(Debug)]
@@ -36,14 +36,6 @@ pub struct Pebble {
     home: tempfile::TempDir,
 }
 
-/// A port that nobody has now.
-///
-/// # Panics
-/// When there is none.
-pub fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
-
 impl Pebble {
     /// Starts one.
     ///
@@ -52,11 +44,7 @@ impl Pebble {
     pub fn start(options: &Options<'_>) -> Self {
         assert!(Path::new("/usr/bin/pebble").exists(), "Pebble is missing: run `apt-get install pebble`");
         let home = tempfile::tempdir().expect("a temporary directory");
-        let (port, management) = (options.port, free());
-        let dns_port = UdpSocket::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a free port")
-            .port();
+        let (port, management) = (options.port, ports::free());
         let config = json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
             "managementListenAddress": format!("127.0.0.1:{management}"),
@@ -67,7 +55,7 @@ impl Pebble {
         }});
         fs::write(home.path().join("config.json"), config.to_string()).expect("its configuration");
         let log = |name: &str| fs::File::create(home.path().join(name)).expect("a log");
-        let dns_address = format!("127.0.0.1:{dns_port}");
+        let dns_address = format!("127.0.0.1:{}", ports::free());
         let dns = Command::new("/usr/bin/pebble-challtestsrv")
             .args([
                 "-dns01",
@@ -81,7 +69,7 @@ impl Pebble {
                 "-defaultIPv6",
                 "",
             ])
-            .args(["-management", &format!("127.0.0.1:{}", free())])
+            .args(["-management", &format!("127.0.0.1:{}", ports::free())])
             .stdin(Stdio::null())
             .stdout(log("dns.log"))
             .stderr(Stdio::null())

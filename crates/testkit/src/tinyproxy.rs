@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::pebble::free;
-use crate::wait;
+use crate::{ports, wait};
 
 /// The user and the password that it wants.
 pub const LOGIN: (&str, &str) = ("me", "hunter2");
@@ -28,7 +27,7 @@ impl Tinyproxy {
         let program = "/usr/bin/tinyproxy";
         assert!(Path::new(program).exists(), "tinyproxy is missing: run `apt-get install tinyproxy-bin`");
         let home = tempfile::tempdir().expect("a temporary directory");
-        let (port, (user, password)) = (free(), LOGIN);
+        let (port, (user, password)) = (ports::free(), LOGIN);
         let config = format!(
             "Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 100\nLogLevel Connect\nLogFile \"{}/log\"\nBasicAuth {user} {password}\n",
             home.path().display()

@@ -22,6 +22,22 @@ pub(crate) enum EnvCommand {
         /// Name of the environment
         name: String,
     },
+    /// Show what a machine's host agent itself says since it was started; what its servers say is in `berth logs`
+    Logs {
+        /// Name of the environment
+        name: String,
+        /// Go on with new lines as they come
+        #[arg(long, short)]
+        follow: bool,
+        /// How many of the last lines, of which the host agent keeps 2000
+        #[arg(long, short = 'n', value_name = "LINES", default_value_t = 100)]
+        tail: u32,
+    },
+    /// Show what of a machine does for an environment and what does not, with what to do; exit code 1 when something fails
+    Check {
+        /// Name of the environment
+        name: String,
+    },
     /// Make another machine an environment
     #[command(subcommand)]
     Add(EnvAddCommand),

@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use serde_json::Value;
 
+use crate::addressed::Addressed;
 use crate::args::CallArgs;
 use crate::client::Client;
 use crate::error::{CliError, io_failure};
@@ -15,8 +16,8 @@ pub(crate) async fn run(args: &CallArgs, client: &Client, output: Output) -> Res
     // Before anything is sent: a mistake in the arguments is the caller's and needs no server.
     let arguments = arguments(&args.arguments)?;
     let mut interrupts = super::interrupts()?;
-    let instance = client.instance(&args.name).await?;
-    let mut mcp = McpClient::open(client, &instance).await?;
+    let server = Addressed::find(client, &args.name).await?;
+    let mut mcp = McpClient::open(client, &server).await?;
     let mut steps: Option<Steps> = None;
     let mut show = |said: ProgressSaid| {
         let (text, percent) = progress(&said);

@@ -4,10 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
+use dtma::OwnLog;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
 use crate::args::ChildArgs;
 use crate::error::CliError;
@@ -133,9 +135,19 @@ pub(crate) fn allow_many_files() {
 
 /// Logs to standard error, one line per event.
 pub(crate) fn log() -> Result<(), CliError> {
+    tracing_subscriber::fmt().with_env_filter(filter()?).with_writer(std::io::stderr).with_ansi(false).init();
+    Ok(())
+}
+
+/// The same, and into a log that this process keeps.
+pub(crate) fn log_into(kept: OwnLog) -> Result<(), CliError> {
+    let both = std::io::stderr.and(move || kept.clone());
+    tracing_subscriber::fmt().with_env_filter(filter()?).with_writer(both).with_ansi(false).init();
+    Ok(())
+}
+
+fn filter() -> Result<EnvFilter, CliError> {
     let wanted = std::env::var(LOG_VARIABLE).unwrap_or_default();
     let filter = if wanted.is_empty() { Ok(EnvFilter::new("info")) } else { EnvFilter::try_new(&wanted) };
-    let filter = filter.map_err(|e| CliError::usage(format!("{LOG_VARIABLE}: {e}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    Ok(())
+    filter.map_err(|e| CliError::usage(format!("{LOG_VARIABLE}: {e}")))
 }

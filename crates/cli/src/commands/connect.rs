@@ -4,6 +4,7 @@ mod write;
 
 use clients::{Client as McpClient, Server, connection};
 
+use crate::addressed::Addressed;
 use crate::args::ConnectArgs;
 use crate::client::Client;
 use crate::error::CliError;
@@ -11,14 +12,16 @@ use crate::output::Output;
 
 /// Looks the instance up and prints its configuration, or writes it.
 pub(crate) async fn run(args: &ConnectArgs, client: &Client, output: Output) -> Result<(), CliError> {
-    let instance = client.instance(&args.name).await?;
-    if instance.container.is_some() {
+    let found = Addressed::find(client, &args.name).await?;
+    if let Addressed::Instance(instance) = &found
+        && instance.container.is_some()
+    {
         let name = &args.name;
         return Err(CliError::failed(format!("`{name}` is a container tool and speaks no MCP"))
             .with_hint(format!("`berth status {name}` shows the ports on which it is reached")));
     }
     let token = Some(client.settings().token.expose()).filter(|_| !args.no_token);
-    let server = Server { name: instance.name.as_str(), url: &instance.url, token };
+    let server = Server { name: found.name(), url: found.url(), token };
     if let (Some(kind), true) = (args.client, args.write) {
         return write::run(kind, server, output);
     }

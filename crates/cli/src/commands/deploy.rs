@@ -8,7 +8,7 @@ use api::instances::{DeployRequest, Instance};
 use api::secrets::GivenSecrets;
 use domain::container::Container;
 use domain::secret::Secret;
-use domain::spec::{DesiredState, Limits};
+use domain::spec::DesiredState;
 use domain::status::{InstanceStatus, TRIES_AGAIN};
 
 use crate::args::{DeployArgs, TransportChoice};
@@ -67,9 +67,9 @@ pub(super) async fn watch(
         output.document(&instance)?;
     }
     match instance.status {
-        InstanceStatus::Running if output.json() => Ok(()),
+        InstanceStatus::Running | InstanceStatus::Asleep if output.json() => Ok(()),
         InstanceStatus::Stopped if instance.desired == DesiredState::Stopped => Ok(()),
-        InstanceStatus::Running => {
+        InstanceStatus::Running | InstanceStatus::Asleep => {
             output.data(&format!("{name}  {}", place(&instance)))?;
             output.hint(&if instance.container.is_some() {
                 format!("`berth status {name}` shows its ports, `berth logs {name}` what it says")
@@ -92,28 +92,7 @@ pub(super) async fn watch(
 
 fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
     let container = container(&args);
-    let mut settings = BTreeMap::new();
-    for (key, value) in args.settings {
-        if settings.insert(key.clone(), value).is_some() {
-            return Err(CliError::usage(format!("`--set {key}` is given twice")));
-        }
-    }
-    let mut secrets = GivenSecrets::default();
-    for (key, value) in args.secrets {
-        if settings.contains_key(&key) {
-            return Err(CliError::usage(format!("`{key}` is given as a setting and as a secret")));
-        }
-        if secrets.keys().any(|given| *given == key) {
-            return Err(CliError::usage(format!("`--secret {key}` is given twice")));
-        }
-        if let Some(name) = value.expose().strip_prefix(NAMED) {
-            let name = name.parse().map_err(|error| CliError::usage(format!("`--secret {key}`: {error}")))?;
-            secrets.named.insert(key, name);
-        } else {
-            let value = secret_value(&key, value)?;
-            secrets.values.insert(key, value);
-        }
-    }
+    let (settings, secrets) = given(args.settings, args.secrets)?;
     Ok(DeployRequest {
         server: absolute(args.server)?,
         name: args.name,
@@ -130,18 +109,43 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         port: args.port,
         mode: args.mode,
         strict_sessions: args.strict_sessions.then_some(true),
+        sleep_after_seconds: args.sleep,
         container,
         profile: args.profile,
         egress: args.egress,
-        limits: Limits {
-            memory_mib: args.memory_mib,
-            cpu_millicores: args.cpus,
-            processes: args.processes,
-            open_files: args.open_files,
-            startup_seconds: args.startup_seconds,
-        },
+        limits: args.limits.limits(),
         failover: args.failover.failover(),
     })
+}
+
+/// Settings and secrets as they were typed.
+pub(super) fn given(
+    typed: Vec<(String, String)>,
+    typed_secrets: Vec<(String, Secret)>,
+) -> Result<(BTreeMap<String, String>, GivenSecrets), CliError> {
+    let mut settings = BTreeMap::new();
+    for (key, value) in typed {
+        if settings.insert(key.clone(), value).is_some() {
+            return Err(CliError::usage(format!("`--set {key}` is given twice")));
+        }
+    }
+    let mut secrets = GivenSecrets::default();
+    for (key, value) in typed_secrets {
+        if settings.contains_key(&key) {
+            return Err(CliError::usage(format!("`{key}` is given as a setting and as a secret")));
+        }
+        if secrets.keys().any(|given| *given == key) {
+            return Err(CliError::usage(format!("`--secret {key}` is given twice")));
+        }
+        if let Some(name) = value.expose().strip_prefix(NAMED) {
+            let name = name.parse().map_err(|error| CliError::usage(format!("`--secret {key}`: {error}")))?;
+            secrets.named.insert(key, name);
+        } else {
+            let value = secret_value(&key, value)?;
+            secrets.values.insert(key, value);
+        }
+    }
+    Ok((settings, secrets))
 }
 
 /// Where it is reached.
@@ -261,6 +265,7 @@ fn is_settled(instance: &Instance) -> bool {
     matches!(
         instance.status,
         InstanceStatus::Running
+            | InstanceStatus::Asleep
             | InstanceStatus::Stopped
             | InstanceStatus::ErrorInstall
             | InstanceStatus::ErrorRuntime

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::secret::Secret;
-use dtma::{Config, DtmaError, Enrolment, Proxy, Relay};
+use dtma::{Config, DtmaError, Enrolment, OwnLog, Proxy, Relay};
 use hop::serve::Listener;
 use runtime::Runtime;
 use runtime::docker::{DockerRuntime, EgressOptions, Passes, Scope};
@@ -46,7 +46,8 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
         Some(DtmaCommand::Uninstall) => return uninstall::run(output),
     }
     child::end_with_parent(&args.child)?;
-    child::log()?;
+    let log = OwnLog::default();
+    child::log_into(log.clone())?;
     let stop = child::stop_on_signals()?;
     // Nothing is made here: without an enrolment there is no DTMA.
     let data = DataDir::or_default(connection.data.as_deref());
@@ -58,6 +59,7 @@ pub(crate) async fn run(args: DtmaArgs, connection: &Connection, output: Output)
     // Another one may have been handed over.
     check_listen(address, args.insecure_http || args.tls || args.child.listen_stdin, "the address")?;
     let mut config = Config::read(data.dtma(), args.control_url).map_err(failure)?;
+    config.log = log;
     config.tunnel = args.tunnel;
     config.proxy = args.proxy.or(config.proxy);
     if config.tunnel {

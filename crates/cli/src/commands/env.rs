@@ -3,10 +3,12 @@
 mod add;
 mod answers;
 mod change;
+pub(super) mod check;
 mod cleanup;
 mod drain;
 mod droplets;
 mod enrol;
+mod logs;
 mod remove;
 mod revoke;
 mod show;
@@ -42,6 +44,8 @@ pub(crate) async fn run(command: EnvCommand, client: &Client, output: Output) ->
         EnvCommand::Upgrade { names, all, wave, wait } => {
             upgrade::run(names, all, wave, wait, client, output).await
         }
+        EnvCommand::Logs { name, follow, tail } => logs::run(&name, follow, tail, client, output).await,
+        EnvCommand::Check { name } => check::run(&name, client, output).await,
         EnvCommand::Token { name } => token(&name, client, output).await,
         EnvCommand::Cleanup { name, dry_run, yes } => cleanup::run(&name, dry_run, yes, client, output).await,
         EnvCommand::Remove { name, yes, no_wait } => remove::run(&name, yes, no_wait, client, output).await,

@@ -1,5 +1,7 @@
 //! `berth logs`: what an instance's server wrote to its standard error.
 
+use tokio::signal::unix::Signal;
+
 use crate::args::LogsArgs;
 use crate::client::Client;
 use crate::error::CliError;
@@ -10,7 +12,16 @@ pub(crate) async fn run(args: &LogsArgs, client: &Client, output: Output) -> Res
     let mut interrupts = super::interrupts()?;
     let path = Client::instance_path(&args.name, &format!("/logs?tail={}&follow={}", args.tail, args.follow));
     let answer = client.stream(&path).await;
-    let lines = client.with_nearest(&args.name, answer).await?;
+    copy(client.with_nearest(&args.name, answer).await?, &mut interrupts, client, output).await
+}
+
+/// Copies lines as they come, until they end or somebody interrupts.
+pub(super) async fn copy(
+    lines: reqwest::Response,
+    interrupts: &mut Signal,
+    client: &Client,
+    output: Output,
+) -> Result<(), CliError> {
     let copied = async {
         if output.json() {
             as_json(lines, client, output).await

@@ -3,6 +3,7 @@
 use api::instances::Instance;
 use domain::spec::DesiredState;
 use domain::status::{Confinement, InstanceMetrics, InstanceStatus};
+use domain::time::span;
 
 use super::instances::to_the_second;
 use crate::client::Client;
@@ -50,6 +51,9 @@ fn facts(instance: &Instance) -> String {
     if let Some(failover) = instance.failover {
         let (lease, lost_after) = (failover.lease_seconds, failover.lost_after_seconds);
         lines.push(("failover", format!("after {lost_after} s of silence, its lease is {lease} s")));
+    }
+    if let Some(seconds) = instance.sleep_after_seconds {
+        lines.push(("sleeps", format!("after {} without use", span(seconds))));
     }
     if let Some(why) = &instance.stays {
         lines.push(("stays", why.clone()));
@@ -155,6 +159,9 @@ pub(crate) fn next_step(instance: &Instance) -> Option<String> {
         InstanceStatus::Stopped => Some(format!("`berth start {name}` starts it")),
         InstanceStatus::Running if instance.container.is_some() => {
             Some(format!("`berth logs {name}` shows what it says"))
+        }
+        InstanceStatus::Asleep => {
+            Some(format!("the next call wakes it; `berth tools {name}` lists its tools"))
         }
         InstanceStatus::Running => {
             Some(format!("`berth tools {name}` lists its tools, `berth connect {name}` connects a client"))

@@ -3,6 +3,7 @@
 use comfy_table::Cell;
 use serde_json::Value;
 
+use crate::addressed::Addressed;
 use crate::client::Client;
 use crate::error::CliError;
 use crate::mcp_client::McpClient;
@@ -10,8 +11,8 @@ use crate::output::Output;
 
 /// Asks the instance at its MCP address, as every client does.
 pub(crate) async fn run(name: &str, client: &Client, output: Output) -> Result<(), CliError> {
-    let instance = client.instance(name).await?;
-    let mut mcp = McpClient::open(client, &instance).await?;
+    let server = Addressed::find(client, name).await?;
+    let mut mcp = McpClient::open(client, &server).await?;
     let tools = mcp.tools().await;
     mcp.close().await;
     let tools = tools?;

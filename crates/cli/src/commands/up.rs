@@ -239,7 +239,7 @@ async fn welcome(client: &Client, output: Output) -> Option<Instance> {
     while Instant::now() < deadline {
         let found: Result<Instance, CliError> = client.get(&Client::instance_path(WELCOME, "")).await;
         match found {
-            Ok(instance) if instance.status == InstanceStatus::Running => {
+            Ok(instance) if instance.status.is_well() => {
                 steps.end();
                 return Some(instance);
             }

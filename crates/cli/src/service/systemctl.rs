@@ -1,15 +1,9 @@
 //! Asking systemd, through its own command.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::CliError;
-
-/// Whether this host is run by systemd.
-pub(crate) fn has_systemd() -> bool {
-    Path::new("/run/systemd/system").exists()
-}
 
 /// Runs `systemctl`; its standard output.
 ///

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use testkit::pebble::{Options, Pebble, free};
+use testkit::pebble::{Options, Pebble};
 use testkit::platform::Platform;
-use testkit::wait;
+use testkit::{ports, wait};
 
 use crate::BERTH;
 use crate::public::Authority;
@@ -26,7 +26,7 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         let own = Authority::new(dir.path(), "root");
         own.issue(dir.path(), 4000);
-        Self { root: own.file, https: free(), authority: free(), dir }
+        Self { root: own.file, https: ports::free(), authority: ports::free(), dir }
     }
 
     fn pebble(&self, tls_port: u16, seconds: u64) -> Pebble {
@@ -166,7 +166,7 @@ fn an_authority_that_is_away_is_asked_again() {
 fn what_an_authority_refuses_is_said_with_what_to_do() {
     let stage = Stage::new();
     // The name leads elsewhere: nobody listens where the authority looks.
-    let pebble = stage.pebble(free(), 3600);
+    let pebble = stage.pebble(ports::free(), 3600);
     fails(&stage.berth(NAME), "could not see that the name leads here", "port 443");
     fails(&stage.berth("blocked.example.test"), "rejectedIdentifier", "--public-url");
     assert!(pebble.directory().ends_with("/dir"));

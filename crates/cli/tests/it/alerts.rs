@@ -1,7 +1,7 @@
 //! Who is told of what is broken, typed on the command line.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use testkit::platform::Platform;
 use testkit::smtp::Smtp;
-use testkit::{processes, wait};
+use testkit::{ports, processes, wait};
 
 use crate::BERTH;
 
@@ -56,7 +56,7 @@ fn what_is_broken_is_told_by_web_hook_and_mail_and_shown() {
         (file("cert.pem", &key.cert.pem()), file("key.pem", &key.signing_key.serialize_pem()));
     let (password, secret) =
         (file("password", "smtp-hidden-password\n"), file("secret", "0123456789abcdef-hidden-key\n"));
-    let mail = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mail = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let smtp = Smtp::start(mail, Some((&certificate, &tls_key)));
     let server = format!("smtps://berth@localhost:{}", mail.port());
     let arguments = [

@@ -91,6 +91,8 @@ fn a_secret_is_found_nowhere_but_in_the_server_that_has_it() {
         &["tools", "keyed"],
         &["status", "mine", "--json"],
         &["logs", "mine"],
+        &["env", "logs", "local", "-n", "2000"],
+        &["env", "check", "local"],
         &["secret", "own", "mine"],
         &["secret", "own", "mine", &own_of, "NAMES=x"],
         &["secret", "list"],

@@ -52,6 +52,8 @@ fn usage() {
     check(&["server", "--oidc-issuer", "https://x"], 2, &["--oidc-client-id", "--oidc-client-secret-file"]);
     check(&["password"], 1, &["no Berth found"]);
     check(&["recover"], 1, &["there is no Berth in", "--data DIR"]);
+    check(&["import", "legacy"], 2, &["<POSTGRES_URL>"]);
+    check(&["import", "legacy", "postgres://x@y/z"], 1, &["there is no Berth in", "--data DIR"]);
     check(&["member", "role", "mary", "king"], 2, &["'king'", "viewer", "owner"]);
     check(&["invite", "create", "--name", "Not A Name"], 2, &["--name", "not-a-name"]);
     check(&["deploy", "x", "--set", "novalue"], 2, &["--set", "KEY=VALUE"]);
@@ -59,6 +61,8 @@ fn usage() {
     check(&["token", "create", "x", "--expires", "1y"], 2, &["--expires", "30d"]);
     check(&["token", "create", "x", "--scope", "write"], 2, &["--scope", "`mcp:call:INSTANCE`"]);
     check(&["env", "token"], 2, &["<NAME>"]);
+    check(&["env", "check"], 2, &["<NAME>"]);
+    check(&["env", "logs", "x", "--tail", "many"], 2, &["--tail", "many"]);
     check(&["connect", "x", "--client", "netscape"], 2, &["netscape", "claude-code", "gemini-cli"]);
     check(&["connect", "x", "--write"], 2, &["--client"]);
     check(&at_nowhere(&["deploy", "x", "--set", "a=1", "--set", "a=2"]), 2, &["`--set a` is given twice"]);
@@ -119,6 +123,8 @@ fn nobody_there() {
         &["deploy", "x", "--version", "1.2.3", "--wait"],
         &["status", "x"],
         &["logs", "x", "-f"],
+        &["env", "logs", "x", "-f", "-n", "5"],
+        &["env", "check", "x"],
         &["start", "x"],
         &["stop", "x"],
         &["restart", "x"],
@@ -226,13 +232,34 @@ fn help_names_every_command_and_no_hidden_one() {
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8_lossy(&output.stdout);
     for command in [
-        "up", "server", "dtma", "deploy", "list", "status", "logs", "start", "stop", "restart", "remove",
-        "tools", "call", "connect", "catalog", "token", "whoami",
+        "up",
+        "server",
+        "dtma",
+        "deploy",
+        "list",
+        "status",
+        "logs",
+        "start",
+        "stop",
+        "restart",
+        "remove",
+        "upgrade",
+        "configure",
+        "rollback",
+        "changes",
+        "tools",
+        "call",
+        "connect",
+        "toolbelt",
+        "agent",
+        "catalog",
+        "token",
+        "whoami",
     ] {
         assert!(text.lines().any(|line| line.trim_start().starts_with(command)), "{command}:\n{text}");
         assert_eq!(berth(&dir, &[command, "--help"]).status.code(), Some(0), "{command}");
     }
-    for hidden in ["shim", "__welcome", "__sandbox", "upgrade", "docker"] {
+    for hidden in ["shim", "__welcome", "__sandbox", "docker"] {
         assert!(!text.contains(hidden), "{hidden}:\n{text}");
     }
 }

@@ -10,6 +10,7 @@ use testkit::loopback::Loopback;
 use testkit::platform::Platform;
 
 use crate::BERTH;
+use crate::remote::Elsewhere;
 
 /// Every revision that the suite knows, on the same instance.
 const WIRES: [Wire; 4] = [
@@ -35,12 +36,7 @@ fn check(way: &str, era: &str, wires: &[Wire]) {
 /// As [`check`], for what is named `server`, with further variables in the platform's environment.
 #[track_caller]
 fn check_in(way: &str, era: &str, wires: &[Wire], server: &str, environment: &[(&str, &str)]) {
-    let mut loopback = Loopback::listen();
-    // What the suite sends as its origin is the address that it knows.
-    let arguments = ["--reach", "dtma", "--allow-origin", &loopback.url()];
-    let platform = Platform::start_in(BERTH, &arguments, environment);
-    let address = platform.url().strip_prefix("http://").expect("plain HTTP on loopback");
-    loopback.lead(address.parse().expect("an address"), platform.token());
+    let (platform, loopback) = start(environment);
     let mut deploy = vec![
         "deploy",
         server,
@@ -57,18 +53,54 @@ fn check_in(way: &str, era: &str, wires: &[Wire], server: &str, environment: &[(
         deploy.extend(["--arg=--transport", "--arg=http", "--arg=--listen", "--arg=127.0.0.1:{port}"]);
     }
     platform.ok(&deploy);
+    conforms(&format!("{way} {era}"), &platform.mcp_url("fixture"), &platform, &loopback, wires);
+}
 
-    let url = platform.mcp_url("fixture").replace(platform.url(), &loopback.url());
+/// A platform, and the address by which the suite reaches it, which shows a token for it.
+fn start(environment: &[(&str, &str)]) -> (Platform, Loopback) {
+    let mut loopback = Loopback::listen();
+    // What the suite sends as its origin is the address that it knows.
+    let arguments = ["--reach", "dtma", "--allow-origin", &loopback.url()];
+    let platform = Platform::start_in(BERTH, &arguments, environment);
+    let address = platform.url().strip_prefix("http://").expect("plain HTTP on loopback");
+    loopback.lead(address.parse().expect("an address"), platform.token());
+    (platform, loopback)
+}
+
+/// Runs the suite against an address of the platform's.
+#[track_caller]
+fn conforms(name: &str, url: &str, platform: &Platform, loopback: &Loopback, wires: &[Wire]) {
+    let url = url.replace(platform.url(), &loopback.url());
     let expected =
         expected(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/conformance/expected.toml"));
     let wrong: Vec<String> = wires
         .iter()
-        .filter_map(|&wire| {
-            let name = format!("{way} {era} {}", wire.revision());
-            compare(&name, &run(&url, wire), &expected)
-        })
+        .filter_map(|&wire| compare(&format!("{name} {}", wire.revision()), &run(&url, wire), &expected))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Ten members: the fixture, whose names stay as they are because it comes first, others of each era that have the same, one that runs
+/// elsewhere and one that is dead.
+#[test]
+fn a_toolbelt_conforms() {
+    let (platform, loopback) = start(&[]);
+    let elsewhere = Elsewhere::start("legacy");
+    let server = format!("file:{}", fixture().display());
+    platform.ok(&["toolbelt", "create", "belt"]);
+    for (name, era) in [("fixture", "dual"), ("modern", "modern"), ("legacy", "legacy"), ("dead", "dual")] {
+        platform.ok(&["deploy", &server, "--name", name, "--wait", "--arg=--era", "--arg", era]);
+        platform.ok(&["toolbelt", "add", "belt", name]);
+    }
+    platform.ok(&["deploy", &elsewhere.url, "--name", "remote", "--wait"]);
+    platform.ok(&["toolbelt", "add", "belt", "remote"]);
+    for at in 6..=10 {
+        let name = format!("member-{at}");
+        platform.ok(&["deploy", "welcome", "--name", &name, "--wait"]);
+        platform.ok(&["toolbelt", "add", "belt", &name]);
+    }
+    platform.ok(&["stop", "dead"]);
+    conforms("toolbelt", &platform.mcp_url("belt"), &platform, &loopback, &WIRES);
 }
 
 #[test]

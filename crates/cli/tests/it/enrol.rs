@@ -7,19 +7,21 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use testkit::platform::Platform;
-use testkit::{processes, wait};
+use testkit::{ports, processes, wait};
 
 use crate::BERTH;
 
 /// A host's directories, and its host agent once it is started.
-struct Host {
+pub(crate) struct Host {
     dir: tempfile::TempDir,
     dtma: Option<Child>,
+    /// What ran under host agents that were ended.
+    left: Vec<processes::Process>,
 }
 
 impl Host {
-    fn new() -> Self {
-        let host = Self { dir: tempfile::tempdir().unwrap(), dtma: None };
+    pub(crate) fn new() -> Self {
+        let host = Self { dir: tempfile::tempdir().unwrap(), dtma: None, left: Vec::new() };
         std::fs::create_dir(host.tmp()).unwrap();
         host
     }
@@ -34,7 +36,7 @@ impl Host {
     }
 
     /// Runs a line as its owner pastes it.
-    fn paste(&self, line: &str) -> Output {
+    pub(crate) fn paste(&self, line: &str) -> Output {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(format!("{line} --no-service --data {}", self.data().display()));
         self.end(shell)
@@ -57,7 +59,14 @@ impl Host {
         output
     }
 
-    fn start(&mut self) {
+    /// Starts its host agent, unless it runs.
+    pub(crate) fn keep(&mut self) {
+        if !self.dtma.as_mut().is_some_and(|dtma| matches!(dtma.try_wait(), Ok(None))) {
+            self.start();
+        }
+    }
+
+    pub(crate) fn start(&mut self) {
         self.start_with(&["--tunnel", "--listen", "127.0.0.1:0"]);
     }
 
@@ -82,7 +91,10 @@ impl Host {
 
     fn stop(&mut self) {
         let Some(mut dtma) = self.dtma.take() else { return };
-        dtma.kill().unwrap();
+        // Its shims outlive it, and whoever finds them later is not their parent.
+        self.left.extend(processes::below(dtma.id()));
+        // It may have ended by itself.
+        drop(dtma.kill());
         dtma.wait().unwrap();
     }
 }
@@ -93,11 +105,14 @@ impl Drop for Host {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
         }
-        let Some(dtma) = &mut self.dtma else { return };
-        let below = processes::below(dtma.id());
-        drop(dtma.kill());
-        drop(dtma.wait());
-        for process in below {
+        self.stop();
+        let is_there = |left: &processes::Process| {
+            processes::all().iter().any(|now| (now.pid, &now.arguments) == (left.pid, &left.arguments))
+        };
+        for process in self.left.iter().filter(|left| is_there(left)) {
+            for child in processes::below(process.pid) {
+                processes::kill(child.pid);
+            }
             processes::kill(process.pid);
         }
     }
@@ -337,7 +352,7 @@ fn a_control_plane_that_no_authority_knows_is_known_by_its_key() {
 #[test]
 fn a_host_that_is_dialled_says_itself_by_which_key_it_is_known() {
     let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500"]);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = format!("127.0.0.1:{}", ports::free());
     let line = platform.ok(&["env", "add", "host", "--name", "near", "--address", &free]);
     let mut host = Host::new();
     succeeded(&host.paste(line.trim()), &format!("--listen {free} --tls"));

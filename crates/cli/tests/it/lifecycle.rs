@@ -24,7 +24,7 @@ fn welcome_answers_after_the_first_start_and_everything_is_back_after_the_second
 
     platform.up();
     assert_eq!(platform.token(), token, "the token is the same");
-    assert_eq!(platform.instance("second").expect("it is there")["status"], "stopped");
+    platform.wait_for("second", "stopped");
     platform.ok(&["start", "second"]);
     platform.wait_for("second", "running");
     assert_eq!(platform.ok(&["call", "second", "add", r#"{"a":2,"b":3}"#]).trim(), "5");

@@ -218,12 +218,14 @@ fn every_client_works_with_every_server() {
         let server = format!("file:{}", program.make(name, &dir.join("servers")).display());
         platform.ok(&[&["deploy", &server, "--name", name, "--wait"], further].concat());
     }
-    let urls = SERVERS.map(|(name, ..)| platform.mcp_url(name));
+    gather(&platform);
+    let urls: Vec<String> =
+        SERVERS.iter().map(|(name, ..)| *name).chain([BELT]).map(|name| platform.mcp_url(name)).collect();
     let rows = meet(&urls, platform.token(), &dir);
 
     let mut wrong = vec![];
     for ((title, client), row) in CLIENTS.iter().zip(&rows) {
-        for ((name, ..), outcome) in SERVERS.iter().zip(row) {
+        for (name, outcome) in SERVERS.iter().map(|(name, ..)| *name).chain([BELT]).zip(row) {
             for (step, what) in outcome.faults() {
                 wrong.push(format!("{title} {} with {name}: {step}: {what}", client.version()));
             }
@@ -233,13 +235,37 @@ fn every_client_works_with_every_server() {
     compare(&table(&rows));
 }
 
+/// The toolbelt over ten of the servers, beside one that is dead.
+const BELT: &str = "belt";
+/// Which member's each tool is that the clients call: of four SDKs, of either era.
+const TOOLS: [(&str, &str); 4] =
+    [("echo", "py1"), ("slow", "ts2"), ("cancelled", "ts2"), ("ask", "rmcp-modern")];
+
+/// Makes the toolbelt.
+fn gather(platform: &Platform) {
+    let fixture = format!("file:{}", Program::Fixture.make("dead", Path::new("")).display());
+    platform.ok(&["deploy", &fixture, "--name", "dead", "--wait"]);
+    platform.ok(&["toolbelt", "create", BELT]);
+    for (name, ..) in SERVERS.iter().take(9) {
+        platform.ok(&["toolbelt", "add", BELT, name]);
+    }
+    platform.ok(&["toolbelt", "add", BELT, "dead"]);
+    platform.ok(&["stop", "dead"]);
+    for (tool, member) in TOOLS {
+        // The first member has the name, which it came to first.
+        platform.ok(&["toolbelt", "rename", BELT, tool, &format!("ts1_{tool}")]);
+        platform.ok(&["toolbelt", "rename", BELT, &format!("{member}_{tool}"), tool]);
+    }
+}
+
 /// The table as Markdown: a row for each client, a column for each server.
 fn table(rows: &[Vec<Outcome>]) -> String {
     let mut text = String::from("| client | revision |");
     for (_, title, program, _) in SERVERS {
         write!(text, " {} |", versioned(title, &program.version())).expect("text");
     }
-    writeln!(text, "\n|---|---|{}", "---|".repeat(SERVERS.len())).expect("text");
+    text.push_str(" toolbelt of ten |");
+    writeln!(text, "\n|---|---|{}", "---|".repeat(SERVERS.len() + 1)).expect("text");
     for ((title, client), row) in CLIENTS.iter().zip(rows) {
         let revisions: BTreeSet<&str> = row.iter().map(|outcome| outcome.revision.as_str()).collect();
         let revisions = Vec::from_iter(revisions).join(", ");

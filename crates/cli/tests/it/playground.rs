@@ -1,5 +1,7 @@
 //! The playground with real servers of both eras, from a browser without a script.
 
+mod script;
+
 use testkit::platform::Platform;
 
 use crate::BERTH;

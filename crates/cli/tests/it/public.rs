@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use serde_json::Value;
 use testkit::platform::Platform;
-use testkit::{processes, wait};
+use testkit::{ports, processes, wait};
 
 use crate::BERTH;
 use crate::tunnel::{Host, says_hi};
@@ -96,9 +96,9 @@ fn hosts_and_callers_elsewhere_know_a_self_signed_certificate_by_its_pin() {
     assert_eq!(platform.json(&["whoami"])["tls_pin"], pin);
 }
 
-/// A port that nobody has now.
+/// An address that nobody has.
 fn free() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", ports::free())
 }
 
 #[test]

@@ -13,13 +13,13 @@ use crate::BERTH;
 use crate::conformance::fixture;
 
 /// A server of somebody else's, killed when dropped.
-struct Elsewhere {
+pub(crate) struct Elsewhere {
     process: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Elsewhere {
-    fn start(era: &str) -> Self {
+    pub(crate) fn start(era: &str) -> Self {
         let mut command = Command::new(fixture());
         command.args(["--transport", "http", "--era", era]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().expect("the fixture starts");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use testkit::browser::Browser;
 use testkit::nginx::Nginx;
 use testkit::platform::Platform;
+use testkit::ports;
 
 use crate::BERTH;
 
@@ -106,11 +107,6 @@ async fn check(
     assert!(0 < of_it.count(), "{}: {grants}", seen.name);
 }
 
-fn free_port() -> u16 {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    free.expect("a free port").port()
-}
-
 /// A certificate that this machine's programs do not know, and its key, as files.
 fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -201,7 +197,7 @@ async fn clients_of_others_sign_in_through_a_browser_and_call() {
     check(&platform, &browser, node("node", "of_2025_03_26.mjs"), &json!({}), &old).await;
     let options = json!({
         "program": parts().join("remote/node_modules/mcp-remote/dist/proxy.js"),
-        "port": free_port(),
+        "port": ports::free(),
         "home": dir.path(),
     });
     check(&platform, &browser, node("remote", "mcp_remote.mjs"), &options, &seen("MCP CLI Proxy", nobody))
@@ -228,7 +224,7 @@ async fn the_suite_for_authorization_servers_passes() {
     platform.ok_with(&["password", "--stdin"], PASSWORD);
     let browser = Browser::start().await;
     browser.sign_in(platform.url(), "admin", PASSWORD).await;
-    let port = free_port();
+    let port = ports::free();
     let back = format!("http://127.0.0.1:{port}/callback");
     let client = platform.json(&["client", "create", "Suite", "--redirect-uri", &back, "--public"]);
     let client = client["id"].as_str().expect("its id");

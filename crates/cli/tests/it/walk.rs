@@ -6,6 +6,7 @@ use serde_json::Value;
 use testkit::browser::Browser;
 use testkit::platform::Platform;
 
+use crate::enrol::Host;
 use crate::{BERTH, clients, web};
 
 /// An install fetches packages.
@@ -100,8 +101,8 @@ async fn shown(browser: &Browser, selector: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_host_is_added_and_somebody_invited_who_may_not_deploy() {
-    let platform = Platform::start(BERTH);
+async fn a_host_is_added_and_runs_and_somebody_invited_who_may_not_deploy() {
+    let platform = Platform::start_with(BERTH, &["--heartbeat-ms", "500"]);
     let owner = web::signed_in(&platform).await;
 
     // A host: the line to run there, and then a machine that is waited for.
@@ -110,10 +111,23 @@ async fn a_host_is_added_and_somebody_invited_who_may_not_deploy() {
     owner.fill("name", "workshop").await;
     owner.press("Add it, and make its line").await;
     owner.read("It is shown this once").await;
-    assert!(shown(&owner, "#line").await.contains("/enrol"), "a line for the host");
-    owner.open(&format!("{}/a/default/environments", platform.url())).await;
-    owner.read("workshop").await;
-    owner.read("waiting for its DTMA").await;
+    owner.read("How far it is").await;
+    let command = shown(&owner, "#line").await;
+    // Its owner pastes the line there, and the page that gave it follows what becomes of it. Nobody loads it again.
+    owner.script("window.isTheSame = true").await;
+    let mut host = Host::new();
+    let pasted = host.paste(command.trim());
+    assert!(pasted.status.success(), "{}", String::from_utf8_lossy(&pasted.stderr));
+    host.start();
+    owner.read("It is there").await;
+    assert_eq!(owner.script("return window.isTheSame").await, true, "the page was not loaded anew");
+    owner.follow("Open workshop").await;
+    owner.read("active").await;
+    // It is a machine like any other: something is deployed there, and runs.
+    platform.ok(&["deploy", "welcome", "--name", "far", "--env", "workshop", "--wait"]);
+    owner.read("far").await;
+    owner.follow("far").await;
+    owner.read("running").await;
 
     // Somebody is invited, and comes with a browser of their own.
     owner.follow("People").await;
@@ -128,7 +142,10 @@ async fn a_host_is_added_and_somebody_invited_who_may_not_deploy() {
     mary.press("Join").await;
     mary.read("Overview").await;
     let sees = mary.text().await;
-    assert!(!sees.contains("Deploy a server") && sees.contains("welcome"), "{sees}");
+    assert!(!sees.contains("Deploy a server") && sees.contains("running"), "{sees}");
+    mary.follow("Instances").await;
+    mary.read("welcome").await;
+    assert!(!mary.text().await.contains("Those ticked"), "no order that would be refused");
     mary.open(&format!("{}/a/default/marketplace/everything", platform.url())).await;
     mary.read("everything").await;
     assert!(!mary.text().await.contains("Deploy"), "no button that would be refused");

@@ -102,6 +102,7 @@ async fn adopt(app: &App, environment: &EnvironmentRow, adoption: &Adoption) -> 
                 env: spec.env.clone(),
                 limits: spec.limits.clone(),
                 moving: Moving { adopted: true, ..Moving::default() },
+                candidate_of: None,
             },
             settings: BTreeMap::new(),
             secret_names: spec.secrets.keys().cloned().collect(),
@@ -157,6 +158,7 @@ pub(crate) async fn forget(app: &App, environment: &EnvironmentRow, removed: &[I
     let mut gone = Vec::new();
     for id in removed {
         let mut tx = app.store.begin().await?;
+        store::toolbelts::touch_of_instance(&mut tx, *id).await?;
         let Some(row) = store::instances::delete_gone(&mut tx, environment.id, *id).await? else { continue };
         let detail = json!({ "environment": environment.id });
         let act = act("instance.removed_on_host", *id, row.name.as_str(), detail);
@@ -166,6 +168,7 @@ pub(crate) async fn forget(app: &App, environment: &EnvironmentRow, removed: &[I
     }
     if !gone.is_empty() {
         app.directory.refresh().await?;
+        app.belts.changed();
     }
     for row in &gone {
         instances::tell_removed(app, row);

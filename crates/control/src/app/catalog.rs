@@ -16,7 +16,7 @@ use domain::server_json::Document;
 use fetch::{Fetcher, Reach};
 use tokio::sync::{Mutex, Notify, OnceCell};
 
-pub(crate) use self::import::add;
+pub(crate) use self::import::{add, require_operator};
 pub(crate) use self::index::{Found, Index};
 pub(crate) use self::published::{PageQuery, Published, page, versions};
 pub(crate) use self::read::pass;
@@ -33,6 +33,8 @@ pub(crate) const OFFICIAL: &str = "official";
 const OFFICIAL_URL: &str = "https://registry.modelcontextprotocol.io";
 /// The source of what was added from files.
 pub(crate) const FILE: &str = "file";
+/// The source of what was imported from an older platform's catalog.
+pub(crate) const IMPORTED: &str = "imported";
 
 /// The catalog as it is searched, and what reads its sources. One per process.
 #[derive(Debug)]

@@ -15,6 +15,8 @@ use domain::secret::Secrets;
 use domain::shim::Mode;
 use domain::spec::{Launch, Limits};
 use domain::vault::SecretName;
+use store::changes::What;
+use store::instances::{Moving, SpecColumn};
 
 use crate::app::Problem;
 
@@ -47,12 +49,34 @@ pub(crate) struct Deployment {
     pub(crate) secret_names: Vec<String>,
     /// What it may use.
     pub(crate) limits: Limits,
+    /// The version of the catalog's entry that it is made from; absent: there is no entry, or it has none.
+    pub(crate) listed: Option<String>,
     /// When it is moved away from a host that is not heard.
     pub(crate) failover: Option<Failover>,
     /// The name that was asked for.
     pub(crate) name: Option<InstanceName>,
     /// The name to begin with when none was asked for.
     pub(crate) name_base: InstanceName,
+}
+
+impl Deployment {
+    /// What the instance is that it makes, the values of its secrets left out.
+    pub(crate) fn what(&self, moving: Moving) -> What {
+        What {
+            catalog_entry: self.catalog_entry,
+            spec: SpecColumn {
+                package: self.package.clone(),
+                launch: self.launch.clone(),
+                env: self.env.clone(),
+                limits: self.limits.clone(),
+                moving,
+                candidate_of: None,
+            },
+            settings: self.settings.clone(),
+            secret_names: self.secret_names.clone(),
+            named: self.named.clone(),
+        }
+    }
 }
 
 /// Checks a request against the catalog.
@@ -78,6 +102,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
     fill_launch(&mut launch, request, &package)?;
     container::fill(&mut launch, request, &package)?;
     each_caller::fill(&mut launch, entry, request, &package)?;
+    sleep::fill(&mut launch, request, &package)?;
     if matches!(package, Package::File { .. }) && !launch.constraints.is_empty() {
         return Err(Problem::invalid("constraints", "what `file:` names is copied, not installed")
             .hint("leave `constraints` out"));
@@ -94,6 +119,7 @@ pub(crate) fn plan(request: &DeployRequest, catalog: &[CatalogEntry]) -> Result<
         named: settings::named(entry, request)?,
         settings: request.settings.clone(),
         secret_names: request.secrets.keys().cloned().collect(),
+        listed: entry.and_then(|entry| entry.listing.version.clone()),
         limits: request.limits.clone(),
         failover: request.failover,
         name,
@@ -354,6 +380,7 @@ pub(crate) fn short(name: &str) -> &str {
 mod container;
 mod each_caller;
 mod settings;
+mod sleep;
 
 #[cfg(test)]
 mod tests;

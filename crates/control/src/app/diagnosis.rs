@@ -63,6 +63,7 @@ pub(crate) async fn of(app: &App, caller: &Caller, name: &str) -> Outcome<Diagno
         name: "The instance",
         found: match instance.status {
             InstanceStatus::Running => Ok("it runs, and answers MCP".to_owned()),
+            InstanceStatus::Asleep => Ok("it sleeps, and the next call wakes it".to_owned()),
             status => {
                 let why = instance.message.clone().unwrap_or_else(|| format!("its status is {status}"));
                 Err((why, "until it runs, calls of it are answered with why it does not".to_owned()))

@@ -147,6 +147,7 @@ pub(crate) async fn add(
         Order { name: format!("berth-{name}"), ssh_keys: chosen.ssh_keys, allow_ssh: request.allow_ssh };
     let row = EnvironmentRow {
         user: Some(caller.user),
+        description: request.description.clone(),
         droplet: Droplet {
             id: None,
             name: Some(order.name.clone()),

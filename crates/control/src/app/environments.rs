@@ -33,6 +33,8 @@ use crate::tunnels::Within;
 
 /// Instances that are named when an environment cannot go because of them.
 const MAX_NAMED: usize = 5;
+/// What an environment is for, in characters.
+const MAX_DESCRIPTION: usize = 500;
 
 /// How far a removal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,7 @@ pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Envi
 pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequest) -> Outcome<Environment> {
     caller.require(Role::Admin)?;
     let name = check_name(&request.name)?;
+    check_description(request)?;
     if request.kind == EnvironmentKind::DigitalOcean {
         return Box::pin(droplets::add(app, caller, name, request)).await;
     }
@@ -110,6 +113,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: &AddEnvironmentRequ
     let reach = serde_json::to_value(way).map_err(|error| Problem::Failed(Box::new(error)))?;
     let row = EnvironmentRow {
         user: Some(caller.user),
+        description: request.description.clone(),
         dtma_token_sealed: Some(app.keys.seal(id.0, token.expose())?),
         ..EnvironmentRow::new(id, caller.account, name, EnvironmentStatus::AwaitingHeartbeat, reach, at)
     };
@@ -223,6 +227,15 @@ pub(crate) fn check_name(text: &str) -> Outcome<EnvironmentName> {
         };
         Problem::invalid("name", error).hint(hint)
     })
+}
+
+fn check_description(request: &AddEnvironmentRequest) -> Outcome<()> {
+    let is_text = |text: &str| text.chars().count() <= MAX_DESCRIPTION && !text.contains('\0');
+    if request.description.as_deref().is_none_or(is_text) {
+        return Ok(());
+    }
+    let message = format!("a description has at most {MAX_DESCRIPTION} characters, and no NUL among them");
+    Err(Problem::invalid("description", message).hint("shorten it"))
 }
 
 fn check_address(text: &str) -> Outcome<SocketAddr> {
@@ -473,6 +486,7 @@ fn render(
     Environment {
         id: row.id,
         name: row.name,
+        description: row.description,
         status: row.status,
         message,
         address: address.map(|address| address.to_string()),

@@ -186,6 +186,8 @@ impl Places {
     fn find(&self, limits: &Limits, labels: Labels) -> Outcome<usize> {
         let wanted = Wanted { memory_mib: memory_of(limits), labels };
         place(&wanted, &self.candidates).map_err(|why| {
+            let why = why.to_string();
+            let why = if why.is_empty() { "there is none to choose from" } else { &why };
             Problem::refused(ErrorCode::Conflict, format!("no environment takes it: {why}"))
                 .field("environment")
                 .hint("add a machine with `berth env add`, or ask for less with `--memory`")

@@ -109,7 +109,7 @@ async fn own_account(tx: &mut Tx, name: &AccountName, at: Timestamp) -> Outcome<
 }
 
 /// A name that nobody else has: what is before the `@`, for people, and a hash of issuer and subject, so that it is always the same.
-fn name_of(issuer: &str, who: &Foreign) -> Outcome<AccountName> {
+pub(crate) fn name_of(issuer: &str, who: &Foreign) -> Outcome<AccountName> {
     let hash = token::hash_text(&format!("{issuer} {}", who.subject));
     let local = who.email.as_deref().and_then(|email| email.split('@').next()).unwrap_or("user");
     let local: String = slug(local).chars().take(MAX_LOCAL).collect();

@@ -68,6 +68,11 @@ fn of_audit(picture: &Picture, line: AuditRow, actor_name: Option<String>) -> In
             (None, Some(to)) => Some(format!("to `{to}`")),
             _ => None,
         },
+        "instance.change" => line.detail["changed"].as_array().map(|changed| {
+            let fields: Vec<&str> = changed.iter().filter_map(serde_json::Value::as_str).collect();
+            fields.join(", ")
+        }),
+        "instance.rollback" => line.detail["to"].as_u64().map(|number| format!("to change {number}")),
         "instance.deploy" => {
             let package = line.detail["package"].as_str();
             package.map(|package| match environment("environment") {
@@ -169,6 +174,7 @@ mod tests {
                 env: std::collections::BTreeMap::new(),
                 limits: Limits::default(),
                 moving: Moving::default(),
+                candidate_of: None,
             },
             settings: std::collections::BTreeMap::new(),
             secret_names: Vec::new(),

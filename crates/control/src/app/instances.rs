@@ -9,22 +9,24 @@ use api::events::Event;
 use api::instances::{DeployRequest, Instance, LogQuery};
 use api::users::Role;
 use bytes::Bytes;
-use domain::ids::InstanceId;
+use domain::ids::{AccountId, EnvironmentId, InstanceId};
 use domain::names::{EnvironmentName, InstanceName};
 use domain::package::Package;
+use domain::secret::Secrets;
 use domain::spec::DesiredState;
 use domain::status::{EnvironmentStatus, InstanceStatus};
 use domain::vault::SecretName;
 use hop::pool::PooledBody;
 use http_body_util::Full;
 use serde_json::json;
+use store::changes::What;
 use store::environments::EnvironmentRow;
-use store::instances::{InstanceRow, Moving, SpecColumn};
+use store::instances::{InstanceRow, Moving};
 use store::{Store, StoreError, Tx};
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::{self, Deployment, nearest};
-use crate::app::{App, Outcome, Problem, catalog, fleet, moves, quotas, secrets};
+use crate::app::{App, Outcome, Problem, catalog, changes, fleet, moves, quotas, secrets, toolbelts};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::dtma_client::DtmaError;
@@ -44,8 +46,7 @@ const MAX_TAIL: u32 = 100_000;
 /// 422 with field and hint, 409 with a free name, 403.
 pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) -> Outcome<Instance> {
     caller.require(Role::Member)?;
-    let (request, deployment) = planned(app, caller, request).await?;
-    let request = &request;
+    let (_, deployment) = planned(app, caller, request).await?;
     let environment = match request.environment.as_deref() {
         Some(fleet::AUTO) => {
             let labels = &request.environment_labels;
@@ -67,6 +68,7 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
         moves::check_failover(app, failover, moves::stays_of(&deployment).as_deref())?;
     }
 
+    let what = deployment.what(Moving::first(deployment.failover));
     for _ in 0..NAME_TRIES {
         let name = match &deployment.name {
             Some(name) => name.clone(),
@@ -74,11 +76,12 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
                 store::instances::next_free_name(&app.store, caller.account, &deployment.name_base).await?
             }
         };
-        let row = new_row(&app.keys, caller.account, &environment, name, &deployment)?;
+        let row = new_row(&app.keys, caller.account, environment.id, name, &what, &deployment.secrets)?;
         let mut tx = app.store.begin().await?;
         quotas::check(app, &mut tx, caller.account, &deployment.limits).await?;
         match insert(&mut tx, &row, &deployment.named, caller.actor()).await {
             Ok(()) => {
+                changes::note_first(&mut tx, &app.keys, &row, request, &deployment, caller.actor()).await?;
                 tx.commit().await?;
                 app.changed(std::slice::from_ref(&row)).await?;
                 return rendered(app, &row);
@@ -122,20 +125,21 @@ pub(crate) async fn planned(
 /// What sealing its secrets says.
 pub(crate) fn new_row(
     keys: &MasterKey,
-    account: domain::ids::AccountId,
-    environment: &EnvironmentRow,
+    account: AccountId,
+    environment: EnvironmentId,
     name: InstanceName,
-    deployment: &Deployment,
+    what: &What,
+    secrets: &Secrets,
 ) -> Outcome<InstanceRow> {
     let (id, at) = (InstanceId::generate(), now());
     // What is the account's secret stays there, so that its next version is this instance's too.
-    let mut own = deployment.secrets.clone();
-    own.retain(|variable, _| !deployment.named.contains_key(variable));
+    let mut own = secrets.clone();
+    own.retain(|variable, _| !what.named.contains_key(variable));
     Ok(InstanceRow {
         id,
         account,
-        environment: environment.id,
-        catalog_entry: deployment.catalog_entry,
+        environment,
+        catalog_entry: what.catalog_entry,
         instance_name_on_toolbox: name.as_str().to_owned(),
         name,
         desired: DesiredState::Running,
@@ -144,15 +148,9 @@ pub(crate) fn new_row(
         observed_generation: 0,
         status: InstanceStatus::PendingDeploy,
         message: None,
-        spec: SpecColumn {
-            package: deployment.package.clone(),
-            launch: deployment.launch.clone(),
-            env: deployment.env.clone(),
-            limits: deployment.limits.clone(),
-            moving: Moving { failover: deployment.failover, told_from: 1, arrived: 1, adopted: false },
-        },
-        settings: deployment.settings.clone(),
-        secret_names: deployment.secret_names.clone(),
+        spec: what.spec.clone(),
+        settings: what.settings.clone(),
+        secret_names: what.secret_names.clone(),
         secrets_sealed: keys.seal_all(id.0, &own)?,
         version: None,
         digest: None,
@@ -217,14 +215,19 @@ pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<Inst
 /// # Errors
 /// 400 for what is no id, 404.
 pub(crate) async fn by_id(app: &App, caller: &Caller, id: &str) -> Outcome<Instance> {
+    rendered(app, &row_by_id(app, caller, id).await?)
+}
+
+/// The row of one instance by its id.
+///
+/// # Errors
+/// 400 for what is no id, 404.
+pub(crate) async fn row_by_id(app: &App, caller: &Caller, id: &str) -> Outcome<InstanceRow> {
     let parsed: InstanceId = id.parse().map_err(|_| {
         Problem::refused(ErrorCode::BadRequest, format!("`{id}` is not the UUID of a server")).field("id")
     })?;
     let row = store::instances::by_id(&app.store, parsed).await?;
-    match row.filter(|row| row.account == caller.account) {
-        Some(row) => rendered(app, &row),
-        None => Err(Problem::not_found("server", id)),
-    }
+    row.filter(|row| row.account == caller.account).ok_or_else(|| Problem::not_found("server", id))
 }
 
 /// What an owner does with an instance that is there.
@@ -252,6 +255,9 @@ pub(crate) async fn order(app: &App, caller: &Caller, name: &str, order: Order) 
     }
     let (account, name, at) = (caller.account, &before.name, now());
     let failed = matches!(before.status, InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime);
+    // What it might have become goes with it.
+    let candidate = if order == Order::Remove { changes::tried(app, &before).await? } else { None };
+    let mut changed = Vec::new();
     let mut tx = app.store.begin().await?;
     let (action, row) = match order {
         Order::Start if failed && before.desired == DesiredState::Running => (
@@ -277,6 +283,8 @@ pub(crate) async fn order(app: &App, caller: &Caller, name: &str, order: Order) 
             store::instances::ask_restart(&mut tx, account, name, InstanceStatus::Starting, at).await?,
         ),
         Order::Remove => {
+            changed.extend(changes::withdraw(&mut tx, candidate.as_ref()).await?);
+            store::toolbelts::touch_of_instance(&mut tx, before.id).await?;
             ("instance.remove", store::instances::mark_deleting(&mut tx, account, name, at).await?)
         }
     };
@@ -284,8 +292,11 @@ pub(crate) async fn order(app: &App, caller: &Caller, name: &str, order: Order) 
         Act { action, kind: "instance", id: row.id.to_string(), name: row.name.as_str(), detail: json!({}) };
     audit::note(&mut tx, account, caller.actor(), at, act).await?;
     tx.commit().await?;
-    app.changed(std::slice::from_ref(&row)).await?;
-    rendered(app, &row)
+    let shown = rendered(app, &row);
+    changed.push(row);
+    app.changed(&changed).await?;
+    app.belts.changed();
+    shown
 }
 
 /// The lines of an instance's log, as its DTMA sends them.
@@ -367,12 +378,14 @@ pub(crate) fn render(row: &InstanceRow, picture: &Picture, public_url: &str) -> 
         settings: row.settings.clone(),
         secret_names: row.secret_names.clone(),
         each_caller: row.spec.launch.each_caller.keys().cloned().collect(),
+        sleep_after_seconds: row.spec.launch.sleep_after_seconds,
         generation: row.generation,
         created_at: row.created_at,
         since: report.map(|report| report.since),
         metrics: report.and_then(|report| report.metrics.clone()),
         blocked: report.map(|report| report.blocked.clone()).unwrap_or_default(),
         failover: row.spec.moving.failover,
+        candidate_of: row.spec.candidate_of.clone(),
         stays: moves::stays(&row.spec),
         leaving: picture.leaving(row.id),
     })
@@ -449,6 +462,9 @@ pub(crate) async fn environment_of(
 async fn taken(app: &App, caller: &Caller, name: &InstanceName) -> Result<Problem, StoreError> {
     let free = store::instances::next_free_name(&app.store, caller.account, name).await?;
     let holder = store::instances::by_name(&app.store, caller.account, name).await?;
+    if holder.is_none() {
+        return toolbelts::taken(app, caller, name).await;
+    }
     let (message, hint) = if holder.is_some_and(|row| row.deleting) {
         (
             format!("the instance `{name}` is still being removed"),

@@ -2,10 +2,13 @@
 
 pub(crate) mod accounts;
 pub(crate) mod adoption;
+pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod catalog;
+pub(crate) mod changes;
+pub(crate) mod console;
 pub(crate) mod deployment;
 pub(crate) mod diagnosis;
 pub(crate) mod droplets;
@@ -15,6 +18,7 @@ pub(crate) mod fleet;
 pub(crate) mod foreign;
 pub(crate) mod heartbeats;
 pub(crate) mod images;
+pub(crate) mod import;
 pub(crate) mod instance_events;
 pub(crate) mod instances;
 pub(crate) mod invitations;
@@ -38,6 +42,7 @@ pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;
+pub(crate) mod toolbelts;
 pub(crate) mod upgrades;
 pub(crate) mod upstreams;
 
@@ -47,7 +52,9 @@ use std::time::Duration;
 use api::events::Event;
 use domain::ids::AccountId;
 use store::Store;
+use store::agents::AgentRow;
 use store::instances::InstanceRow;
+use store::toolbelts::ToolbeltRow;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +78,8 @@ pub(crate) struct App {
     pub(crate) directory: Arc<LiveDirectory>,
     /// The path of calls, for those that a page makes in somebody's name.
     pub(crate) gateway: Arc<gateway::Gateway>,
+    /// Toolbelts that run here.
+    pub(crate) belts: crate::belts::Belts,
     /// What people called from pages.
     pub(crate) played: playground::Played,
     /// What signing in with a browser needs.
@@ -93,6 +102,8 @@ pub(crate) struct App {
     pub(crate) offered: crate::program::Program,
     /// Wakes the reconciler of upgrades.
     pub(crate) upgrades: Notify,
+    /// A change of an instance was begun, or decided on.
+    pub(crate) changes: Notify,
     pub(crate) public: Public,
     /// All addresses that lead here.
     pub(crate) bases: gateway::Bases,
@@ -162,6 +173,20 @@ impl App {
         self.directory.refresh().await?;
         self.directory.forget_tokens();
         Ok(())
+    }
+
+    /// After a change of a toolbelt, of its members or of what these have was committed: what agents may call follows from it.
+    pub(crate) async fn belt_changed(&self, belt: &ToolbeltRow) -> Outcome<()> {
+        self.callers_changed().await?;
+        self.belts.settle().await;
+        self.publish(belt.account, Event::Toolbelt { name: belt.name.as_str().to_owned() });
+        Ok(())
+    }
+
+    /// After a change of an agent, or of what it may do, was committed.
+    pub(crate) fn agent_changed(&self, agent: &AgentRow) {
+        self.directory.forget_tokens();
+        self.publish(agent.account, Event::Agent { name: agent.name.as_str().to_owned() });
     }
 
     /// Tells the listeners of each instance's account.

@@ -30,6 +30,9 @@ const WORK: &str = "{work}";
 
 /// Why an instance cannot be moved to another host; `None` when it can.
 pub(crate) fn stays(spec: &SpecColumn) -> Option<String> {
+    if let Some(of) = &spec.candidate_of {
+        return Some(format!("it is tried beside `{of}`, and goes when that is decided"));
+    }
     if spec.moving.adopted {
         return Some("an older caller deployed it on its host, and looks for it there".to_owned());
     }

@@ -1,4 +1,10 @@
-//! What older hosts send: heartbeats in both of their forms, and requests for an instance's secrets.
+//! What older hosts send: heartbeats in both of their forms, and requests for an instance's secrets. Below it what the older front
+//! end does, by ids where others have names.
+
+pub(crate) mod agents;
+pub(crate) mod templates;
+pub(crate) mod toolboxes;
+pub(crate) mod tools;
 
 use std::collections::BTreeMap;
 

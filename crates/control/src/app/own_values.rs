@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use api::own_values::{OwnValue, OwnValues, OwnValuesRequest};
 use api::upstreams::{TokenOutcome, TokenWanted};
-use domain::ids::{InstanceId, OwnValuesId, UserId};
+use domain::ids::{AgentId, InstanceId, OwnValuesId, UserId};
 use domain::package::Package;
 use domain::scopes::Scope;
 use domain::secret::{Secret, Secrets};
@@ -16,7 +16,7 @@ use store::own_values::OwnValuesRow;
 
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
-use crate::app::{App, Outcome, Problem, instances, upstreams};
+use crate::app::{App, Outcome, Problem, agents, instances, upstreams};
 use crate::auth::Caller;
 use crate::directory::now;
 
@@ -31,6 +31,33 @@ pub(crate) async fn show(app: &App, caller: &Caller, name: &str) -> Outcome<OwnV
     let row = instances::find(app, caller, name).await?;
     let kept = store::own_values::get(&app.store, row.id, caller.user).await?;
     Ok(render(&row.spec.launch.each_caller, kept.as_ref()))
+}
+
+/// What of it the caller has not given and is not served without.
+///
+/// # Errors
+/// What the store and the master key say.
+pub(crate) async fn owed(app: &App, caller: &Caller, row: &InstanceRow) -> Outcome<Vec<String>> {
+    let each = &row.spec.launch.each_caller;
+    let kept = store::own_values::get(&app.store, row.id, caller.user).await?;
+    let given = kept.map(|kept| kept.names).unwrap_or_default();
+    let missing: Vec<&String> =
+        each.iter().filter(|(_, variable)| !given.contains(variable)).map(|(name, _)| name).collect();
+    if is_authorized(app, row, caller.user, &missing).await? {
+        return Ok(Vec::new());
+    }
+    Ok(missing.into_iter().cloned().collect())
+}
+
+/// Whether what is missing is the one header that a person may authorize at the server instead.
+fn may_authorize(row: &InstanceRow, missing: &[&String]) -> bool {
+    let is_header = |name: &&String| name.eq_ignore_ascii_case(AUTHORIZATION.as_str());
+    matches!(row.spec.package, Package::Remote { .. }) && missing.iter().any(is_header)
+}
+
+/// Whether what is missing is that header alone, and they did.
+async fn is_authorized(app: &App, row: &InstanceRow, user: UserId, missing: &[&String]) -> Outcome<bool> {
+    Ok(missing.len() == 1 && may_authorize(row, missing) && upstreams::has_own(app, row, user).await?)
 }
 
 /// Keeps values of the caller's own. Whoever may call the instance may, since it is for their own calls; a token that is for calls alone
@@ -116,6 +143,9 @@ pub(crate) async fn forget(app: &App, caller: &Caller, name: &str) -> Outcome<()
 /// What the store and the master key say.
 pub(crate) async fn wanted(app: &App, row: &InstanceRow, wanted: &TokenWanted) -> Outcome<TokenOutcome> {
     let each = &row.spec.launch.each_caller;
+    if let Some(agent) = wanted.principal.as_deref().and_then(agent_of) {
+        return wanted_by_agent(app, row, agent).await;
+    }
     let Some(user) = wanted.principal.as_deref().and_then(user_of) else {
         let why =
             format!("`{}` wants what each caller brings, and this caller is nobody who could", row.name);
@@ -126,14 +156,11 @@ pub(crate) async fn wanted(app: &App, row: &InstanceRow, wanted: &TokenWanted) -
     let missing: Vec<&String> =
         each.iter().filter(|(_, variable)| !values.contains_key(*variable)).map(|(name, _)| name).collect();
     // What a person authorized at the server takes the place of the header, and is asked for by itself.
-    let may_authorize = matches!(row.spec.package, Package::Remote { .. })
-        && missing.iter().any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
-    if missing.is_empty() || may_authorize && missing.len() == 1 && upstreams::has_own(app, row, user).await?
-    {
+    if missing.is_empty() || is_authorized(app, row, user, &missing).await? {
         return Ok(TokenOutcome::Values { values });
     }
     let flags: Vec<String> = missing.iter().map(|name| format!("{name}=@FILE")).collect();
-    let otherwise = if may_authorize {
+    let otherwise = if may_authorize(row, &missing) {
         format!(", or `berth authorize {}` where it knows OAuth", row.name)
     } else {
         String::new()
@@ -148,12 +175,37 @@ pub(crate) async fn wanted(app: &App, row: &InstanceRow, wanted: &TokenWanted) -
     Ok(TokenOutcome::Unset { why })
 }
 
-/// Whom the gateway means.
+/// What the host of an instance starts an agent's process with: what its toolbelt's member has, and nothing of a person's.
+async fn wanted_by_agent(app: &App, row: &InstanceRow, agent: AgentId) -> Outcome<TokenOutcome> {
+    let each = &row.spec.launch.each_caller;
+    let mut given = agents::secrets_of_caller(app, agent, row.id).await?;
+    let missing: Vec<&String> = each.keys().filter(|name| !given.contains_key(*name)).collect();
+    if missing.is_empty() {
+        let values = each.iter().filter_map(|(name, variable)| Some((variable.clone(), given.remove(name)?)));
+        return Ok(TokenOutcome::Values { values: values.collect() });
+    }
+    let flags: Vec<String> = missing.iter().map(|name| format!("{name}=@FILE")).collect();
+    let why = format!(
+        "`{}` works with each caller's own {}, which this agent was not given: run `berth agent credential add AGENT {} {}`",
+        row.name,
+        listed(missing),
+        row.name,
+        flags.join(" ")
+    );
+    Ok(TokenOutcome::Unset { why })
+}
+
+/// The agent that the gateway means.
+fn agent_of(principal: &str) -> Option<AgentId> {
+    principal.strip_prefix("agent:")?.parse().ok()
+}
+
+/// The person whom the gateway means.
 pub(crate) fn user_of(principal: &str) -> Option<UserId> {
     principal.strip_prefix("user:")?.parse().ok()
 }
 
-/// The values of all callers of an instance.
+/// The values of all callers of an instance, agents among them.
 ///
 /// # Errors
 /// What the store and the master key say.
@@ -162,6 +214,7 @@ pub(crate) async fn of_instance(app: &App, id: InstanceId) -> Outcome<Vec<Secret
     for row in store::own_values::of_instance(&app.store, id).await? {
         all.extend(opened(app, Some(&row))?.into_values());
     }
+    all.extend(agents::known_to(app, id).await?);
     Ok(all)
 }
 
@@ -170,7 +223,11 @@ fn opened(app: &App, row: Option<&OwnValuesRow>) -> Outcome<Secrets> {
     Ok(app.keys.unseal_all(row.id.0, Some(&row.values_sealed))?)
 }
 
-fn check(at: &str, value: &Secret, is_header: bool) -> Outcome<()> {
+/// Refuses what cannot be a value: of a header, or of a variable.
+///
+/// # Errors
+/// 422.
+pub(crate) fn check(at: &str, value: &Secret, is_header: bool) -> Outcome<()> {
     let value = value.expose();
     if value.is_empty() || value.contains('\0') {
         return Err(Problem::invalid(at, "a value is a text without NUL characters"));
@@ -192,6 +249,7 @@ fn act<'a>(action: &'a str, row: &'a InstanceRow, detail: serde_json::Value) -> 
     Act { action, kind: "instance", id: row.id.to_string(), name: row.name.as_str(), detail }
 }
 
-fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+/// Names as a sentence has them.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -110,6 +110,27 @@ pub(crate) struct About {
     pub(crate) instructions: String,
 }
 
+/// The definitions of all tools that an instance lists, by name, as indented JSON.
+///
+/// # Errors
+/// [`Trouble`]; a server without tools has none, and that is no trouble.
+pub(crate) async fn definitions(
+    app: &std::sync::Arc<App>,
+    principal: &std::sync::Arc<gateway::Principal>,
+    account: &domain::names::AccountName,
+    name: &InstanceName,
+) -> Result<Vec<(String, String)>, Trouble> {
+    let mut player = Player::of(app, principal, account, name);
+    match player.tools().await {
+        Ok(tools) => Ok(tools
+            .iter()
+            .filter_map(|tool| Some((tool.str_of("name")?.to_owned(), tool.pretty())))
+            .collect()),
+        Err(trouble) if trouble.code.as_deref() == Some("-32601") => Ok(Vec::new()),
+        Err(trouble) => Err(trouble),
+    }
+}
+
 /// Asks a server what it offers its caller.
 ///
 /// # Errors

@@ -45,30 +45,9 @@ pub(crate) async fn create(
         let message = format!("a token makes none that is for more: `{more}` is not in its scopes {own}");
         return Err(Problem::refused(ErrorCode::Forbidden, message).field("scopes"));
     }
-    let name = request.name.trim();
-    if name.is_empty() || MAX_NAME < name.chars().count() {
-        return Err(Problem::invalid("name", format!("a name has 1 to {MAX_NAME} characters")));
-    }
-    if name.chars().any(char::is_control) {
-        return Err(Problem::invalid("name", "a name has no control characters"));
-    }
+    let name = name_of(&request.name)?;
     let at = now();
-    let expires_at = match request.expires_in_seconds {
-        None => None,
-        Some(seconds @ 1..=MAX_LIFE) => {
-            // At most MAX_LIFE seconds, so neither the conversion nor the sum can overflow.
-            Some(Timestamp(
-                at.0.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)),
-            ))
-        }
-        Some(_) => {
-            return Err(Problem::invalid(
-                "expires_in_seconds",
-                format!("a token lives 1 to {MAX_LIFE} seconds"),
-            )
-            .hint("leave it out for a token that does not expire"));
-        }
-    };
+    let expires_at = end_of(request.expires_in_seconds, at)?;
     let account = match &request.account {
         Some(name) if *name != caller.account_name => accounts::of_user(app, caller, name).await?.account,
         _ => caller.account,
@@ -78,6 +57,37 @@ pub(crate) async fn create(
         insert(&mut tx, account, caller.user, (name, scopes), expires_at, at, caller.actor()).await?;
     tx.commit().await?;
     Ok(CreatedToken { token: render(row), secret })
+}
+
+/// What a token is called.
+///
+/// # Errors
+/// 422.
+pub(crate) fn name_of(text: &str) -> Outcome<&str> {
+    let name = text.trim();
+    if name.is_empty() || MAX_NAME < name.chars().count() {
+        return Err(Problem::invalid("name", format!("a name has 1 to {MAX_NAME} characters")));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Problem::invalid("name", "a name has no control characters"));
+    }
+    Ok(name)
+}
+
+/// When what begins now ends.
+///
+/// # Errors
+/// 422.
+pub(crate) fn end_of(seconds: Option<u64>, at: Timestamp) -> Outcome<Option<Timestamp>> {
+    match seconds {
+        None => Ok(None),
+        // At most MAX_LIFE seconds, so neither the conversion nor the sum can overflow.
+        Some(seconds @ 1..=MAX_LIFE) => Ok(Some(Timestamp(
+            at.0.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)),
+        ))),
+        Some(_) => Err(Problem::invalid("expires_in_seconds", format!("it lives 1 to {MAX_LIFE} seconds"))
+            .hint("leave it out for what does not expire")),
+    }
 }
 
 /// Makes a token's row and its audit line.
@@ -154,6 +164,7 @@ fn render(row: TokenRow) -> Token {
 pub(crate) fn refused(error: gateway::AuthError) -> Problem {
     let code = match error {
         gateway::AuthError::Unavailable => ErrorCode::Unavailable,
+        gateway::AuthError::Agent => ErrorCode::Forbidden,
         gateway::AuthError::Missing
         | gateway::AuthError::Wrong
         | gateway::AuthError::Expired

@@ -3,13 +3,13 @@
 //! Revoking in this process takes effect at once; in another one after [`TTL`] at the latest.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use domain::time::Timestamp;
 use gateway::AuthError;
 
-use crate::auth::Caller;
+use crate::auth::Holder;
 use crate::auth::token::TokenHash;
 
 /// How long a token counts as valid without asking the database.
@@ -20,23 +20,26 @@ const MAX: usize = 10_000;
 /// Known callers. Only good tokens are kept: wrong ones would let anybody fill the memory.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    callers: RwLock<HashMap<TokenHash, (Arc<Caller>, Instant)>>,
+    callers: RwLock<HashMap<TokenHash, (Holder, Instant)>>,
     /// Grows with every [`Cache::clear`], so that a row read before it is not kept after it.
     era: std::sync::atomic::AtomicU64,
 }
 
 impl Cache {
     /// The caller of a token, when it is known and not older than [`TTL`].
-    pub(crate) fn get(&self, hash: &TokenHash, now: Timestamp) -> Option<Result<Arc<Caller>, AuthError>> {
+    pub(crate) fn get(&self, hash: &TokenHash, now: Timestamp) -> Option<Result<Holder, AuthError>> {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
         let (caller, checked) = callers.get(hash)?;
         if TTL < checked.elapsed() {
             return None;
         }
-        if caller.expires_at.is_some_and(|end| end <= now) {
+        if caller.expires_at().is_some_and(|end| end <= now) {
             return Some(Err(AuthError::Expired));
         }
-        Some(Ok(Arc::clone(caller)))
+        if caller.is_outdated(now) {
+            return None;
+        }
+        Some(Ok(caller.clone()))
     }
 
     /// The number to hand to [`Cache::put`], taken before the database is asked.
@@ -45,7 +48,7 @@ impl Cache {
     }
 
     /// Keeps a caller that the database has just confirmed, unless something was revoked since `era` was taken.
-    pub(crate) fn put(&self, era: u64, hash: TokenHash, caller: Arc<Caller>) {
+    pub(crate) fn put(&self, era: u64, hash: TokenHash, caller: Holder) {
         let mut callers = self.callers.write().unwrap_or_else(PoisonError::into_inner);
         if era != self.era() {
             return;

@@ -41,6 +41,52 @@ pub(crate) struct Caller {
     pub(crate) principal: Arc<gateway::Principal>,
 }
 
+/// Whose a token is.
+#[derive(Debug, Clone)]
+pub(crate) enum Holder {
+    /// A person's.
+    Person(Arc<Caller>),
+    /// An agent's, which may call and nothing else.
+    Agent(Arc<AgentCaller>),
+}
+
+/// An agent that calls.
+#[derive(Debug)]
+pub(crate) struct AgentCaller {
+    /// When its token, or something that it was granted, ends; the first of them.
+    pub(crate) until: Option<Timestamp>,
+    /// When its token ends.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// It as the gateway wants it.
+    pub(crate) principal: Arc<gateway::Principal>,
+}
+
+impl Holder {
+    /// The holder as the gateway wants it.
+    pub(crate) fn principal(&self) -> &Arc<gateway::Principal> {
+        match self {
+            Self::Person(caller) => &caller.principal,
+            Self::Agent(agent) => &agent.principal,
+        }
+    }
+
+    /// When the token ends.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Person(caller) => caller.expires_at,
+            Self::Agent(agent) => agent.expires_at,
+        }
+    }
+
+    /// Whether something that it was granted has ended since it was made, so that it must be made anew.
+    pub(crate) fn is_outdated(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Person(_) => false,
+            Self::Agent(agent) => agent.until.is_some_and(|until| until <= now),
+        }
+    }
+}
+
 fn lacks(scope: &Scope, scopes: &Scopes) -> Problem {
     Problem::refused(ErrorCode::Forbidden, format!("this API token is not for that: its scopes are {scopes}"))
         .hint(format!(

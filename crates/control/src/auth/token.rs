@@ -9,6 +9,8 @@ use crate::secrets::{SecretsError, hex, random};
 
 /// What every token begins with, so that scanners for leaked secrets know it.
 pub(crate) const PREFIX: &str = "berth_";
+/// What every token of an agent begins with.
+pub(crate) const AGENT_PREFIX: &str = "berth_agent_";
 /// How much of a token is shown in lists: the prefix and six characters.
 const SHOWN: usize = PREFIX.len() + 6;
 
@@ -21,6 +23,14 @@ pub(crate) type TokenHash = [u8; 32];
 /// [`SecretsError::Random`].
 pub(crate) fn generate() -> Result<Secret, SecretsError> {
     Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?))))
+}
+
+/// A new token of an agent.
+///
+/// # Errors
+/// [`SecretsError::Random`].
+pub(crate) fn generate_for_agent() -> Result<Secret, SecretsError> {
+    Ok(Secret::new(format!("{AGENT_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::<32>()?))))
 }
 
 /// What is stored of a token and looked up by.
@@ -36,4 +46,9 @@ pub(crate) fn hash_text(token: &str) -> String {
 /// What is shown of a token.
 pub(crate) fn shown(token: &Secret) -> String {
     token.expose().chars().take(SHOWN).collect()
+}
+
+/// What is shown of an agent's token: its prefix and six characters.
+pub(crate) fn shown_of_agent(token: &Secret) -> String {
+    token.expose().chars().take(AGENT_PREFIX.len() + 6).collect()
 }

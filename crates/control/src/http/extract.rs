@@ -119,7 +119,7 @@ pub(crate) fn explain(rejection: &JsonRejection) -> Problem {
 }
 
 /// The field of a deserialiser's message: the path before the colon, or the name between the first backticks.
-fn with_field(problem: Problem, reason: &str) -> Problem {
+pub(crate) fn with_field(problem: Problem, reason: &str) -> Problem {
     let path = reason.split_once(": ").map(|(path, _)| path);
     let path = path.filter(|path| !path.contains(' ') && !path.contains('`'));
     let quoted = || {

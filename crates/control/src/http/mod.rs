@@ -1,11 +1,14 @@
 //! The JSON API: one file per resource. A handler parses, calls one function of [`crate::app`], renders.
 
 mod accounts;
+mod agents;
 mod alerts;
 mod audit;
 mod catalog;
 mod catalog_sources;
+mod changes;
 mod clients;
+mod console;
 mod droplets;
 mod dtma;
 mod enrolments;
@@ -33,6 +36,7 @@ mod secrets;
 mod server;
 mod sessions;
 mod tokens;
+mod toolbelts;
 mod upgrades;
 mod upstreams;
 mod users;
@@ -92,7 +96,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// Method and path of what is served for older callers, which the document does not have.
-pub fn older_paths() -> &'static [(&'static str, &'static str)] {
+pub fn older_paths() -> Vec<(&'static str, &'static str)> {
     older::served()
 }
 
@@ -105,7 +109,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(relay::router())
         .merge(images::router())
         .merge(upstreams::router())
-        .merge(older::router())
+        .merge(older::router(&app))
         .merge(oauth::router())
         .merge(crate::web::router())
         .fallback(unknown_path)
@@ -139,12 +143,18 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(metrics::lately))
         .routes(routes!(upstreams::show, upstreams::authorize, upstreams::forget))
         .routes(routes!(own_values::show, own_values::put, own_values::forget))
+        .routes(routes!(changes::list, changes::begin))
+        .routes(routes!(changes::give_up))
+        .routes(routes!(changes::switch))
+        .routes(routes!(changes::roll_back))
         .routes(routes!(moves::move_to))
         .routes(routes!(moves::set_failover))
         .routes(routes!(environments::list, environments::add))
         .routes(routes!(environments::show, environments::change, environments::remove))
         .routes(routes!(environments::token))
         .routes(routes!(environments::cleanup))
+        .routes(routes!(console::log))
+        .routes(routes!(console::checks))
         .routes(routes!(moves::drain))
         .routes(routes!(upgrades::list, upgrades::begin))
         .routes(routes!(enrolments::create))
@@ -172,6 +182,23 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(secrets::put, secrets::remove))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(toolbelts::list, toolbelts::create))
+        .routes(routes!(toolbelts::show, toolbelts::change, toolbelts::remove))
+        .routes(routes!(toolbelts::add_member))
+        .routes(routes!(toolbelts::change_member, toolbelts::remove_member))
+        .routes(routes!(toolbelts::features, toolbelts::change_feature))
+        .routes(routes!(toolbelts::approve))
+        .routes(routes!(agents::list, agents::create))
+        .routes(routes!(agents::show, agents::change, agents::remove))
+        .routes(routes!(agents::tokens, agents::create_token))
+        .routes(routes!(agents::revoke_token))
+        .routes(routes!(agents::environments))
+        .routes(routes!(agents::grant_environment, agents::revoke_environment))
+        .routes(routes!(agents::servers))
+        .routes(routes!(agents::grant_server, agents::revoke_server))
+        .routes(routes!(agents::permissions, agents::set_permission, agents::forget_permission))
+        .routes(routes!(agents::credentials, agents::add_credential))
+        .routes(routes!(agents::remove_credential))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::remove))
         .routes(routes!(grants::list))

@@ -3,11 +3,14 @@
 
 pub(crate) mod alerts;
 pub(crate) mod catalog;
+pub(crate) mod changes;
 pub(crate) mod deploy;
 pub(crate) mod dialled;
 pub(crate) mod droplets;
 pub(crate) mod failover;
 pub(crate) mod liveness;
+#[cfg(test)]
+pub(crate) mod stage;
 pub(crate) mod upgrades;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +28,7 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(5);
 pub(crate) struct Statuses {
     alerts: Mutex<alerts::Status>,
     catalog: Mutex<catalog::Status>,
+    changes: Mutex<changes::Status>,
     deploy: Mutex<deploy::Status>,
     dialled: Mutex<dialled::Status>,
     droplets: Mutex<droplets::Status>,
@@ -40,6 +44,8 @@ pub(crate) struct StatusView {
     pub(crate) alerts: alerts::Status,
     /// Of [`catalog`].
     pub(crate) catalog: catalog::Status,
+    /// Of [`changes`].
+    pub(crate) changes: changes::Status,
     /// Of [`deploy`].
     pub(crate) deploy: deploy::Status,
     /// Of [`dialled`].
@@ -59,6 +65,7 @@ impl Statuses {
     pub(crate) fn view(&self) -> StatusView {
         StatusView {
             alerts: self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            changes: self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             catalog: self.catalog.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             deploy: self.deploy.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             dialled: self.dialled.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -75,6 +82,10 @@ impl Statuses {
 
     fn set_catalog(&self, status: catalog::Status) {
         *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    fn set_changes(&self, status: changes::Status) {
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
     fn set_deploy(&self, status: deploy::Status) {
@@ -145,6 +156,7 @@ pub(crate) async fn run(app: Arc<App>) {
         droplets,
         failover,
         alerts::run(&app),
+        changes::run(&app),
         upgrades,
         catalog::run(&app)
     );

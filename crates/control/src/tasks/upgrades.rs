@@ -12,7 +12,7 @@ use api::dtma::{MAX_PIECE, PieceQuery, UpgradeRequest};
 use bytes::Bytes;
 use domain::ids::EnvironmentId;
 use domain::spec::DesiredState;
-use domain::status::{EnvironmentStatus, InstanceStatus};
+use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
 use domain::waves::{HostState, Next, next};
 use serde::Serialize;
@@ -200,7 +200,7 @@ fn is_overdue(host: &HostRow) -> bool {
 
 async fn running_on(app: &App, environment: EnvironmentId) -> Outcome<Vec<domain::ids::InstanceId>> {
     let rows = store::instances::list_by_environment(&app.store, environment).await?;
-    Ok(rows.into_iter().filter(|row| row.status == InstanceStatus::Running).map(|row| row.id).collect())
+    Ok(rows.into_iter().filter(|row| row.status.is_well()).map(|row| row.id).collect())
 }
 
 /// One step of one host, or several.
@@ -279,7 +279,7 @@ async fn as_before(app: &App, host: &HostRow) -> Outcome<Brought> {
     let rows = store::instances::list_by_environment(&app.store, host.environment).await?;
     let missing = rows.iter().find(|row| {
         let was_there = host.running.contains(&row.id) && !row.deleting;
-        was_there && row.desired == DesiredState::Running && row.status != InstanceStatus::Running
+        was_there && row.desired == DesiredState::Running && !row.status.is_well()
     });
     Ok(match missing {
         None => Brought::Done,

@@ -9,9 +9,10 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use domain::time::Timestamp;
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::to_vec;
+use serde_json::{Value, to_vec};
 
 use crate::app::problem::Chain;
 use crate::app::{App, Outcome, Problem, audit, calls};
@@ -22,6 +23,7 @@ use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
 use crate::web::shell_page;
 use crate::web::visitor::{Turned, escaped};
+use crate::web::words::moment;
 
 pub(crate) fn pages(pages: Pages) -> Pages {
     pages
@@ -121,6 +123,13 @@ impl Changes {
     fn has_detail(&self, line: &AuditLine) -> bool {
         line.detail.as_object().is_some_and(|all| !all.is_empty())
     }
+
+    /// What else there is, by its words.
+    #[expect(clippy::unused_self, reason = "templates call methods of their own page")]
+    fn details(&self, line: &AuditLine) -> Vec<(String, String)> {
+        let all = line.detail.as_object().into_iter().flatten();
+        all.map(|(key, value)| (key.replace('_', " "), words_of(key, value))).collect()
+    }
 }
 
 #[derive(Template)]
@@ -132,6 +141,23 @@ struct Calls {
     results: [CallOutcome; 5],
     next: Option<String>,
     export: String,
+}
+
+/// A value of a line: a text as it is, a moment as one, several with commas, and anything else as JSON.
+fn words_of(key: &str, value: &Value) -> String {
+    let is_moment = key.ends_with("_at") || key.ends_with("until");
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(micros) if is_moment => {
+            micros.as_i64().map_or_else(|| micros.to_string(), |micros| moment(Timestamp(micros)))
+        }
+        Value::Array(all) if all.is_empty() => "none".to_owned(),
+        Value::Array(all) if all.iter().all(Value::is_string) => {
+            all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 type Given = Result<Query<Wanted>, axum::extract::rejection::QueryRejection>;
@@ -168,49 +194,68 @@ async fn called(State(app): State<Arc<App>>, query: Given, member: Member) -> Re
     }))
 }
 
+/// Lines that are read piece by piece.
+trait Lines: Send + Sync + 'static {
+    type Line: serde::Serialize + Send + Sync + 'static;
+
+    /// The next piece.
+    fn read(&self, app: &App, caller: &Caller) -> impl Future<Output = Outcome<Vec<Self::Line>>> + Send;
+
+    /// The same from the line after `last` on.
+    fn after(self, last: &Self::Line) -> Self;
+}
+
+impl Lines for AuditQuery {
+    type Line = AuditLine;
+
+    async fn read(&self, app: &App, caller: &Caller) -> Outcome<Vec<AuditLine>> {
+        audit::list(app, caller, self).await
+    }
+
+    fn after(self, last: &AuditLine) -> Self {
+        Self { after: Some(last.id), ..self }
+    }
+}
+
+impl Lines for CallQuery {
+    type Line = CallLine;
+
+    async fn read(&self, app: &App, caller: &Caller) -> Outcome<Vec<CallLine>> {
+        calls::list(app, caller, self).await
+    }
+
+    fn after(self, last: &CallLine) -> Self {
+        Self { after: Some(last.id), ..self }
+    }
+}
+
 async fn export_changes(
     State(app): State<Arc<App>>,
     query: Given,
     member: Member,
 ) -> Result<Response, Turned> {
-    let mut wanted = given(query)?.changes()?;
-    wanted.limit = Some(PIECE);
-    // What cannot be read is said with a status, before the file begins.
-    let first = audit::list(&app, &member.caller, &wanted).await?;
-    let piece = async |app: &App, caller: &Caller, last: &AuditLine, wanted: &AuditQuery| {
-        audit::list(app, caller, &AuditQuery { after: Some(last.id), ..wanted.clone() }).await
-    };
-    let body =
-        stream::unfold((first, app, member.caller, wanted), move |(lines, app, caller, wanted)| async move {
-            let last = lines.last()?.clone();
-            let next = if lines.len() < PIECE as usize {
-                Ok(Vec::new())
-            } else {
-                piece(&app, &caller, &last, &wanted).await
-            };
-            Some((json_lines(&lines, &next), (next.unwrap_or_default(), app, caller, wanted)))
-        });
-    Ok(file("changes.jsonl", Body::from_stream(body)))
+    let wanted = AuditQuery { limit: Some(PIECE), ..given(query)?.changes()? };
+    export("changes.jsonl", app, member.caller, wanted).await
 }
 
 async fn export_calls(State(app): State<Arc<App>>, query: Given, member: Member) -> Result<Response, Turned> {
-    let mut wanted = given(query)?.calls()?;
-    wanted.limit = Some(PIECE);
-    let first = calls::list(&app, &member.caller, &wanted).await?;
-    let piece = async |app: &App, caller: &Caller, last: &CallLine, wanted: &CallQuery| {
-        calls::list(app, caller, &CallQuery { after: Some(last.id), ..wanted.clone() }).await
-    };
-    let body =
-        stream::unfold((first, app, member.caller, wanted), move |(lines, app, caller, wanted)| async move {
-            let last = lines.last()?.clone();
-            let next = if lines.len() < PIECE as usize {
-                Ok(Vec::new())
-            } else {
-                piece(&app, &caller, &last, &wanted).await
-            };
-            Some((json_lines(&lines, &next), (next.unwrap_or_default(), app, caller, wanted)))
-        });
-    Ok(file("calls.jsonl", Body::from_stream(body)))
+    let wanted = CallQuery { limit: Some(PIECE), ..given(query)?.calls()? };
+    export("calls.jsonl", app, member.caller, wanted).await
+}
+
+/// All lines as a file. What cannot be read is said with a status, if the file has not begun.
+async fn export<L: Lines>(name: &str, app: Arc<App>, caller: Caller, wanted: L) -> Result<Response, Turned> {
+    let first = wanted.read(&app, &caller).await?;
+    let pieces = stream::unfold((first, wanted), move |(lines, wanted)| {
+        let (app, caller) = (Arc::clone(&app), caller.clone());
+        async move {
+            let wanted = wanted.after(lines.last()?);
+            let is_last = lines.len() < PIECE as usize;
+            let next = if is_last { Ok(Vec::new()) } else { wanted.read(&app, &caller).await };
+            Some((json_lines(&lines, &next), (next.unwrap_or_default(), wanted)))
+        }
+    });
+    Ok(file(name, Body::from_stream(pieces)))
 }
 
 /// Lines as they stand in the file; an error where the next ones could not be read, so that a file that is not whole does not look it.

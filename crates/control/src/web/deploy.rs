@@ -71,6 +71,7 @@ struct Deploy {
     kinds: Vec<Choice>,
     transports: Vec<Choice>,
     modes: Vec<Choice>,
+    sleeps: Vec<Choice>,
     profiles: Vec<Choice>,
     egress: Vec<Choice>,
     environments: Vec<Choice>,
@@ -263,6 +264,16 @@ impl Form<'_> {
                     ("per-principal", "One for each person or token"),
                     ("per-session", "One for each session"),
                     ("pool", "A pool"),
+                ],
+            ),
+            sleeps: choices(
+                "sleep_after_seconds",
+                &[
+                    ("", "Never"),
+                    ("300", "After 5 minutes"),
+                    ("900", "After 15 minutes"),
+                    ("3600", "After an hour"),
+                    ("86400", "After a day"),
                 ],
             ),
             profiles: choices(

@@ -2,16 +2,18 @@
 
 mod add;
 mod change;
+mod checks;
 mod cleanup;
 mod drain;
 mod droplet;
 mod enrol;
+mod fields;
 mod load;
+mod logs;
 mod machine;
 mod remove;
 mod steps;
 mod upgrades;
-mod wrong;
 
 use std::sync::Arc;
 
@@ -42,6 +44,8 @@ pub(crate) fn pages(pages: Pages) -> Pages {
         drain::pages,
         enrol::pages,
         cleanup::pages,
+        checks::pages,
+        logs::pages,
         remove::pages,
     ];
     let pages = pages.page("/a/{account}/environments", get(list));

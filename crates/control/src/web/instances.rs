@@ -1,5 +1,6 @@
 //! `/a/{account}/instances`: the list of an account's instances, and the pages of each, a file for each tab.
 
+mod changes;
 mod chart;
 mod configuration;
 mod connect;
@@ -11,6 +12,7 @@ mod logs;
 mod metrics;
 mod orders;
 mod overview;
+mod own_values;
 
 pub(crate) use frame::{Frame, Tab};
 
@@ -25,7 +27,9 @@ pub(crate) fn pages(pages: Pages) -> Pages {
         logs::pages,
         metrics::pages,
         configuration::pages,
+        changes::pages,
         events::pages,
+        own_values::pages,
         danger::pages,
     ];
     all.into_iter().fold(pages, |pages, more| more(pages))

@@ -48,6 +48,8 @@ fn render(event: &Event) -> sse::Event {
         Event::InstanceRemoved { name } => ("instance", name.as_str()),
         Event::Environment(environment) => ("environment", environment.name.as_str()),
         Event::EnvironmentRemoved { name } => ("environment", name.as_str()),
+        Event::Toolbelt { name } => ("toolbelt", name.as_str()),
+        Event::Agent { name } => ("agent", name.as_str()),
         Event::Lagged => ("all", ""),
     };
     sse::Event::default().event("change").data(format!("{kind} {name}"))

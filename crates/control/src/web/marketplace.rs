@@ -53,6 +53,22 @@ fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
 }
 
 impl Wanted {
+    /// How many filters are set; an order other than the usual one counts as one.
+    fn filters(&self) -> usize {
+        let all = [
+            &self.category,
+            &self.sort,
+            &self.kind,
+            &self.package,
+            &self.transport,
+            &self.secrets,
+            &self.verified,
+            &self.offline,
+            &self.all,
+        ];
+        all.into_iter().filter(|value| !value.is_empty()).count()
+    }
+
     fn page(&self) -> u32 {
         self.page.parse().unwrap_or(1).clamp(1, 100_000)
     }

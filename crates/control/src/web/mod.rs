@@ -3,17 +3,21 @@
 //! A handler takes a [`member::Member`] or a [`member::PostedBy`], calls functions of [`crate::app`] and gives back a [`shell_page`]; what is
 //! of no account takes a [`Visitor`](crate::auth::browser::Visitor) and gives back a [`page`].
 
+mod agents;
 mod assets;
 mod audit;
 mod check;
 mod clients;
 mod confirm;
+mod connect;
 mod deploy;
+mod difference;
 mod environments;
 pub(crate) mod form;
 mod instances;
 mod invite;
 mod live;
+mod log;
 mod marketplace;
 pub(crate) mod member;
 mod notice;
@@ -28,6 +32,7 @@ mod secrets;
 mod shell;
 pub(crate) mod sign_in;
 mod tokens;
+mod toolbelts;
 mod upstreams;
 pub(crate) mod visitor;
 mod words;
@@ -70,6 +75,8 @@ fn pages() -> Pages {
         deploy::pages,
         instances::pages,
         playground::pages,
+        toolbelts::pages,
+        agents::pages,
         people::pages,
         tokens::pages,
         clients::pages,

@@ -19,6 +19,8 @@ pub(crate) struct Notice {
     pub(crate) field: Option<String>,
     /// What is shown this once and never again, such as the text of a token.
     pub(crate) once: Option<Secret>,
+    /// The status of the page that says so.
+    pub(crate) status: StatusCode,
 }
 
 impl Notice {
@@ -42,6 +44,8 @@ impl Notice {
                 if matches!(
                     detail.code,
                     ErrorCode::Invalid
+                        | ErrorCode::BadRequest
+                        | ErrorCode::Internal
                         | ErrorCode::Conflict
                         | ErrorCode::TooMany
                         | ErrorCode::TooLarge
@@ -54,11 +58,31 @@ impl Notice {
                     StatusCode::from_u16(detail.code.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
                 let words = sentence(&detail.message);
                 let hint = detail.hint.as_deref().map(sentence);
-                Ok((status, Self { is_good: false, words, hint, field: detail.field, once: None }))
+                Ok((status, Self { words, hint, field: detail.field, status, ..Self::default() }))
             }
             other => Err(other),
         }
     }
+}
+
+impl Notice {
+    /// As [`Notice::of`], for pages that take the status from what they are told.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn wrong(problem: Problem) -> Result<Self, Problem> {
+        Ok(Self::of(problem)?.1)
+    }
+
+    /// Whether it is about this field, or a part of it.
+    pub(crate) fn is(&self, field: &str) -> bool {
+        self.field.as_ref().is_some_and(|own| own.split('.').next() == Some(field))
+    }
+}
+
+/// The status of a page with a notice, or without one.
+pub(crate) fn status_of(notice: Option<&Notice>) -> StatusCode {
+    notice.map_or(StatusCode::OK, |notice| notice.status)
 }
 
 /// With a capital in front and a full stop behind.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use api::environments::Environment;
 use api::instances::Instance;
+use api::toolbelts::Toolbelt;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use domain::status::InstanceStatus;
 
-use crate::app::{App, environments, instances};
+use crate::app::{App, environments, instances, toolbelts};
 use crate::web::member::Member;
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
@@ -87,6 +88,7 @@ struct Welcome {
 async fn show(State(app): State<Arc<App>>, member: Member) -> Result<Response, Turned> {
     let all = instances::list(&app, &member.caller).await?;
     let machines = environments::list(&app, &member.caller).await?;
+    let belts = toolbelts::list(&app, &member.caller).await?;
     let is_first = all.len() <= 1;
     let welcome = all
         .iter()
@@ -95,7 +97,7 @@ async fn show(State(app): State<Arc<App>>, member: Member) -> Result<Response, T
     Ok(shell_page(&Overview {
         shell: Shell::new(&app, &member, Section::Overview),
         counts: counts(&all),
-        worries: worries(&all, &machines),
+        worries: worries(&all, &machines).chain(changed(&belts)).collect(),
         environments: machines.iter().map(machine).collect(),
         welcome,
         instances: all.len(),
@@ -108,12 +110,12 @@ fn counts(all: &[Instance]) -> Vec<(Tone, usize, &'static str)> {
         (Tone::Good, of(Tone::Good), "running"),
         (Tone::Bad, of(Tone::Bad), "to look at"),
         (Tone::Busy, of(Tone::Busy), "on their way"),
-        (Tone::Quiet, of(Tone::Quiet), "stopped"),
+        (Tone::Quiet, of(Tone::Quiet), "asleep or stopped"),
     ]
     .into()
 }
 
-fn worries(all: &[Instance], machines: &[Environment]) -> Vec<Worry> {
+fn worries(all: &[Instance], machines: &[Environment]) -> impl Iterator<Item = Worry> {
     let worry = |what, path, name: &str, badge, message: Option<&String>| Worry {
         what,
         path,
@@ -122,7 +124,7 @@ fn worries(all: &[Instance], machines: &[Environment]) -> Vec<Worry> {
         message: message.cloned().unwrap_or_default(),
     };
     let is_bad = |status: InstanceStatus| Badge::from(status).tone == Tone::Bad;
-    let of_instances = all.iter().filter(|instance| is_bad(instance.status)).map(|instance| {
+    let of_instances = all.iter().filter(move |instance| is_bad(instance.status)).map(move |instance| {
         let name = instance.name.as_str();
         worry(
             "instance",
@@ -132,8 +134,10 @@ fn worries(all: &[Instance], machines: &[Environment]) -> Vec<Worry> {
             instance.message.as_ref(),
         )
     });
-    let of_machines =
-        machines.iter().filter(|machine| Badge::from(machine.status).tone == Tone::Bad).map(|machine| {
+    let of_machines = machines
+        .iter()
+        .filter(move |machine| Badge::from(machine.status).tone == Tone::Bad)
+        .map(move |machine| {
             let name = machine.name.as_str();
             worry(
                 "environment",
@@ -143,7 +147,26 @@ fn worries(all: &[Instance], machines: &[Environment]) -> Vec<Worry> {
                 machine.message.as_ref(),
             )
         });
-    of_machines.chain(of_instances).collect()
+    of_machines.chain(of_instances)
+}
+
+/// Toolbelts with definitions that wait for somebody to look at them.
+fn changed(belts: &[Toolbelt]) -> impl Iterator<Item = Worry> {
+    belts.iter().filter_map(|belt| {
+        let count: u64 = belt.members.iter().map(|member| member.changed).sum();
+        let (count, are) = match count {
+            0 => return None,
+            1 => ("one definition".to_owned(), "is"),
+            count => (format!("{count} definitions"), "are"),
+        };
+        Some(Worry {
+            what: "toolbelt",
+            path: format!("toolbelts/{}/changes", belt.name),
+            name: belt.name.to_string(),
+            badge: Badge { tone: Tone::Bad, words: "changed" },
+            message: format!("{count} {are} no longer what was approved"),
+        })
+    })
 }
 
 fn machine(machine: &Environment) -> Machine {

@@ -12,6 +12,8 @@ pub(crate) enum Section {
     Overview,
     Marketplace,
     Instances,
+    Toolbelts,
+    Agents,
     Environments,
     People,
     Tokens,
@@ -60,6 +62,8 @@ const PLACES: &[(Section, &str, &str, &str, Role)] = &[
     (Section::Overview, "Overview", "", "home", Role::Viewer),
     (Section::Marketplace, "Marketplace", "marketplace", "grid", Role::Viewer),
     (Section::Instances, "Instances", "instances", "stack", Role::Viewer),
+    (Section::Toolbelts, "Toolbelts", "toolbelts", "belt", Role::Viewer),
+    (Section::Agents, "Agents", "agents", "agent", Role::Viewer),
     (Section::Environments, "Environments", "environments", "host", Role::Viewer),
     (Section::People, "People", "people", "people", Role::Viewer),
     (Section::Tokens, "API tokens", "tokens", "key", Role::Viewer),
@@ -70,7 +74,7 @@ const PLACES: &[(Section, &str, &str, &str, Role)] = &[
     (Section::Check, "Connection check", "check", "pulse", Role::Viewer),
 ];
 /// So many of [`PLACES`] are what one comes for.
-const WORK: usize = 4;
+const WORK: usize = 6;
 
 impl Shell {
     /// The frame of a member's page.

@@ -62,21 +62,60 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// A browser and its machine by what it says of itself (`User-Agent`), as people call them; the text itself where nothing of it is known.
+pub(crate) fn browser(agent: &str) -> String {
+    // The first that is found: each later one is also in what the ones before it say.
+    let first = |all: &[(&str, &'static str)]| {
+        all.iter().find(|(word, _)| agent.contains(word)).map(|(_, name)| *name)
+    };
+    let program = first(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("CriOS/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let machine = first(&[
+        ("Android", "Android"),
+        ("iPhone", "an iPhone"),
+        ("iPad", "an iPad"),
+        ("CrOS", "ChromeOS"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (program, machine) {
+        (Some(program), Some(machine)) => format!("{program} on {machine}"),
+        (Some(program), None) => program.to_owned(),
+        (None, _) => agent.to_owned(),
+    }
+}
+
+/// A text as HTML.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, letter| {
+        match letter {
+            '&' => out.push_str("&#38;"),
+            '<' => out.push_str("&#60;"),
+            '>' => out.push_str("&#62;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            letter => out.push(letter),
+        }
+        out
+    })
+}
+
+/// A path, address or package as HTML, of which a line ends after a slash rather than within a word.
+pub(crate) fn broken(text: &str) -> String {
+    escaped(text).replace('/', "/<wbr>")
+}
+
 /// A text of ours as HTML, with what stands between backticks as code. Everything in it is escaped, whoever it comes from.
 pub(crate) fn marked(text: &str) -> String {
-    let escaped = |text: &str| {
-        text.chars().fold(String::with_capacity(text.len()), |mut out, letter| {
-            match letter {
-                '&' => out.push_str("&amp;"),
-                '<' => out.push_str("&lt;"),
-                '>' => out.push_str("&gt;"),
-                '"' => out.push_str("&#34;"),
-                '\'' => out.push_str("&#39;"),
-                letter => out.push(letter),
-            }
-            out
-        })
-    };
     let pieces: Vec<&str> = text.split('`').collect();
     // A backtick that nothing answers is a letter like others.
     let paired = if pieces.len() % 2 == 1 { pieces.len() } else { pieces.len() - 1 };
@@ -151,6 +190,7 @@ impl From<InstanceStatus> for Badge {
             InstanceStatus::Installing => (Tone::Busy, "installing"),
             InstanceStatus::Starting => (Tone::Busy, "starting"),
             InstanceStatus::Running => (Tone::Good, "running"),
+            InstanceStatus::Asleep => (Tone::Quiet, "asleep"),
             InstanceStatus::Stopping => (Tone::Busy, "stopping"),
             InstanceStatus::Stopped => (Tone::Quiet, "stopped"),
             InstanceStatus::ErrorInstall => (Tone::Bad, "install failed"),
@@ -208,18 +248,42 @@ mod tests {
         }
         for (text, html) in [
             ("", ""),
-            ("no `a<b` here", "no <code>a&lt;b</code> here"),
-            ("`<script>`", "<code>&lt;script&gt;</code>"),
-            ("one ` alone & \"so\"", "one ` alone &amp; &#34;so&#34;"),
+            ("no `a<b` here", "no <code>a&#60;b</code> here"),
+            ("`<script>`", "<code>&#60;script&#62;</code>"),
+            ("one ` alone & \"so\"", "one ` alone &#38; &#34;so&#34;"),
             ("`a` and `b", "<code>a</code> and `b"),
         ] {
             assert_eq!(marked(text), html);
         }
+        assert_eq!(broken("npm:@a/<b>"), "npm:@a/<wbr>&#60;b&#62;");
         for (micros, words) in
             [(0, "0 µs"), (999, "999 µs"), (1_250, "1.2 ms"), (250_000, "250 ms"), (1_250_000, "1.25 s")]
         {
             assert_eq!(took(micros), words);
         }
         assert_eq!(moment(Timestamp(1_764_000_000_000_000)), "2025-11-24 16:00:00 UTC");
+        for (agent, words) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+                "Chrome on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+                "Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1 Version/18.0 Mobile Safari/604.1",
+                "Safari on an iPhone",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "Firefox on macOS",
+            ),
+            ("curl/8.14", "curl"),
+            ("Test/1", "Test/1"),
+            ("", ""),
+        ] {
+            assert_eq!(browser(agent), words, "{agent}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::platform::{Life, PATIENCE, Platform, nobody};
 const PATH: &str = "/api/v1/environments";
 const OPTIONS: &str = "/api/v1/digitalocean/options";
 
-fn settings(url: &str, token: &str) -> DigitalOcean {
+pub(crate) fn settings(url: &str, token: &str) -> DigitalOcean {
     let token = digitalocean::Token::new(token).unwrap();
     let mut settings = digitalocean::Settings::at(url, token).unwrap();
     settings.first_wait = Duration::from_millis(5);

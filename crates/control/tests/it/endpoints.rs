@@ -1,6 +1,8 @@
 //! Every endpoint as everybody: one table, compared with the OpenAPI document, so that a new endpoint without a row here
 //! fails.
 
+mod belts;
+
 use std::collections::BTreeSet;
 
 use api::users::Role;
@@ -37,6 +39,9 @@ fn row(
         .replace("{name}", concrete)
         .replace("{id}", concrete)
         .replace("{host}", concrete)
+        .replace("{instance}", "welcome")
+        .replace("{environment}", "local")
+        .replace("{number}", "1")
         .replace("{version}", "latest");
     Row { method: method.clone(), template, path, body, expected }
 }
@@ -85,8 +90,9 @@ async fn every_endpoint_as_everybody() {
     let registry = Some(json!({ "username": "me", "password": "x" }));
     let (get, post, put, patch, delete) =
         (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
+    belts::prepare(&platform).await;
     // The last row removes what the others need.
-    let table = [
+    let rows = [
         row(&get, "/api/v1/whoami", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(
             &put,
@@ -164,6 +170,42 @@ async fn every_endpoint_as_everybody() {
             Some(json!({ "environment": "local" })),
             [401, 401, 401, 401, 404, 403, 422, 422],
         ),
+        row(
+            &get,
+            "/api/v1/instances/{name}/changes",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 200, 200, 200],
+        ),
+        // Those who may get further than who they are: nobody asked for it, it came with Berth.
+        row(
+            &post,
+            "/api/v1/instances/{name}/changes",
+            "welcome",
+            Some(json!({})),
+            [401, 401, 401, 401, 404, 403, 409, 409],
+        ),
+        row(
+            &post,
+            "/api/v1/instances/{name}/rollback",
+            "welcome",
+            Some(json!({})),
+            [401, 401, 401, 401, 404, 403, 409, 409],
+        ),
+        row(
+            &post,
+            "/api/v1/instances/{name}/changes/{number}/switch",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 403, 404, 404],
+        ),
+        row(
+            &post,
+            "/api/v1/instances/{name}/changes/{number}/drop",
+            "welcome",
+            None,
+            [401, 401, 401, 401, 404, 403, 404, 404],
+        ),
         row(&get, "/api/v1/instances/{name}/logs", "welcome", None, [401, 401, 401, 401, 404, 503, 503, 503]),
         row(
             &get,
@@ -225,6 +267,14 @@ async fn every_endpoint_as_everybody() {
         ),
         row(&get, "/api/v1/environments", "", None, [401, 401, 401, 401, 200, 200, 200, 200]),
         row(&get, "/api/v1/environments/{name}", "local", None, [401, 401, 401, 401, 404, 200, 200, 200]),
+        row(&get, "/api/v1/environments/{name}/log", "local", None, [401, 401, 401, 401, 404, 503, 503, 503]),
+        row(
+            &get,
+            "/api/v1/environments/{name}/checks",
+            "local",
+            None,
+            [401, 401, 401, 401, 404, 503, 503, 503],
+        ),
         row(&post, "/api/v1/environments", "", Some(host), [401, 401, 401, 401, 201, 403, 403, 201]),
         row(
             &patch,
@@ -370,6 +420,7 @@ async fn every_endpoint_as_everybody() {
         row(&get, "/api/v1/dtma/tunnel", "", None, [401, 401, 401, 400, 401, 401, 401, 401]),
         row(&delete, "/api/v1/instances/{name}", "welcome", None, [401, 401, 401, 401, 404, 403, 202, 202]),
     ];
+    let table: Vec<Row> = belts::rows().into_iter().chain(rows).collect();
 
     for row in &table {
         let as_viewer = row.expected[5];

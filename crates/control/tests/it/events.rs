@@ -57,6 +57,18 @@ async fn changes_come_to_their_own_account_alone() {
     platform.send(Some(&platform.owner), Method::DELETE, "/api/v1/instances/second", None).await;
     own.until("event: instance_removed\ndata: {\"name\":\"second\"}").await;
 
+    let path = "/api/v1/toolbelts";
+    platform.post(path, json!({ "name": "hands" })).await;
+    own.until("event: toolbelt\ndata: {\"name\":\"hands\"}").await;
+    platform.post(&format!("{path}/hands/members"), json!({ "instance": "welcome" })).await;
+    own.text.clear();
+    own.until("event: toolbelt\ndata: {\"name\":\"hands\"}").await;
+    platform.post("/api/v1/agents", json!({ "name": "scout" })).await;
+    own.until("event: agent\ndata: {\"name\":\"scout\"}").await;
+    own.text.clear();
+    platform.post("/api/v1/agents/scout/tokens", json!({ "name": "one" })).await;
+    own.until("event: agent\ndata: {\"name\":\"scout\"}").await;
+
     // The other account's stream ends with the process, and never held a word of this.
     let rest = tokio::spawn(async move {
         while let Some(Ok(frame)) = foreign.body.frame().await {

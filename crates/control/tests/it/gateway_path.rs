@@ -71,6 +71,8 @@ async fn an_instance_is_served_from_the_moment_it_runs_until_it_is_stopped() {
 
     platform.post("/api/v1/instances/welcome/stop", json!({})).await;
     assert_eq!(reason().await, (503, "stopped".to_owned()), "the very next call is told");
+    // Its host has heard of it, so what ran is not there any more.
+    platform.instance_until("welcome", |i| i["status"] == "installing" && i["generation"] == 2).await;
     platform.post("/api/v1/instances/welcome/start", json!({})).await;
     assert_eq!(reason().await, (503, "starting".to_owned()));
     platform.instance_until("welcome", |i| i["status"] == "installing" && i["generation"] == 3).await;

@@ -18,6 +18,8 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const NONCE: &str = "0123456789abcdef";
 /// Is a hash of another kind, which is made anew for each comparison (argon2id).
 const SLOW: &str = "users.password_hash";
+/// Hashes of what servers say of their tools: these open nothing.
+const OF_DEFINITIONS: [&str; 2] = ["toolbelt_features.approved_hash", "toolbelt_features.seen_hash"];
 
 /// Every column of the tables whose name says that it holds a hash.
 fn columns() -> BTreeSet<String> {
@@ -105,8 +107,13 @@ async fn what_opens_something_is_looked_up_by_its_hash() {
     let upstream = upstreams::begin(&platform).await;
     let [secret, code, refresh, device] = of_oauth(&platform, &browser).await;
 
+    let agent = platform.post("/api/v1/agents", json!({ "name": "helper" })).await;
+    assert_eq!(agent.status, StatusCode::CREATED, "{agent:?}");
+    let of_agent = platform.post("/api/v1/agents/helper/tokens", json!({ "name": "x" })).await.json();
+
     let kept = [
         ("account_tool_environments.dtma_token_hash", text(&enrolled.json(), "token")),
+        ("agent_tokens.token_hash", text(&of_agent, "secret")),
         ("api_tokens.token_hash", platform.owner.clone()),
         ("enrolments.nonce_hash", NONCE.to_owned()),
         ("enrolments.token_hash", enrolment),
@@ -121,6 +128,7 @@ async fn what_opens_something_is_looked_up_by_its_hash() {
     ];
     let mut known: BTreeSet<String> = kept.iter().map(|(column, _)| (*column).to_owned()).collect();
     known.insert(SLOW.to_owned());
+    known.extend(OF_DEFINITIONS.map(str::to_owned));
     assert_eq!(columns(), known, "a new kind of credential needs its row here");
 
     // With what was not yet written into the file itself.

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::platform::{Answer, Platform, nobody};
 
-const SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters";
-const PROJECT: &str = "https://abc.supabase.co";
+pub(crate) const SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters";
+pub(crate) const PROJECT: &str = "https://abc.supabase.co";
 
 /// A token as Supabase's authentication makes them.
-fn token(subject: &str, change: impl FnOnce(&mut Value)) -> String {
+pub(crate) fn token(subject: &str, change: impl FnOnce(&mut Value)) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut claims = json!({
         "iss": format!("{PROJECT}/auth/v1"), "sub": subject, "aud": "authenticated", "exp": now + 3600, "iat": now,

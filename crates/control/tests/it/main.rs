@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
+mod agents;
 mod alerts;
 mod audit;
+mod belts;
 mod browser;
 mod calls;
 mod catalog;
+mod changes;
 mod consent;
+mod console;
 mod deploy;
 mod droplets;
 mod dtma;
@@ -30,6 +34,7 @@ mod older;
 mod openapi;
 mod own_authorization;
 mod own_values;
+mod passed;
 mod people;
 mod platform;
 mod playground;
@@ -42,9 +47,11 @@ mod secrets;
 mod sign_in;
 mod start;
 mod tokens;
+mod toolbelts;
 mod upgrades;
 mod upstreams;
 mod web;
 mod web_catalog;
 mod web_environments;
 mod web_instances;
+mod web_toolbelts;

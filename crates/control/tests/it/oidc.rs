@@ -70,7 +70,7 @@ async fn whom_nobody_invited_is_refused_and_whom_somebody_did_is_in() {
     let signed_in = browser.get(&path).await;
     assert_eq!(signed_in.status, StatusCode::OK, "{}", text(&signed_in));
     assert!(text(&signed_in).contains("url=/you?x=1\""), "{}", text(&signed_in));
-    assert_eq!(accounts(&browser).await, "viewer of <b>default</b>.");
+    assert_eq!(accounts(&browser).await, "viewer of <a href=\"/a/default\"><b>default</b></a>.");
     assert!(text(&browser.get("/you").await).contains("<h1>mary</h1>"));
     let lines = audit_lines(&platform.store, platform.account("default").await, 10).await.unwrap();
     assert!(lines.iter().any(|line| line.action == "user.sign_in" && line.detail["method"] == "oidc"));
@@ -87,7 +87,10 @@ async fn whom_nobody_invited_is_refused_and_whom_somebody_did_is_in() {
     platform.send(Some(&stranger), Method::POST, "/api/v1/invitations", body).await;
     let path = away(&again, &provider, "/sign-in/oidc", "mary").await;
     again.get(&path).await;
-    assert_eq!(accounts(&again).await, "viewer of <b>default</b>, member of <b>other</b>.");
+    assert_eq!(
+        accounts(&again).await,
+        "viewer of <a href=\"/a/default\"><b>default</b></a>, member of <a href=\"/a/other\"><b>other</b></a>."
+    );
     platform.stop().await;
 }
 
@@ -107,12 +110,12 @@ async fn an_address_alone_makes_nobody_somebody_else() {
     let path = away(&browser, &provider, "/sign-in/oidc", "mary").await;
     assert_eq!(browser.get(&path).await.status, StatusCode::SEE_OTHER);
     assert!(text(&browser.get("/you").await).contains("<h1>mary-2</h1>"));
-    assert_eq!(accounts(&browser).await, "member of <b>default</b>.");
+    assert_eq!(accounts(&browser).await, "member of <a href=\"/a/default\"><b>default</b></a>.");
     // Who is let in by the account's rule needs no verified address.
     let other = Browser::new(&platform);
     let path = away(&other, &provider, "/sign-in/oidc", "jo-unverified").await;
     assert_eq!(other.get(&path).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(accounts(&other).await, "member of <b>default</b>.");
+    assert_eq!(accounts(&other).await, "member of <a href=\"/a/default\"><b>default</b></a>.");
 
     // Mary connects another identity of hers, from her own page.
     let csrf = crate::browser::csrf(&mary.get("/you").await);
@@ -137,7 +140,7 @@ async fn an_address_alone_makes_nobody_somebody_else() {
     let path = away(&again, &provider, "/sign-in/oidc", "work").await;
     again.get(&path).await;
     assert!(text(&again.get("/you").await).contains("<h1>mary</h1>"));
-    assert_eq!(accounts(&again).await, "admin of <b>default</b>.");
+    assert_eq!(accounts(&again).await, "admin of <a href=\"/a/default\"><b>default</b></a>.");
     platform.stop().await;
 }
 

@@ -2,6 +2,13 @@
 //! on a host by themselves.
 
 mod adoption;
+mod agents;
 mod clients;
+mod cors;
 mod endpoints;
 mod hosts;
+mod import;
+mod supabase;
+mod templates;
+mod toolboxes;
+mod tools;

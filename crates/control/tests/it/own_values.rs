@@ -4,6 +4,7 @@ use api::users::Role;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::browser::{location, text};
 use crate::platform::{Answer, Life, Platform, audit_lines, nobody};
 
 const PATH: &str = "/api/v1/instances/notes/own-values";
@@ -152,4 +153,68 @@ async fn headers_are_one_line_and_a_required_input_may_be_each_callers() {
     put(&platform, &platform.owner, json!({ "Authorization": "Bearer m" })).await;
     let given = asked(&platform, &dtma, &id, &mary).await.json();
     assert_eq!(given["values"], json!({ "Authorization": "Bearer m", "X-Team": "blue" }));
+}
+
+#[tokio::test]
+async fn on_its_page_everybody_gives_their_own_and_sees_names_alone() {
+    let (platform, id) = deployed(json!({ "each_caller": ["KEY", "CERTIFICATE"] })).await;
+    let dtma = platform.local.dtma_token.expose().to_owned();
+    let viewer = crate::web::person(&platform, "default", Role::Viewer).await;
+    let owner = crate::web::signed_in(&platform, &platform.owner).await;
+    let page = "/a/default/instances/notes/own-values";
+    let mary = principal(&platform, &platform.owner).await;
+
+    // Every tab says what is missing, and where it is given.
+    let connect = text(&owner.get("/a/default/instances/notes/connect").await);
+    let words = "which you have not given yet. <a href=\"/a/default/instances/notes/own-values\">";
+    assert!(connect.contains(words) && connect.contains(">Your values</a>"), "{connect}");
+    let other = text(&owner.get("/a/default/instances/welcome").await);
+    assert!(!other.contains("Your values") && !other.contains("not given yet"), "{other}");
+
+    let check = async |fields: &[(&str, &str)], status: StatusCode, words: &str| {
+        let answer = owner.submit(page, page, fields).await;
+        let said = text(&answer);
+        assert_eq!(answer.status, status, "{fields:?}: {said}");
+        assert!(said.contains(words), "{fields:?}: {words}: {said}");
+        assert!(!said.contains("sesame"), "what was typed is not shown: {said}");
+    };
+    check(&[("values.KEY", "")], StatusCode::UNPROCESSABLE_ENTITY, "No value is given").await;
+    check(&[("values.KEYS", "sesame")], StatusCode::UNPROCESSABLE_ENTITY, "bring no <code>KEYS</code>").await;
+    check(&[("values.KEY", "sesame\0")], StatusCode::UNPROCESSABLE_ENTITY, "data-field=\"values.KEY\"").await;
+    check(&[("values.KEY", "open sesame"), ("values.CERTIFICATE", "")], StatusCode::SEE_OTHER, "").await;
+    let shown = text(&owner.get(page).await);
+    assert!(!shown.contains("sesame"), "{shown}");
+    assert_eq!(
+        (shown.matches(">given<").count(), shown.matches(">not given yet<").count()),
+        (1, 1),
+        "{shown}"
+    );
+    assert_eq!(asked(&platform, &dtma, &id, &mary).await.json()["kind"], "unset", "one is missing");
+    // The first one stays, and lines end as they do in files.
+    check(&[("values.KEY", ""), ("values.CERTIFICATE", "one\r\ntwo\r\n")], StatusCode::SEE_OTHER, "").await;
+    let given = asked(&platform, &dtma, &id, &mary).await.json()["values"].clone();
+    assert_eq!(given, json!({ "KEY": "open sesame", "CERTIFICATE": "one\ntwo\n" }));
+    assert!(!text(&owner.get("/a/default/instances/notes").await).contains("not given yet"));
+
+    // A viewer may call, and so brings their own; what another gave is not theirs.
+    let seen = text(&viewer.get(page).await);
+    assert_eq!(seen.matches(">not given yet<").count(), 2, "{seen}");
+    let given = viewer.submit(page, page, &[("values.KEY", "of-bob")]).await;
+    assert_eq!((given.status, location(&given)), (StatusCode::SEE_OTHER, page));
+
+    // Removed, and by each their own alone.
+    let forget = format!("{page}/forget");
+    let asks = text(&owner.get(&forget).await);
+    assert!(asks.contains("CERTIFICATE, KEY") && asks.contains("Nobody else is touched"), "{asks}");
+    let gone = owner.submit(&forget, &forget, &[]).await;
+    assert_eq!((gone.status, location(&gone)), (StatusCode::SEE_OTHER, page));
+    assert_eq!(asked(&platform, &dtma, &id, &mary).await.json()["kind"], "unset");
+    assert_eq!(text(&owner.get(page).await).matches(">not given yet<").count(), 2);
+    assert_eq!(text(&viewer.get(page).await).matches(">given<").count(), 1);
+
+    let account = platform.account("default").await;
+    let lines = audit_lines(&platform.store, account, 100).await.unwrap();
+    let of = |action: &str| lines.iter().filter(|line| line.action == action).count();
+    assert_eq!((of("own_values.set"), of("own_values.forget")), (3, 1));
+    platform.stop().await;
 }

@@ -161,7 +161,7 @@ async fn an_invitation_makes_one_member() {
     assert_eq!(cross.status, StatusCode::FORBIDDEN);
     let joined = browser.post(&link, &fields).await;
     assert_eq!((joined.status, location(&joined)), (StatusCode::SEE_OTHER, "/"), "{}", text(&joined));
-    assert!(text(&browser.get("/you").await).contains("member of <b>default</b>"));
+    assert!(text(&browser.get("/you").await).contains("member of <a href=\"/a/default\"><b>default</b></a>"));
     for answer in [
         browser.get(&link).await,
         Browser::new(&platform).post(&link, &[("name", "jo"), ("password", PASSWORD)]).await,
@@ -191,13 +191,16 @@ async fn who_has_a_name_joins_with_it() {
     let joined = browser.submit(&link, &join, &[]).await;
     assert_eq!(joined.status, StatusCode::OK, "{}", text(&joined));
     let you = text(&browser.get("/you").await);
-    assert!(you.contains("viewer of <b>other</b>"), "{you}");
+    assert!(you.contains("viewer of <a href=\"/a/other\"><b>other</b></a>"), "{you}");
     // Whoever is in already uses up nobody's link.
     let again = invite(&platform, &stranger, json!({ "role": "owner" })).await;
     let refused = browser.submit(&again, &format!("{again}/join"), &[]).await;
     assert_eq!(refused.status, StatusCode::CONFLICT, "{}", text(&refused));
     assert_eq!(browser.get(&again).await.status, StatusCode::OK);
-    assert!(text(&browser.get("/you").await).contains("viewer of <b>other</b>"), "nor gets another role");
+    assert!(
+        text(&browser.get("/you").await).contains("viewer of <a href=\"/a/other\"><b>other</b></a>"),
+        "nor gets another role"
+    );
 
     // A token for the other account; only from one that is for everything.
     let create = async |token: &str, account: &str| {

@@ -98,7 +98,7 @@ pub(crate) fn sha256(text: &str) -> String {
 
 /// An address at which nobody listens.
 pub(crate) fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], testkit::ports::free()))
 }
 
 impl Platform {

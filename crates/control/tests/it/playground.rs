@@ -1,6 +1,6 @@
 //! The playground over HTTP as a browser without a script uses it, against a server that the tests play.
 
-mod hostile;
+pub(crate) mod hostile;
 mod server;
 
 use api::users::Role;
@@ -459,7 +459,8 @@ async fn what_does_not_serve_says_why() {
     assert_eq!(page.status, StatusCode::OK);
     let page = text(&page);
     assert!(
-        page.contains("`welcome` is stopped.") && page.contains("href=\"/a/default/instances/welcome\""),
+        page.contains("<code>welcome</code> is stopped.")
+            && page.contains("href=\"/a/default/instances/welcome\""),
         "{page}"
     );
     // What was typed while it was stopped is not lost.

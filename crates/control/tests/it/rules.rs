@@ -21,10 +21,10 @@ use crate::dtma::FakeDtma;
 use crate::oauth::access_token;
 use crate::platform::{Answer, Life, PATIENCE, Platform, audit_lines, nobody, now};
 
-const ADDRESS: &str = "/mcp/default/welcome";
+pub(crate) const ADDRESS: &str = "/mcp/default/welcome";
 
 /// A platform whose `welcome` runs, with a shim that says which rule it was told.
-async fn platform() -> Platform {
+pub(crate) async fn platform() -> Platform {
     let dtma = Arc::new(FakeDtma::default());
     let (address, _) = dtma.listen(None).await;
     let platform = Platform::start(address).await;
@@ -47,7 +47,7 @@ async fn platform() -> Platform {
 }
 
 /// The rule that a caller's shim is told.
-async fn told(platform: &Platform, token: &str) -> String {
+pub(crate) async fn told(platform: &Platform, token: &str) -> String {
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
     let answer = platform.send(Some(token), Method::POST, ADDRESS, Some(call)).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -58,7 +58,7 @@ async fn add(platform: &Platform, by: &str, body: Value) -> Answer {
     platform.send(Some(by), Method::POST, "/api/v1/rules", Some(body)).await
 }
 
-async fn added(platform: &Platform, body: Value) -> String {
+pub(crate) async fn added(platform: &Platform, body: Value) -> String {
     let answer = add(platform, &platform.owner, body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.error());
     answer.json()["id"].as_str().unwrap().to_owned()

@@ -31,7 +31,7 @@ async fn a_password_opens_pages_until_one_signs_out() {
 
     browser.sign_in("admin", PASSWORD).await;
     let you = browser.get("/you").await;
-    assert!(text(&you).contains("owner of <b>default</b>"), "{}", text(&you));
+    assert!(text(&you).contains("owner of <a href=\"/a/default\"><b>default</b></a>"), "{}", text(&you));
     assert!(text(&you).contains("Test/1"));
     let again = browser.get("/sign-in?next=/you").await;
     assert_eq!(

@@ -301,10 +301,14 @@ async fn anything_else_is_deployed_by_its_name() {
         ("mode", "pool"),
         ("pool", "2"),
         ("memory_mib", "128"),
+        ("sleep_after_seconds", "900"),
     ];
     let more = owner.submit(DEPLOY, DEPLOY, &[&fields[..], &[("do", "rows")]].concat()).await;
     let more = text(&more);
-    has(&more, &["value=\"@acme/thing@1.0.0\"", "B=two words", "id=\"key-5\""]);
+    has(
+        &more,
+        &["value=\"@acme/thing@1.0.0\"", "B=two words", "id=\"key-5\"", "<option value=\"900\" selected>"],
+    );
     lacks(&more, &["hunter2"]);
     let reviewed = text(&owner.submit(DEPLOY, DEPLOY, &[&fields[..], &[("do", "review")]].concat()).await);
     has(
@@ -315,6 +319,7 @@ async fn anything_else_is_deployed_by_its_name() {
             "B=two words",
             "KEY=(a secret)",
             "pool(2)",
+            "after 15 min without use",
             "128 MiB",
         ],
     );
@@ -324,6 +329,8 @@ async fn anything_else_is_deployed_by_its_name() {
         .submit(DEPLOY, DEPLOY, &[&fields[..], &[("do", "deploy"), ("reviewed", digest)]].concat())
         .await;
     assert_eq!(location(&deployed), "/a/default/instances/thing?deployed", "{}", text(&deployed));
+    let configuration = shown(&owner, "/a/default/instances/thing/configuration").await;
+    has(&configuration, &["Sleeps", "after 15 min without use"]);
 
     for (fields, status, words) in [
         (&[("kind", "npm"), ("what", "")][..], 422, "Say what is to run"),

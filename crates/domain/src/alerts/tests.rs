@@ -116,3 +116,18 @@ fn a_disk_is_full_until_there_is_room() {
     check(88, Sight::Well);
     assert_eq!(room(EnvironmentStatus::Active, None), (Sight::Unknown, None));
 }
+
+#[test]
+fn how_an_instance_is_seen() {
+    use crate::status::{EnvironmentStatus as Host, InstanceStatus as Status};
+    for (status, host, seen) in [
+        (Status::Running, Host::Active, Sight::Well),
+        (Status::Asleep, Host::Active, Sight::Well),
+        (Status::Stopped, Host::Active, Sight::Well),
+        (Status::ErrorRuntime, Host::Active, Sight::Broken),
+        (Status::Starting, Host::Active, Sight::Unknown),
+        (Status::Asleep, Host::Unresponsive, Sight::Unknown),
+    ] {
+        assert_eq!(instance(status, host), seen, "{status} {host}");
+    }
+}

@@ -159,8 +159,12 @@ const ROWS: &[(&str, &[&str])] = &[
 /// Of what nothing says it.
 const OTHER: &str = "other";
 
-/// The category. What stands in the name and the title counts before what is in the description.
-pub(super) fn of(name: &str, title: &str, description: &str) -> &'static str {
+/// The category: what its publisher said, when that is one; otherwise what stands in the name and the title, and then what is in the
+/// description.
+pub(super) fn of(said: Option<&str>, name: &str, title: &str, description: &str) -> &'static str {
+    if let Some((category, _)) = said.and_then(|said| ROWS.iter().find(|(category, _)| *category == said)) {
+        return category;
+    }
     let words = |text: &str| -> Vec<String> {
         let split = text.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_ascii_lowercase);
         // Every name says these.

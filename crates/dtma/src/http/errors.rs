@@ -7,6 +7,7 @@ use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::shim::{REFUSED_AWAY, REFUSED_HEADER};
 use serde::de::DeserializeOwned;
 
 use crate::instance::chain;
@@ -55,6 +56,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 pub(crate) struct Refusal {
     detail: ErrorDetail,
     retry_after: bool,
+    is_away: bool,
 }
 
 impl Refusal {
@@ -62,6 +64,7 @@ impl Refusal {
         Self {
             detail: ErrorDetail { code, message: message.into(), field: None, hint: None },
             retry_after: code == ErrorCode::Unavailable,
+            is_away: false,
         }
     }
 
@@ -80,6 +83,12 @@ impl Refusal {
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Unavailable, message)
+    }
+
+    /// Nobody received what was to be forwarded, so another process may take it.
+    pub(crate) fn away(mut self) -> Self {
+        self.is_away = true;
+        self
     }
 
     pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
@@ -106,6 +115,9 @@ impl IntoResponse for Refusal {
         let mut response = (status, Json(ErrorBody { error: self.detail })).into_response();
         if self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.is_away {
+            response.headers_mut().insert(REFUSED_HEADER, HeaderValue::from_static(REFUSED_AWAY));
         }
         response
     }

@@ -143,7 +143,7 @@ async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> R
     };
     if let Some(refusal) = not_served(status, message.as_deref()) {
         count(CallOutcome::Unavailable);
-        return Err(refusal);
+        return Err(refusal.away());
     }
     let headers = request.headers_mut();
     hop::forward::strip(headers);
@@ -161,7 +161,7 @@ async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> R
             tracing::debug!(instance = %id, error = chain(&error), "no shim to forward to");
             count(CallOutcome::Unavailable);
             face.nudge.notify_one();
-            Err(Refusal::unavailable(message.unwrap_or_else(|| "the instance is starting".to_owned())))
+            Err(Refusal::unavailable(message.unwrap_or_else(|| "the instance is starting".to_owned())).away())
         }
         Err(error @ HopError::Lost { .. }) => {
             tracing::debug!(instance = %id, error = chain(&error), "the shim ended in mid-call");
@@ -176,7 +176,10 @@ async fn forward(app: &App, id: InstanceId, uri: Uri, mut request: Request) -> R
 /// Why a call cannot be forwarded now; `None` when there is, or may be, a shim: it knows best how its server is.
 fn not_served(status: InstanceStatus, message: Option<&str>) -> Option<Refusal> {
     let refusal = match status {
-        InstanceStatus::Starting | InstanceStatus::Running | InstanceStatus::ErrorRuntime => return None,
+        InstanceStatus::Starting
+        | InstanceStatus::Running
+        | InstanceStatus::Asleep
+        | InstanceStatus::ErrorRuntime => return None,
         InstanceStatus::Stopped => Refusal::unavailable("the instance is stopped").hint("start it"),
         InstanceStatus::Stopping => Refusal::unavailable("the instance is being stopped"),
         InstanceStatus::Deleting => Refusal::unavailable("the instance is being removed"),

@@ -3,6 +3,7 @@
 //! Handlers parse, call one function of [`crate::instances`], and render.
 
 mod cleanup;
+mod console;
 mod errors;
 mod forward;
 mod host;
@@ -32,7 +33,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::checks::Checks;
 use crate::instances::Instances;
+use crate::own_log::OwnLog;
 use crate::system::Meter;
 use crate::upgrade::Upgrades;
 use crate::usage::Gauge;
@@ -57,6 +60,10 @@ pub(crate) struct App {
     pub(crate) gauge: Gauge,
     /// Another binary for this host.
     pub(crate) upgrades: Arc<Upgrades>,
+    /// What the DTMA says.
+    pub(crate) log: OwnLog,
+    /// What it finds on its machine.
+    pub(crate) checks: Arc<Checks>,
     /// Ends the DTMA, and with it the answers that have no end of their own.
     pub(crate) stop: CancellationToken,
 }
@@ -136,6 +143,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(host::system))
         .routes(routes!(host::metrics))
         .routes(routes!(host::shutdown))
+        .routes(routes!(console::log))
+        .routes(routes!(console::checks))
         .routes(routes!(cleanup::run))
         .routes(routes!(upgrade::put))
         .routes(routes!(upgrade::begin, upgrade::show))

@@ -23,9 +23,17 @@ impl Instance {
             }) if status == InstanceStatus::Running => Some((*since, server_name, protocol_version)),
             _ => None,
         };
+        let asleep = match &observed.shim {
+            Shim::Answers(ShimStatus { server: ServerState::Asleep { since }, .. })
+                if status == InstanceStatus::Asleep =>
+            {
+                Some(*since)
+            }
+            _ => None,
+        };
         let present = self.status.as_ref().map_or(0, |status| status.restarts);
         self.say(Some(spec.generation), |report| {
-            report.since = server.map_or_else(now, |(since, ..)| since);
+            report.since = server.map(|(since, ..)| since).or(asleep).unwrap_or_else(now);
             report.generation = spec.generation;
             if self.trouble.is_some()
                 || !(step == Step::Install && report.status == InstanceStatus::Installing)

@@ -86,7 +86,7 @@ fn check(
 #[test]
 fn towards_running() {
     use Install::{Done, Unknown};
-    use InstanceStatus::{ErrorInstall, ErrorRuntime, Installing, Running, Starting, Stopping};
+    use InstanceStatus::{Asleep, ErrorInstall, ErrorRuntime, Installing, Running, Starting, Stopping};
     use Step::{Install as Get, Kill, Rest, ShutDown, Start};
     #[track_caller]
     fn row(
@@ -110,6 +110,8 @@ fn towards_running() {
     row(clean.clone(), Some(MARK), full(9), (watch(9000), ErrorInstall, Some("no room")));
     row(clean.clone(), Some(MARK), full(0), (Get, ErrorInstall, Some("no room")));
     row(running(3), Some(MARK), full(9), (watch(1000), Running, None));
+    let asleep = answers(3, ServerState::Asleep { since: SINCE });
+    row(asleep, Some(MARK), Done, (watch(1000), Asleep, None));
     row(clean, Some(MARK), install_failed(), (Rest, ErrorInstall, Some("no such version")));
     // What is left of a dead shim goes first, whatever the install says.
     row(unclean.clone(), Some(MARK), Done, (Kill, Starting, None));

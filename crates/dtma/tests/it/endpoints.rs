@@ -21,6 +21,8 @@ fn table(id: InstanceId) -> Vec<(&'static str, &'static str, String, Option<serd
         host("GET", "/v1/info", None, 200),
         host("GET", "/v1/system", None, 200),
         host("GET", "/metrics", None, 200),
+        host("GET", "/v1/log", None, 200),
+        host("GET", "/v1/checks", None, 200),
         host("GET", "/v1/instances", None, 200),
         host("POST", "/v1/cleanup", Some(serde_json::json!({"dry_run": true})), 200),
         host("GET", "/v1/upgrade", None, 200),

@@ -72,7 +72,9 @@ async fn a_shim_that_dies_in_mid_call_is_a_502_at_once() {
     let host = Host::start().await;
     let spec = host.deploy().await;
     let asked = tokio::time::Instant::now();
-    let (status, body) = error(call(&host, "POST", &spec, "die").send().await.unwrap()).await;
+    let died = call(&host, "POST", &spec, "die").send().await.unwrap();
+    assert!(!died.headers().contains_key("berth-refused"), "it may have been acted upon");
+    let (status, body) = error(died).await;
     assert_eq!(status, 502, "{body:?}");
     assert!(asked.elapsed() < Duration::from_secs(5));
     host.until(spec.id, "back", |report| report.restarts == 1 && report.status == Running).await;
@@ -88,6 +90,7 @@ async fn no_answer_says_why() {
     let check = async |spec: &InstanceSpec, words: &str| {
         let response = call(&host, "POST", spec, "").send().await.unwrap();
         assert!(response.headers().contains_key("retry-after"), "{words}");
+        assert_eq!(response.headers()["berth-refused"], "away", "nobody received it: {words}");
         let (status, body) = error(response).await;
         assert_eq!(status, 503);
         assert!(body.error.message.contains(words), "{words} is not in {body:?}");

@@ -31,6 +31,7 @@ pub(crate) struct Host {
     pub(crate) control_url: Option<String>,
     pub(crate) backend_key: Option<Secret>,
     pub(crate) cleanup_percent: Option<u8>,
+    pub(crate) log: dtma::OwnLog,
     client: reqwest::Client,
     dtma: Option<Dtma>,
     _dir: TempDir,
@@ -61,6 +62,7 @@ impl Host {
             control_url: None,
             backend_key: None,
             cleanup_percent: None,
+            log: dtma::OwnLog::default(),
             client: reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap(),
             dtma: None,
             _dir: dir,
@@ -79,6 +81,7 @@ impl Host {
             backend_key: self.backend_key.clone(),
             cleanup_percent: self.cleanup_percent,
             service: None,
+            log: self.log.clone(),
             serves: Arc::default(),
             heartbeat: api::dtma::HEARTBEAT_PERIOD,
         }

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod cleanup;
+mod console;
 mod endpoints;
 mod forward;
 mod heartbeat;

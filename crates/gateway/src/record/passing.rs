@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use domain::shim::REFUSED_HEADER;
+use domain::shim::{REFUSED_BY_RULE, REFUSED_HEADER};
 use hop::pool::PooledBody;
 use http::{Response, header};
 use http_body::{Body, Frame, SizeHint};
@@ -29,7 +29,11 @@ impl Passing {
         if let Some(pending) = &mut pending {
             let kind = response.headers().get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
             let is_stream = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
-            pending.begin_answer(response.status(), is_stream, refused.is_some());
+            pending.begin_answer(
+                response.status(),
+                is_stream,
+                refused.is_some_and(|why| why == REFUSED_BY_RULE),
+            );
         }
         response.map(|body| {
             let mut passing = Self { body, pending };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod attacks;
+mod between;
 mod calls;
 mod in_process;
 mod platform;

@@ -110,6 +110,11 @@ impl Platform {
         Self { address, dir, seen, pool: Pool::new(), gateway, directory }
     }
 
+    /// A shim comes.
+    pub(crate) fn serve(&self, shim: Shim) {
+        serve_shim(&self.dir, shim, Arc::clone(&self.seen));
+    }
+
     /// One request with the good token.
     pub(crate) async fn send(
         &self,
@@ -197,6 +202,7 @@ impl Names {
             bearer: None,
             key: HeaderValue::from_static("the-key"),
             limit: None,
+            is_changing: false,
         };
         // The same shim as if it were behind a DTMA.
         let behind = Target {
@@ -204,7 +210,11 @@ impl Names {
             bearer: Some(HeaderValue::from_static("Bearer dtma")),
             ..echo.clone()
         };
+        let changing = Target { is_changing: true, ..echo.clone() };
+        let elsewhere = Target { is_changing: true, ..behind.clone() };
         let instances = HashMap::from([
+            ("elsewhere", Ok(Arc::new(elsewhere))),
+            ("changing", Ok(Arc::new(changing))),
             ("echo", Ok(Arc::new(echo))),
             ("behind", Ok(Arc::new(behind))),
             ("tool", Err(NotServed::Tool)),

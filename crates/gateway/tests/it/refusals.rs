@@ -348,3 +348,25 @@ async fn errors_of_the_path_are_made_into_answers_for_the_client() {
         );
     }
 }
+
+#[tokio::test]
+async fn who_is_not_known_keeps_the_connection_to_ask_where_to_sign_in() {
+    let platform = Platform::start(answering("{}")).await;
+    let mut stream = tokio::net::TcpStream::connect(platform.address).await.unwrap();
+    // Head and body in two pieces, as many clients write them: the answer must not come between the two.
+    let head = format!("POST /mcp/acme/echo HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", CALL.len());
+    let mut answer = [0; 12];
+    for _ in 0..3 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let early =
+            tokio::time::timeout(std::time::Duration::from_millis(50), stream.peek(&mut answer)).await;
+        assert!(early.is_err(), "it was answered before its body was there");
+        stream.write_all(CALL.as_bytes()).await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}}}") {
+            rest.push(stream.read_u8().await.unwrap());
+        }
+    }
+}

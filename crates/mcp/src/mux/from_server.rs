@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Call, Mux, Output, Translation, number};
+use super::{Call, Mux, Output, Own, Translation, number};
 use crate::envelope::{self, Envelope, Kind, Span};
 use crate::level::Level;
 use crate::listeners::Watcher;
 use crate::opening;
+use crate::recall::Asker;
 use crate::revision::Era;
 use crate::translate;
 
@@ -26,7 +27,10 @@ impl<C: Clone> Mux<C> {
                 }
                 output
             }
-            Kind::Notification => self.between(&message),
+            Kind::Notification => {
+                self.look_for_changes(&message, out);
+                self.between(&message)
+            }
             Kind::Request => self.asked(&message, origin, now, out),
         }
     }
@@ -38,10 +42,23 @@ impl<C: Clone> Mux<C> {
             return Output::Nobody;
         };
         let key = self.again.remove(&wire).unwrap_or(wire);
+        if self.sleep.has_begun && self.calls.get(&key).is_some_and(|call| call.listens.is_some()) {
+            // A process says goodbye to those who listen; another one will be asked to go on.
+            return Output::Nobody;
+        }
         let is_meant = self.calls.get(&key).is_some_and(|call| call.asking.wire(key) == wire);
         let Some(mut call) = is_meant.then(|| self.calls.remove(&key)).flatten() else {
-            if self.own.remove(&wire).is_some() {
-                return Output::Nobody;
+            match self.own.remove(&wire) {
+                Some(Own::List { question, asker, is_stale: true }) => {
+                    self.ask_for_list(question, asker, out);
+                    return Output::Nobody;
+                }
+                Some(Own::List { question, asker, is_stale: false }) => {
+                    self.learn(question, message, asker);
+                    return Output::Nobody;
+                }
+                Some(_) => return Output::Nobody,
+                None => {}
             }
             if (1..self.next).contains(&wire) {
                 self.dropped.late_answers += 1;
@@ -59,6 +76,9 @@ impl<C: Clone> Mux<C> {
         if let (Some(uri), Some(session), Some(_)) = (&call.watches, call.caller.session, message.result) {
             // One that watches too much already is told so by silence only: the server has said yes.
             let _ = self.listeners.watch(Watcher::Session(session), uri);
+        }
+        if let Some(question) = call.asks {
+            self.learn(question, message, Asker::of(&call.caller));
         }
         self.drop_questions(&call, out);
         if call.left_at.is_some() {
@@ -137,7 +157,12 @@ impl<C: Clone> Mux<C> {
             if number(message.raw(subscription)).is_some_and(|key| self.own.contains_key(&key)) {
                 return self.everybody(message);
             }
-            self.call_of(message, Some(subscription)).map(|call| (call, Some((subscription, &*call.raw_id))))
+            let call = self.call_of(message, Some(subscription));
+            let is_new = |call: &&Call<C>| {
+                method != "notifications/subscriptions/acknowledged"
+                    || call.listens.as_ref().is_none_or(|listens| !listens.is_again)
+            };
+            call.filter(is_new).map(|call| (call, Some((subscription, &*call.raw_id))))
         } else if method == "notifications/message" && !self.calls.is_empty() {
             self.logging_call(message).map(|call| (call, None))
         } else {

@@ -9,6 +9,7 @@ use crate::errors;
 use crate::level::Level;
 use crate::listeners::Watcher;
 use crate::opening::Speaks;
+use crate::recall::{Asker, Question};
 use crate::revision::Era;
 use crate::translate;
 
@@ -104,6 +105,18 @@ impl<C: Clone> Mux<C> {
         if !wanted.is_empty() {
             self.ask_to_listen(&format!("{{{}}}", wanted.join(",")), Own::Changes, out);
         }
+    }
+
+    /// Asks for a list in nobody's name. What a server of both eras says in each is left to its clients.
+    pub(super) fn ask_for_list(&mut self, question: Question, asker: Asker, out: &mut Vec<u8>) {
+        let params = match self.backend.speaks {
+            Speaks::Legacy => "{}".to_owned(),
+            Speaks::Modern => {
+                format!(r#"{{"_meta":{{{}}}}}"#, translate::modern_meta(&self.backend.client, "{}", None))
+            }
+            Speaks::Both => return,
+        };
+        self.ask(question.method(), &params, Own::List { question, asker, is_stale: false }, out);
     }
 
     fn ask_to_listen(&mut self, filter: &str, own: Own, out: &mut Vec<u8>) {

@@ -16,6 +16,7 @@ const LEGACY: Caller = Caller {
     session: None,
     hello: None,
     can: Capabilities::of_bits(0),
+    name: None,
     takes_requests: true,
     rule: None,
 };

@@ -20,6 +20,8 @@ pub struct Caller {
     pub era: Era,
     /// A hash of the principal ([`crate::session::principal_hash`]).
     pub principal: [u8; 16],
+    /// The principal itself, where the server is code that acts in its name.
+    pub name: Option<Arc<str>>,
     /// The session of a legacy message.
     pub session: Option<SessionId>,
     /// What the client of the session said at `initialize`.

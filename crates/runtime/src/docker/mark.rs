@@ -144,6 +144,10 @@ pub(super) struct VolumesRecord {
     record: String,
     /// Every volume that was ever made for it, by the names in its specs.
     pub(super) names: BTreeSet<String>,
+    /// Those that the engine is being asked to make, where it has none of that name. An engine that is killed meanwhile may have it
+    /// afterwards without its labels.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) making: BTreeSet<String>,
 }
 
 /// The engine's name of an instance's volume.
@@ -172,18 +176,26 @@ pub(super) fn record_volumes(
     let before = recorded_volumes(layout, instance)?;
     let mut record = match before.clone() {
         Some(record) => record,
-        None => VolumesRecord { record: random()?, names: BTreeSet::new() },
+        None => VolumesRecord { record: random()?, names: BTreeSet::new(), making: BTreeSet::new() },
     };
     record.names.extend(names);
     if before.as_ref() != Some(&record) {
-        let path = layout.volumes_record(instance);
-        let text = serde_json::to_string(&record).map_err(|e| RuntimeError::io("write", &path)(e.into()))?;
-        // Put in the place of the one before as a whole: what is lost here is never removed.
-        let new = path.with_extension("new");
-        write(&new, &text)?;
-        fs::rename(&new, &path).map_err(RuntimeError::io("write", &path))?;
+        note_volumes(layout, instance, &record)?;
     }
     Ok(record)
+}
+
+/// Notes it as a whole, in the place of what was noted before: what is lost here is never removed.
+pub(super) fn note_volumes(
+    layout: &Layout,
+    instance: InstanceId,
+    record: &VolumesRecord,
+) -> Result<(), RuntimeError> {
+    let path = layout.volumes_record(instance);
+    let text = serde_json::to_string(record).map_err(|e| RuntimeError::io("write", &path)(e.into()))?;
+    let new = path.with_extension("new");
+    write(&new, &text)?;
+    fs::rename(&new, &path).map_err(RuntimeError::io("write", &path))
 }
 
 /// What is noted of an instance's volumes; `None` when there can be none.

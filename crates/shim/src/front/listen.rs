@@ -14,8 +14,8 @@ use mcp::revision::Revision;
 
 use super::who::Who;
 use super::{
-    Accepts, LAST_EVENT, Posted, SESSION, call, events, field, not_allowed, principal, refused, respond,
-    session, unavailable,
+    Accepts, LAST_EVENT, Posted, SESSION, being_stopped, call, events, field, not_allowed, principal,
+    refused, respond, session, unavailable,
 };
 use crate::body::{self, Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
@@ -38,6 +38,17 @@ pub(super) async fn answer(
     caller: Caller,
 ) -> Result<Posted, Refusal> {
     let method = message.method();
+    if let Some(opened) = shared.recalled_opening(&caller, Some(message)) {
+        if method == "subscriptions/listen" && opened.backend.speaks == Speaks::Legacy {
+            // It is asked for what its listeners want when somebody wakes it.
+            let (worker, _) = shared.worker_of(&caller, Some(message), 0)?;
+            worker.traffic().mux.expect(opened.backend.clone());
+            return listen(shared, &worker, message, caller.takes_requests).map(Posted::Answered);
+        }
+        if let Some(answer) = message.id.and_then(|id| shared.recalled(message, id, &caller)) {
+            return Ok(Posted::Whole(answer));
+        }
+    }
     // No process has to be started to say what another has said already.
     let known = shared.proven().filter(|_| method == "server/discover" && shared.is_known_to_be_legacy());
     let opened = if let Some(opened) = known {
@@ -72,7 +83,7 @@ fn listen(
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
     if shared.stopping.is_cancelled() {
-        return Err(unavailable("the server is being stopped"));
+        return Err(being_stopped());
     }
     let mailbox = Arc::new(Mailbox::default());
     let opened = worker.with_mux(|mux, _, out| mux.listen(message, Arc::clone(&mailbox), out));
@@ -126,7 +137,7 @@ pub(super) async fn open_session(
     }
     let mailbox = Arc::new(Mailbox::default());
     if shared.stopping.is_cancelled() {
-        return Err(unavailable("the server is being stopped"));
+        return Err(being_stopped());
     }
     let caller = who.caller(shared, Some(&session), None, true);
     // A stream is no answer that somebody reads.

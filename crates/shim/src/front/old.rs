@@ -13,15 +13,15 @@ use mcp::client::{Capabilities, Hello};
 use mcp::envelope::{self, Envelope, Kind};
 use mcp::errors;
 use mcp::front::Refusal;
-use mcp::mux;
 use mcp::revision::{self, Revision};
 use mcp::session::{Begin, Session};
 use mcp::sse;
 
-use super::turn::{answered, enter, note};
+use super::turn::{Entered, answered, enter, note};
 use super::who::Who;
 use super::{
-    Accepts, Refused, events, hello as hello_of, listen, new_session, respond, unavailable, whole_body,
+    Accepts, Refused, being_stopped, events, hello as hello_of, listen, new_session, respond, unavailable,
+    whole_body,
 };
 use crate::body::{Body, Guard, Held};
 use crate::mailbox::{Letter, Mailbox};
@@ -34,7 +34,7 @@ pub(super) fn open(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response
         return Err(Refusal::new(406, errors::TRANSPORT, "the header Accept must list text/event-stream"));
     }
     if shared.stopping.is_cancelled() {
-        return Err(unavailable("the server is being stopped"));
+        return Err(being_stopped());
     }
     let begin =
         Begin { revision: Revision::V2024_11_05, is_sse: true, can: Capabilities::default(), hello: 0 };
@@ -106,12 +106,10 @@ async fn take(
             let agreed = revision::negotiate(&asked, serving.opened.revision);
             serving.opened.answer(message.raw_id().unwrap_or("null"), agreed)
         }
-        (Kind::Request, Some(id)) => {
-            match enter(shared, message, id, as_before, Arc::clone(stream)).await?.1 {
-                mux::Begun::Forwarded(_) => return Ok(()),
-                mux::Begun::Answered(answer) => answer,
-            }
-        }
+        (Kind::Request, Some(id)) => match enter(shared, message, id, as_before, Arc::clone(stream)).await? {
+            Entered::Forwarded(..) => return Ok(()),
+            Entered::Answered(answer) => answer,
+        },
         (Kind::Notification, _) => {
             note(shared, message, &as_before);
             return Ok(());

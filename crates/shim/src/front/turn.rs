@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::shim::MAX_MESSAGE;
 use mcp::envelope::{Envelope, Span};
 use mcp::front::Refusal;
-use mcp::mux::{self, Caller, Noted};
+use mcp::mux::{self, CallKey, Caller, Noted};
 use tokio::time::Instant;
 
 use super::{session_over, unavailable};
@@ -39,11 +39,16 @@ pub(super) async fn begin(
     caller: Caller,
 ) -> Result<Begun, Refusal> {
     let mailbox = Arc::new(Mailbox::default());
-    let (worker, begun) = enter(shared, message, id, caller, Arc::clone(&mailbox)).await?;
-    Ok(match begun {
-        mux::Begun::Forwarded(call) => Begun::Forwarded(Guard::new(mailbox, Held::Call(worker, call))),
-        mux::Begun::Answered(answer) => Begun::Answered(answer),
+    Ok(match enter(shared, message, id, caller, Arc::clone(&mailbox)).await? {
+        Entered::Forwarded(worker, call) => Begun::Forwarded(Guard::new(mailbox, Held::Call(worker, call))),
+        Entered::Answered(answer) => Begun::Answered(answer),
     })
+}
+
+/// As [`Begun`], for whoever has a mailbox.
+pub(super) enum Entered {
+    Forwarded(Arc<Worker>, CallKey),
+    Answered(Vec<u8>),
 }
 
 /// Puts a request in, if there is room for it.
@@ -53,7 +58,10 @@ pub(super) async fn enter(
     id: Span,
     caller: Caller,
     mailbox: Arc<Mailbox>,
-) -> Result<(Arc<Worker>, mux::Begun), Refusal> {
+) -> Result<Entered, Refusal> {
+    if let Some(answer) = shared.recalled(message, id, &caller) {
+        return Ok(Entered::Answered(answer));
+    }
     let deadline = Instant::now() + TURN_WAIT;
     let mut twin = 0;
     loop {
@@ -91,7 +99,10 @@ pub(super) async fn enter(
                     worker.due.notify_one();
                 }
                 worker.to_write.notify_one();
-                return Ok((Arc::clone(&worker), begun));
+                return Ok(match begun {
+                    mux::Begun::Forwarded(call) => Entered::Forwarded(Arc::clone(&worker), call),
+                    mux::Begun::Answered(answer) => Entered::Answered(answer),
+                });
             }
             // While one process waits for a client's answer, another one serves the others.
             if twin < MAX_TWINS && shared.may_have_twins(&caller) {

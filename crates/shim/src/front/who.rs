@@ -69,6 +69,7 @@ impl<'a> Who<'a> {
         Caller {
             era: if session.is_some() { Era::Legacy } else { Era::Modern },
             principal: id,
+            name: shared.code.is_some().then(|| self.principal.into()),
             session: session.map(|session| session.id),
             hello: session.map(|session| shared.sessions().hello(session)),
             can: match session {

@@ -9,13 +9,13 @@ use crate::harness::{Answer, KEY, Shim, Stream, events, proper};
 const PREFIX: &str = "io.modelcontextprotocol/";
 
 /// A modern request with its headers.
-async fn modern(shim: &Shim, method: &str, params: Value) -> Answer {
+pub(crate) async fn modern(shim: &Shim, method: &str, params: Value) -> Answer {
     let (headers, body) = modern_request(method, params);
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     shim.ask(Method::POST, "/mcp", &headers, body).await
 }
 
-fn modern_request(method: &str, mut params: Value) -> (Vec<(&'static str, String)>, String) {
+pub(crate) fn modern_request(method: &str, mut params: Value) -> (Vec<(&'static str, String)>, String) {
     let name = params["name"].as_str().or(params["uri"].as_str()).map(str::to_owned);
     let mut meta = json!({
         format!("{PREFIX}protocolVersion"): "2026-07-28",
@@ -39,14 +39,14 @@ fn modern_request(method: &str, mut params: Value) -> (Vec<(&'static str, String
 }
 
 /// The stream of a modern client's `subscriptions/listen`.
-async fn listen(shim: &Shim, filter: Value) -> Stream {
+pub(crate) async fn listen(shim: &Shim, filter: Value) -> Stream {
     let (headers, body) = modern_request("subscriptions/listen", json!({"notifications": filter}));
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Stream::open(shim, Method::POST, "/mcp", &headers, body).await
 }
 
 /// What the server has been sent since the last time, methods only.
-async fn seen(shim: &Shim, session: &str) -> Vec<String> {
+pub(crate) async fn seen(shim: &Shim, session: &str) -> Vec<String> {
     let seen = shim.post(session, r#"{"jsonrpc":"2.0","id":9,"method":"seen"}"#).await.json();
     let methods = seen["result"].as_array().unwrap().iter().map(|m| m["method"].as_str().unwrap().to_owned());
     methods.collect()

@@ -76,6 +76,7 @@ pub(crate) fn config(dir: &TempDir, mode: &str) -> ShimConfig {
         link: Link::Stdio,
         strict_sessions: false,
         idle_ms: 600_000,
+        sleep_ms: None,
         command: vec![python(), script.to_str().unwrap().into(), mode.into()],
         cwd: work,
         env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),

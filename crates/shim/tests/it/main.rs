@@ -10,6 +10,7 @@ mod harness;
 mod lifecycle;
 mod processes;
 mod rules;
+mod sleep;
 mod tokens;
 mod transports;
 mod virtual_server;

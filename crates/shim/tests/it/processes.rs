@@ -14,7 +14,7 @@ fn start(mode: Mode) -> Shim {
 }
 
 /// A session of a principal whose client declares these capabilities.
-async fn session(shim: &Shim, principal: &str, capabilities: &str) -> String {
+pub(crate) async fn session(shim: &Shim, principal: &str, capabilities: &str) -> String {
     let mut headers = proper("");
     headers.retain(|(name, _)| !["mcp-session-id", PRINCIPAL_HEADER].contains(name));
     headers.push((PRINCIPAL_HEADER, principal));
@@ -24,14 +24,14 @@ async fn session(shim: &Shim, principal: &str, capabilities: &str) -> String {
     answer.header("mcp-session-id").to_owned()
 }
 
-fn of_principal<'a>(session: &'a str, principal: &'a str) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn of_principal<'a>(session: &'a str, principal: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut headers = proper(session);
     headers[1].1 = principal;
     headers
 }
 
 /// Which process serves a session, and what it was told.
-async fn process(shim: &Shim, session: &str, principal: &str) -> Value {
+pub(crate) async fn process(shim: &Shim, session: &str, principal: &str) -> Value {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"process"}"#;
     let answer = shim.ask(Method::POST, "/mcp", &of_principal(session, principal), body).await;
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -33,6 +33,9 @@ if mode == "chatty":
 if mode == "exit-once" and not os.path.exists("started"):
     open("started", "w").close()
     sys.exit(3)
+if os.path.exists("broken"):
+    sys.stderr.write("no such database\n")
+    sys.exit(3)
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -65,7 +68,7 @@ for line in sys.stdin:
     elif method == "tools/list":
         result = {"tools": []}
         if mode == "tools":
-            result = {"tools": [{"name": "ask", "x": 1.0}, {"name": "secret"}]}
+            result = {"tools": [{"name": "ask", "x": 1.0}, {"name": "secret"}] + [{"name": "tamed"}] * tame}
         if mode == "hints":
             # Two pages.
             if params.get("cursor") == "more":
@@ -79,7 +82,9 @@ for line in sys.stdin:
         if mode == "modern":
             result = {"resultType": "complete", "ttlMs": 9, "tools": [], "cacheScope": "public"}
         answer(id, result)
-    elif method == "echo":
+    elif method == "prompts/list":
+        answer(id, {"prompts": []})
+    elif method in ("echo", "ping"):
         answer(id, params)
     elif method == "process":
         # Which process this is, and what it was told of its client.

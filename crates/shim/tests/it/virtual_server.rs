@@ -13,9 +13,9 @@ use crate::harness::{Shim, Stream, proper};
 struct Greeter;
 
 impl shim::Virtual for Greeter {
-    fn answer<'a>(&'a self, request: &'a [u8]) -> Pin<Box<dyn Future<Output = Vec<u8>> + Send + 'a>> {
+    fn answer<'a>(&'a self, asked: shim::Asked<'a>) -> Pin<Box<dyn Future<Output = Vec<u8>> + Send + 'a>> {
         Box::pin(async move {
-            let request: Value = serde_json::from_slice(request).unwrap();
+            let request: Value = serde_json::from_slice(asked.request).unwrap();
             let params = &request["params"];
             let result = match request["method"].as_str().unwrap() {
                 "server/discover" => json!({

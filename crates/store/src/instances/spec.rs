@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::lease::Failover;
+use domain::names::InstanceName;
 use domain::package::Package;
 use domain::spec::{Launch, Limits};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct SpecColumn {
     /// What is known about moving it.
     #[serde(default)]
     pub moving: Moving,
+    /// The instance that it is tried beside, of a change's candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_of: Option<InstanceName>,
 }
 
 /// What is known about moving an instance to another host.
@@ -40,6 +44,13 @@ pub struct Moving {
     /// Whether it came about on its host, by an older caller.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+}
+
+impl Moving {
+    /// Of an instance that is new: its host has it from the first generation on.
+    pub fn first(failover: Option<Failover>) -> Self {
+        Self { failover, told_from: 1, arrived: 1, adopted: false }
+    }
 }
 
 impl InstanceRow {

@@ -37,6 +37,7 @@ pub(crate) fn instance(tenant: &Tenant, called: &str) -> InstanceRow {
             env: BTreeMap::from([("ODD".to_owned(), "a'ä\u{0}\u{1f600}".to_owned())]),
             limits: Limits { memory_mib: Some(64), ..Limits::default() },
             moving: Moving::default(),
+            candidate_of: None,
         },
         settings: BTreeMap::from([("timezone".to_owned(), "UTC".to_owned())]),
         secret_names: vec!["KEY".to_owned()],

@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests too")]
 
 mod accounts;
+mod agents;
 mod alerts;
 mod audit;
+mod backup;
 mod calls;
 mod catalog;
+mod changes;
 mod droplets;
 mod enrolments;
 mod environments;
@@ -25,6 +28,7 @@ mod rules;
 mod sealed;
 mod secrets;
 mod tokens;
+mod toolbelts;
 mod upgrades;
 mod upstreams;
 

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use api::enrolments::{ENROL_PATH, EnrolRequest, Enrolled, EnrolledWay};
 use clap::ValueEnum as _;
+use domain::checks::{Check, Facts, Stage, judge};
 use domain::secret::Secret;
+use dtma::checks::gather;
 use dtma::{Config, Enrolment, Proxy};
 use hop::tls::Pin;
 use serde::Serialize;
 
-use super::check::{Check, Facts, gather, judge};
 use super::install::{self, DATA};
 use super::pin::own_pin;
 use super::{check_proxy, enrol, passes_in_clear};
@@ -101,7 +102,7 @@ async fn look(
     output: Output,
 ) -> Result<Vec<Check>, CliError> {
     let facts = async || {
-        let facts = gather(Some(url), (pin, args.proxy.as_ref()), data).await;
+        let facts = gather(Some(url), (pin, args.proxy.as_ref()), data, Stage::Candidate).await;
         Facts { has_systemd: facts.has_systemd.filter(|_| !args.no_service), ..facts }
     };
     let mut found = facts().await;
@@ -111,7 +112,7 @@ async fn look(
     }
     let checks = judge(&found);
     for check in &checks {
-        output.say(&check.text());
+        output.say(&check.to_string());
     }
     if checks.iter().any(Check::is_failed) {
         return Err(CliError::failed(

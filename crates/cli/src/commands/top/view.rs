@@ -150,6 +150,7 @@ pub(super) fn instance(one: &picture::Row) -> [String; 8] {
 fn tone(status: InstanceStatus) -> Style {
     match status {
         InstanceStatus::Running => Color::Green.into(),
+        InstanceStatus::Asleep => Color::Cyan.into(),
         InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => Color::Red.into(),
         InstanceStatus::Stopped => Color::DarkGray.into(),
         _ => Color::Yellow.into(),

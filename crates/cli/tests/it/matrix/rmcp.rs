@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::{Outcome, STEPS};
 
 /// As long as a step may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 type Client = RunningService<RoleClient, Handler>;
@@ -73,7 +73,7 @@ pub(super) fn run(url: &str, token: &str, mode: ClientLifecycleMode) -> Outcome 
         let client = match tokio::time::timeout(DEADLINE, opening).await {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return failed(&error.to_string()),
-            Err(_) => return failed("nothing within 10 s"),
+            Err(_) => return failed("nothing within 30 s"),
         };
         let steps = BTreeMap::from([
             ("list", within(list(&client)).await),
@@ -103,7 +103,7 @@ async fn within(step: impl Future<Output = anyhow::Result<()>>) -> String {
     match tokio::time::timeout(DEADLINE, step).await {
         Ok(Ok(())) => "ok".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),
-        Err(_) => "nothing within 10 s".to_owned(),
+        Err(_) => "nothing within 30 s".to_owned(),
     }
 }
 

@@ -198,6 +198,24 @@ fn somebody_elses_volume_is_neither_used_nor_removed() {
         platform.instance("kept").filter(|seen| seen["message"].to_string().contains(&volume))
     });
     assert!(seen["status"].to_string().contains("error"), "{seen}");
+
+    // What an engine leaves that is killed while it is asked for the volume.
+    let record = platform.data().join("dtma/instances").join(id(&platform, "kept")).join("volumes");
+    let mut noted: serde_json::Value = serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
+    assert_eq!(noted.get("making"), None, "{noted}");
+    noted["making"] = json!(["data"]);
+    std::fs::write(&record, noted.to_string()).unwrap();
+    platform.ok(&["restart", "kept"]);
+    platform.wait_for("kept", "running");
+    let made = docker.get(&format!("/volumes/{volume}")).unwrap();
+    assert_eq!(made["Labels"]["berth.managed"], "1", "{made}");
+    let noted = std::fs::read_to_string(&record).unwrap();
+    assert!(!noted.contains("making"), "{noted}");
+
+    platform.ok(&["stop", "kept"]);
+    platform.wait_for("kept", "stopped");
+    docker.delete(&format!("/volumes/{volume}"));
+    docker.post("/volumes/create", &json!({"Name": volume}));
     remove(docker, &platform, "kept");
     assert!(docker.get(&format!("/volumes/{volume}")).is_some(), "it is not ours to remove");
     docker.delete(&format!("/volumes/{volume}"));

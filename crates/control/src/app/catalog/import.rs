@@ -47,7 +47,7 @@ pub(crate) async fn add(app: &App, caller: &Caller, request: AddEntries) -> Outc
 ///
 /// # Errors
 /// 403.
-pub(super) async fn require_operator(app: &App, caller: &Caller) -> Outcome<()> {
+pub(crate) async fn require_operator(app: &App, caller: &Caller) -> Outcome<()> {
     caller.require_scope(&Scope::Admin)?;
     accounts::require_operator(app, caller, "the catalog is changed by who looks after the installation")
         .await

@@ -9,7 +9,7 @@ use serde_json::json;
 use store::catalog_sources::SourceRow;
 
 use super::import::require_operator;
-use super::{FILE, OFFICIAL, OFFICIAL_URL};
+use super::{FILE, IMPORTED, OFFICIAL, OFFICIAL_URL};
 use crate::app::audit::{self, Act};
 use crate::app::deployment::nearest;
 use crate::app::{App, Outcome, Problem};
@@ -64,7 +64,7 @@ pub(crate) async fn add_source(
         ),
     };
     // What this name's entries are, is made sure of by one registry alone.
-    if name == FILE || (name == OFFICIAL) != (url == OFFICIAL_URL) {
+    if name == FILE || name == IMPORTED || (name == OFFICIAL) != (url == OFFICIAL_URL) {
         return Err(
             Problem::invalid("name", format!("`{name}` means something else here")).hint("choose another")
         );
@@ -115,12 +115,12 @@ pub(crate) async fn sync(app: &App, caller: &Caller, name: &str) -> Outcome<Cata
 pub(crate) async fn remove_source(app: &App, caller: &Caller, name: &str) -> Outcome<()> {
     require_operator(app, caller).await?;
     // What was added from files is no row, and is removed in the same way.
-    if name != FILE {
+    if name != FILE && name != IMPORTED {
         find(app, name).await?;
     }
     let at = now();
     let mut tx = app.store.begin().await?;
-    if name != FILE {
+    if name != FILE && name != IMPORTED {
         store::catalog_sources::remove(&mut tx, name).await?;
     }
     let (removed, withdrawn) = store::catalog::forget_source(&mut tx, name, at).await?;

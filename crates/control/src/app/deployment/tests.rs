@@ -111,6 +111,10 @@ fn how_a_server_is_reached_and_shared_is_checked() {
         ),
         (remote, "secrets", serde_json::json!({"Host": "c"}), "secrets.Host", "set by Berth"),
         (remote, "secrets", serde_json::json!({"X": "a\r\nb"}), "secrets.X", "one line"),
+        ("npm:x", "sleep_after_seconds", 9.into(), "sleep_after_seconds", "7 days"),
+        ("npm:x", "sleep_after_seconds", 0.into(), "sleep_after_seconds", "never sleeps"),
+        ("npm:x", "sleep_after_seconds", 604_801.into(), "sleep_after_seconds", "from 10 seconds"),
+        (remote, "sleep_after_seconds", 60.into(), "sleep_after_seconds", "no process here"),
         ("https://a:b@x/", "args", serde_json::json!([]), "server", "without user"),
     ] {
         refused(&with(server, field, &value), wrong, words);
@@ -127,6 +131,10 @@ fn how_a_server_is_reached_and_shared_is_checked() {
     };
     assert_eq!(port(8000).expect("a deployment").launch.port, Some(8000));
     assert!(port(0).is_err());
+    for seconds in [10, 604_800] {
+        let sleepy = plan(&with("npm:x", "sleep_after_seconds", &seconds.into()), &[]).expect("a deployment");
+        assert_eq!(sleepy.launch.sleep_after_seconds, Some(seconds));
+    }
     let pooled = plan(&with("npm:x", "mode", &"pool(3)".into()), &[]).expect("a deployment");
     assert_eq!(pooled.launch.mode, Some(Mode::Pool(3)));
     let headers = with(remote, "secrets", &serde_json::json!({"Authorization": "Bearer x"}));
@@ -166,6 +174,11 @@ fn what_a_container_tool_is_told_is_checked() {
             with(tool(serde_json::json!({})), "strict_sessions", true.into()),
             "strict_sessions",
             "speaks no MCP",
+        ),
+        (
+            with(tool(serde_json::json!({})), "sleep_after_seconds", 60.into()),
+            "sleep_after_seconds",
+            "no call could wake it",
         ),
         (ports(many.into()), "container", "at most 32"),
         (ports(serde_json::json!([port(0, 80)])), first, "from 1 to 65535"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::names::InstanceName;
+use domain::names::{AccountName, InstanceName};
 use domain::shim::MAX_MESSAGE;
 use gateway::Principal;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -86,10 +86,20 @@ pub(crate) struct Player {
 impl Player {
     /// Of a caller in their own account.
     pub(crate) fn new(app: &Arc<App>, caller: &Caller, name: &InstanceName) -> Self {
-        let path = format!("{}{}/{name}", gateway::PREFIX, caller.account_name);
+        Self::of(app, &caller.principal, &caller.account_name, name)
+    }
+
+    /// Of somebody whom the gateway knows.
+    pub(crate) fn of(
+        app: &Arc<App>,
+        principal: &Arc<Principal>,
+        account: &AccountName,
+        name: &InstanceName,
+    ) -> Self {
+        let path = format!("{}{account}/{name}", gateway::PREFIX);
         Self {
             app: Arc::clone(app),
-            principal: Arc::clone(&caller.principal),
+            principal: Arc::clone(principal),
             // Names of accounts and instances are of letters that paths have.
             path: path.parse().unwrap_or_default(),
             name: name.clone(),

@@ -156,3 +156,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ClientBody<T> {
         }
     }
 }
+
+/// Reads an object whose shape depends on what is in it.
+pub(crate) fn read<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Problem> {
+    serde_json::from_value(Value::Object(object)).map_err(|error| {
+        let reason = error.to_string();
+        crate::http::extract::with_field(Problem::refused(ErrorCode::Invalid, &reason), &reason)
+    })
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use domain::secret::Secrets;
 use serde_json::{Value, json};
 
 use super::answer::{ByHost, HostBody, HostFailure};
@@ -25,8 +26,21 @@ pub(crate) async fn secrets(
     State(app): State<Arc<App>>,
     ByHost(environment): ByHost,
     HostBody(body): HostBody,
-) -> Result<([(HeaderName, &'static str); 1], Json<Value>), HostFailure> {
-    let secrets = older::secrets(&app, &environment, &body).await?;
-    let body = Json(json!({ "secrets": older::exposed(&secrets) }));
-    Ok(([(header::CACHE_CONTROL, "no-store")], body))
+) -> Result<Shown, HostFailure> {
+    Ok(shown(&older::secrets(&app, &environment, &body).await?))
+}
+
+/// What an agent brings to an instance of the calling host.
+pub(crate) async fn agent_credentials(
+    State(app): State<Arc<App>>,
+    ByHost(environment): ByHost,
+    HostBody(body): HostBody,
+) -> Result<Shown, HostFailure> {
+    Ok(shown(&older::agents::secrets(&app, &environment, &body).await?))
+}
+
+type Shown = ([(HeaderName, &'static str); 1], Json<Value>);
+
+fn shown(secrets: &Secrets) -> Shown {
+    ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "secrets": older::exposed(secrets) })))
 }

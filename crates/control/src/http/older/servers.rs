@@ -110,7 +110,7 @@ pub(crate) fn word(status: InstanceStatus) -> &'static str {
     match status {
         InstanceStatus::PendingDeploy => "pending",
         InstanceStatus::Installing | InstanceStatus::Starting => "deploying",
-        InstanceStatus::Running => "active",
+        InstanceStatus::Running | InstanceStatus::Asleep => "active",
         InstanceStatus::Stopping | InstanceStatus::Deleting => "stopping",
         InstanceStatus::Stopped => "stopped",
         InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => "error",
@@ -119,7 +119,7 @@ pub(crate) fn word(status: InstanceStatus) -> &'static str {
 
 fn health(status: InstanceStatus) -> &'static str {
     match status {
-        InstanceStatus::Running => "healthy",
+        InstanceStatus::Running | InstanceStatus::Asleep => "healthy",
         InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => "unhealthy",
         _ => "unknown",
     }

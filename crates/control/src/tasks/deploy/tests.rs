@@ -7,12 +7,13 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use store::environments::Droplet;
-use tokio_util::sync::CancellationToken;
+use store::instances::Moving;
 
 use super::*;
 use crate::app::deployment;
-use crate::config::{Config, LocalEnvironment};
+use crate::config::LocalWay;
 use crate::reach::Way;
+use crate::tasks::stage;
 
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -45,17 +46,7 @@ async fn willing_host() -> SocketAddr {
 
 #[tokio::test]
 async fn a_host_that_says_nothing_holds_up_no_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = Config {
-        local: Some(LocalEnvironment {
-            dtma: silent_host().await,
-            sockets: dir.path().join("sockets"),
-            token: None,
-        }),
-        ..Config::new(dir.path().join("control"), crate::Public::new("http://127.0.0.1:1", None).unwrap())
-    };
-    crate::setup(&config).await.unwrap();
-    let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
+    let (_dir, app) = stage::app(silent_host().await, LocalWay::Socket).await;
     let local = store::environments::list_all(&app.store).await.unwrap().remove(0);
     let id = EnvironmentId::generate();
     let other = EnvironmentRow {
@@ -68,7 +59,8 @@ async fn a_host_that_says_nothing_holds_up_no_other() {
     };
     let request: DeployRequest = serde_json::from_value(serde_json::json!({ "server": "welcome" })).unwrap();
     let plan = deployment::plan(&request, &store::catalog::all(&app.store).await.unwrap()).unwrap();
-    let row = instances::new_row(&app.keys, other.account, &other, "second".parse().unwrap(), &plan).unwrap();
+    let (what, name) = (plan.what(Moving::first(None)), "second".parse().unwrap());
+    let row = instances::new_row(&app.keys, other.account, other.id, name, &what, &plan.secrets).unwrap();
 
     let reconciler = tokio::spawn({
         let app = Arc::clone(&app);

@@ -3,12 +3,13 @@ use domain::lease::Failover;
 use domain::status::EnvironmentStatus;
 use domain::time::Timestamp;
 use store::environments::{Health, HeartbeatRow};
-use tokio_util::sync::CancellationToken;
+use store::instances::Moving;
 
 use super::*;
 use crate::app::{deployment, instances};
-use crate::config::{Config, LocalEnvironment};
+use crate::config::LocalWay;
 use crate::directory::now;
+use crate::tasks::stage;
 
 struct Stage {
     app: std::sync::Arc<App>,
@@ -19,17 +20,7 @@ struct Stage {
 
 impl Stage {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config {
-            local: Some(LocalEnvironment {
-                dtma: "127.0.0.1:1".parse().unwrap(),
-                sockets: dir.path().join("sockets"),
-                token: None,
-            }),
-            ..Config::new(dir.path().join("control"), crate::Public::new("http://127.0.0.1:1", None).unwrap())
-        };
-        crate::setup(&config).await.unwrap();
-        let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
+        let (dir, app) = stage::app(stage::nobody(), LocalWay::Socket).await;
         Self { app, watch: Watch::new(), beats: 0, _dir: dir }
     }
 
@@ -51,10 +42,10 @@ impl Stage {
 
     async fn instance(&self, name: &str, server: &str, at: &EnvironmentRow) {
         let request: DeployRequest = serde_json::from_value(serde_json::json!({ "server": server })).unwrap();
-        let mut plan =
-            deployment::plan(&request, &store::catalog::all(&self.app.store).await.unwrap()).unwrap();
-        plan.failover = Some(Failover::default());
-        let row = instances::new_row(&self.app.keys, at.account, at, name.parse().unwrap(), &plan).unwrap();
+        let plan = deployment::plan(&request, &store::catalog::all(&self.app.store).await.unwrap()).unwrap();
+        let what = plan.what(Moving::first(Some(Failover::default())));
+        let name = name.parse().unwrap();
+        let row = instances::new_row(&self.app.keys, at.account, at.id, name, &what, &plan.secrets).unwrap();
         let mut tx = self.app.store.begin().await.unwrap();
         instances::insert(&mut tx, &row, &std::collections::BTreeMap::new(), "test".to_owned())
             .await

@@ -3,11 +3,11 @@ use std::time::Duration;
 use domain::status::{EnvironmentStatus, MemoryMetrics, SystemMetrics};
 use domain::time::Timestamp;
 use store::environments::{EnvironmentRow, Health, HeartbeatRow};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::app::instances::render;
-use crate::config::{Config, LocalEnvironment, LocalWay};
+use crate::config::LocalWay;
+use crate::tasks::stage;
 
 const LONG_UP: Duration = Duration::from_hours(1);
 
@@ -38,18 +38,7 @@ async fn local(app: &App) -> EnvironmentRow {
 
 #[tokio::test]
 async fn three_missed_heartbeats_are_silence_and_the_next_one_heals() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = Config {
-        local: Some(LocalEnvironment {
-            dtma: ([127, 0, 0, 1], 1).into(),
-            sockets: dir.path().join("sockets"),
-            token: None,
-        }),
-        local_way: LocalWay::Dtma,
-        ..Config::new(dir.path().join("control"), crate::Public::new("http://127.0.0.1:1", None).unwrap())
-    };
-    crate::setup(&config).await.unwrap();
-    let app = crate::serve::assemble(&config, CancellationToken::new()).await.unwrap();
+    let (_dir, app) = stage::app(stage::nobody(), LocalWay::Dtma).await;
     let row = local(&app).await;
     assert_eq!(pass(&app, LONG_UP).await.silenced, 0, "one that never reported is awaited, not silent");
 

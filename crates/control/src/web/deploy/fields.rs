@@ -115,6 +115,7 @@ impl Fields {
                 mode => Some(mode.to_owned()),
             },
             strict_sessions: self.is("strict_sessions").then_some(true),
+            sleep_after_seconds: self.number("sleep_after_seconds", "sleep_after_seconds")?,
             profile: self.word::<Profile>("profile")?,
             egress: self.egress()?,
             limits: Limits {

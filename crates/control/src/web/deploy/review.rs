@@ -3,6 +3,7 @@
 use api::instances::DeployRequest;
 use domain::egress::Egress;
 use domain::package::Package;
+use domain::time::span;
 
 use crate::app::deployment::Deployment;
 use crate::auth::token::hash_text;
@@ -44,6 +45,8 @@ impl Review {
             facts.push(("Address", format!("{}{account}/{shown}", gateway::PREFIX)));
             let mode = plan.launch.mode.map_or_else(|| "per-principal".to_owned(), |mode| mode.to_string());
             facts.push(("Processes", mode));
+            let sleep = plan.launch.sleep_after_seconds;
+            facts.extend(sleep.map(|seconds| ("Sleeps", format!("after {} without use", span(seconds)))));
         }
         if let Some(container) = &plan.launch.container {
             facts.extend(container.ports.iter().map(|port| ("Port", port.to_string())));

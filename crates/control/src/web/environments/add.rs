@@ -15,8 +15,8 @@ use crate::app::{App, Outcome, Problem, enrolments, environments, fleet};
 use crate::auth::Caller;
 use crate::web::environments::enrol::{alone, line};
 use crate::web::environments::require_admin;
-use crate::web::environments::wrong::{Wrong, status_of};
 use crate::web::member::{Member, PostedBy};
+use crate::web::notice::{Notice, status_of};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
 use crate::web::shell_page_with;
@@ -45,12 +45,12 @@ struct Form {
 struct Page {
     shell: Shell,
     form: Form,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
     alone: Option<String>,
 }
 
 impl Page {
-    fn answer(app: &App, member: &Member, form: Form, wrong: Option<Wrong>) -> Response {
+    fn answer(app: &App, member: &Member, form: Form, wrong: Option<Notice>) -> Response {
         let status = status_of(wrong.as_ref());
         let shell = Shell::new(app, member, Section::Environments);
         shell_page_with(&Self { shell, form, wrong, alone: alone(app) }, status)
@@ -76,7 +76,7 @@ async fn add(
             let enrolment = enrolments::create(&app, &member.caller, &name).await?;
             line(&app, &member, enrolment).await
         }
-        Err(problem) => Ok(Page::answer(&app, &member, form, Some(Wrong::of(problem)?))),
+        Err(problem) => Ok(Page::answer(&app, &member, form, Some(Notice::wrong(problem)?))),
     }
 }
 

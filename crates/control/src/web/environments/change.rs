@@ -15,9 +15,9 @@ use crate::app::machines::{self, Reached};
 use crate::app::{App, Outcome, environments, fleet};
 use crate::auth::Caller;
 use crate::web::environments::add::labels;
-use crate::web::environments::wrong::{Wrong, status_of};
 use crate::web::environments::{label_words, path_of, require_admin};
 use crate::web::member::{Member, PostedBy};
+use crate::web::notice::{Notice, status_of};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
 use crate::web::visitor::Turned;
@@ -47,7 +47,7 @@ struct Page {
     facts: Vec<String>,
     /// It keeps its name.
     is_here: bool,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 }
 
 async fn ask(
@@ -66,7 +66,7 @@ async fn answer(
     member: &Member,
     name: &str,
     form: Form,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 ) -> Result<Response, Turned> {
     let machine = machines::show(app, &member.caller, name).await?;
     let own = own_labels(&machine.environment)?;
@@ -101,7 +101,7 @@ async fn change(
     require_admin(&member)?;
     match try_to_change(&app, &member.caller, &name, &form).await {
         Ok(changed) => Ok(see(&format!("/a/{}/environments/{}", member.caller.account_name, changed.name))),
-        Err(problem) => answer(&app, &member, &name, form, Some(Wrong::of(problem)?)).await,
+        Err(problem) => answer(&app, &member, &name, form, Some(Notice::wrong(problem)?)).await,
     }
 }
 

@@ -11,8 +11,8 @@ use axum::routing::get;
 use crate::app::{App, environments};
 use crate::web::confirm::Nothing;
 use crate::web::environments::path_of;
-use crate::web::environments::wrong::{Wrong, status_of};
 use crate::web::member::{Member, PostedBy};
+use crate::web::notice::{Notice, status_of};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
 use crate::web::shell_page_with;
@@ -34,7 +34,7 @@ struct Page {
     sum: String,
     troubles: Vec<String>,
     is_done: bool,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 }
 
 /// A page of what a host answered, or of why it did not.
@@ -46,7 +46,7 @@ fn page(
 ) -> Result<Response, Turned> {
     let (report, wrong) = match found {
         Ok(report) => (report, None),
-        Err(problem) => (CleanupReport::default(), Some(Wrong::of(problem)?)),
+        Err(problem) => (CleanupReport::default(), Some(Notice::wrong(problem)?)),
     };
     let shell = Shell::new(app, member, Section::Environments);
     let things = report.things.into_iter().map(|thing| (thing.kind.word(), thing.name, bytes(thing.bytes)));

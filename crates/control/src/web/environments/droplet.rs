@@ -6,7 +6,6 @@ use api::droplets::{DropletOptions, SizeOption};
 use api::environments::{AddEnvironmentRequest, EnvironmentKind};
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
@@ -15,9 +14,10 @@ use crate::app::{App, Outcome, droplets, environments};
 use crate::auth::Caller;
 use crate::web::environments::add::{label, labels};
 use crate::web::environments::enrol::alone;
-use crate::web::environments::wrong::{Fields, Wrong};
+use crate::web::environments::fields::Fields;
 use crate::web::environments::{dollars, require_admin};
 use crate::web::member::{Member, PostedBy};
+use crate::web::notice::{Notice, status_of};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
 use crate::web::visitor::Turned;
@@ -40,7 +40,7 @@ struct Page {
     /// There is no token of DigitalOcean's.
     has_no_token: bool,
     alone: Option<String>,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 }
 
 /// What can be chosen, and what is.
@@ -88,7 +88,7 @@ async fn answer(
     member: &Member,
     form: &Fields,
     region: Option<String>,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 ) -> Result<Response, Turned> {
     let has_no_token = app.provider.is_none();
     let (offer, failed) = if has_no_token {
@@ -98,11 +98,11 @@ async fn answer(
             Ok(options) => (Some(offer(options, form, region)), None),
             // What was typed is kept, whoever does not answer.
             Err(_) if wrong.is_some() => (Some(typed(form)), None),
-            Err(problem) => (None, Some(Wrong::of(problem)?)),
+            Err(problem) => (None, Some(Notice::wrong(problem)?)),
         }
     };
     let wrong = wrong.or(failed);
-    let status = wrong.as_ref().map_or(StatusCode::OK, |wrong| wrong.status);
+    let status = status_of(wrong.as_ref());
     let shell = Shell::new(app, member, Section::Environments);
     Ok(shell_page_with(&Page { shell, offer, has_no_token, alone: alone(app), wrong }, status))
 }
@@ -205,7 +205,9 @@ async fn order(
     require_admin(&member)?;
     match try_to_order(&app, &member.caller, &form).await {
         Ok(name) => Ok(see(&format!("/a/{}/environments/{name}", member.caller.account_name))),
-        Err(problem) => answer(&app, &member, &form, form.given("region"), Some(Wrong::of(problem)?)).await,
+        Err(problem) => {
+            answer(&app, &member, &form, form.given("region"), Some(Notice::wrong(problem)?)).await
+        }
     }
 }
 

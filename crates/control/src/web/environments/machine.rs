@@ -8,11 +8,12 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use domain::status::{EnvironmentStatus, Protection};
+use domain::status::EnvironmentStatus;
 use serde::Deserialize;
 
 use crate::app::machines::{self, Machine, Reached, Tls};
 use crate::app::{App, fleet, instances};
+use crate::web::environments::checks::Checks;
 use crate::web::environments::load::{Load, span};
 use crate::web::environments::steps::{self, Steps};
 use crate::web::environments::{dollars, label_words, path_of};
@@ -57,8 +58,7 @@ struct Page {
     load: Option<Load>,
     instances: Vec<Inside>,
     leaving: Vec<String>,
-    checks: Vec<Check>,
-    missing: usize,
+    checks: Checks,
 }
 
 /// The droplet that Berth made.
@@ -77,14 +77,6 @@ struct Inside {
     runs_in: String,
     cpu: String,
     memory: String,
-}
-
-/// Something that the host's kernel or engine grants, or not.
-struct Check {
-    name: String,
-    granted: bool,
-    detail: String,
-    fix: &'static str,
 }
 
 async fn show(
@@ -108,8 +100,8 @@ async fn show(
     let Machine { environment, reached, has_host, can_be_upgraded, leaving, .. } = machine;
     let message = environment.message.as_deref().filter(|message| !is_step(message));
     let message = message.unwrap_or_default().to_owned();
-    let checks: Vec<Check> = environment.protections.iter().map(check).collect();
     Ok(shell_page(&Page {
+        checks: Checks::known(&path, &environment.protections),
         shell,
         path,
         badge: environment.status.into(),
@@ -129,8 +121,6 @@ async fn show(
         load: environment.system.as_ref().map(Load::of),
         instances: inside.iter().map(instance).collect(),
         leaving: leaving.iter().map(ToString::to_string).collect(),
-        missing: checks.iter().filter(|check| !check.granted).count(),
-        checks,
         message,
         name: environment.name.to_string(),
     }))
@@ -204,35 +194,6 @@ fn instance(instance: &Instance) -> Inside {
         runs_in: runs_in.to_owned(),
         cpu: metrics.and_then(|metrics| metrics.cpu_millicores).map(of_core).unwrap_or_default(),
         memory: metrics.map(|metrics| bytes(metrics.memory_bytes)).unwrap_or_default(),
-    }
-}
-
-fn check(protection: &Protection) -> Check {
-    let fix = if protection.granted { "" } else { fix_of(&protection.name) };
-    let Protection { name, granted, detail } = protection.clone();
-    Check { name, granted, detail, fix }
-}
-
-/// What makes a host grant a protection that it does not grant.
-fn fix_of(name: &str) -> &'static str {
-    match name {
-        "user namespace" => {
-            "Run the host agent as root, or let ordinary users make user namespaces (`kernel.unprivileged_userns_clone`, AppArmor)."
-        }
-        "process namespace" | "own root" | "network namespace" => {
-            "Run the host agent as a service of the machine itself, not inside a container."
-        }
-        "own user" => "Run the host agent as root: `berth dtma install` makes it a service.",
-        "Landlock" => {
-            "Use a kernel of 5.13 or later, with `landlock` in its list of security modules (`lsm=`)."
-        }
-        "Landlock scopes" => "Use a kernel of 6.12 or later.",
-        "system call filter" => "Use a kernel with seccomp filters.",
-        "egress rules" => "Install nftables on the host.",
-        "user namespace of containers" => {
-            "Set `userns-remap` in the engine's settings; it starts anew with that."
-        }
-        _ => "",
     }
 }
 

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use crate::app::environments::{self, Removal};
 use crate::app::machines::{self, Machine, Reached};
 use crate::app::{App, Problem, instances};
-use crate::web::environments::wrong::{Wrong, status_of};
 use crate::web::environments::{dollars, path_of, require_admin};
 use crate::web::member::{Member, PostedBy};
+use crate::web::notice::{Notice, status_of};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
 use crate::web::visitor::Turned;
@@ -43,7 +43,7 @@ struct Page {
     leaving: Vec<String>,
     /// What was typed.
     confirm: String,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 }
 
 impl Page {
@@ -73,7 +73,7 @@ async fn answer(
     member: &Member,
     name: &str,
     confirm: String,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 ) -> Result<Response, Turned> {
     let Machine { environment, reached, leaving, .. } = machines::show(app, &member.caller, name).await?;
     let mut inside = instances::list(app, &member.caller).await?;
@@ -123,6 +123,6 @@ async fn remove(
     match removed {
         Ok(Removal::Done) => Ok(see(&all)),
         Ok(Removal::Begun) => Ok(see(&format!("{all}/{name}"))),
-        Err(problem) => answer(&app, &member, &name, form.confirm, Some(Wrong::of(problem)?)).await,
+        Err(problem) => answer(&app, &member, &name, form.confirm, Some(Notice::wrong(problem)?)).await,
     }
 }

@@ -12,8 +12,9 @@ use domain::status::EnvironmentStatus;
 use domain::waves::HostState;
 
 use crate::app::{App, Outcome, environments, upgrades};
-use crate::web::environments::wrong::{Fields, Wrong, status_of};
+use crate::web::environments::fields::Fields;
 use crate::web::member::{Member, PostedBy};
+use crate::web::notice::{Notice, status_of};
 use crate::web::pages::Pages;
 use crate::web::shell::{Section, Shell};
 use crate::web::visitor::Turned;
@@ -41,7 +42,7 @@ struct Page {
     plan: Option<Plan>,
     is_running: bool,
     upgrades: Vec<Told>,
-    wrong: Option<Wrong>,
+    wrong: Option<Notice>,
 }
 
 struct Outdated {
@@ -81,7 +82,7 @@ async fn answer(
     member: &Member,
     chosen: Option<&[String]>,
     waves: &str,
-    plan: Result<Option<Plan>, Wrong>,
+    plan: Result<Option<Plan>, Notice>,
 ) -> Result<Response, Turned> {
     let mut outdated = Vec::new();
     for environment in environments::list(app, &member.caller).await? {
@@ -183,7 +184,7 @@ async fn change(
     };
     let planned = match planned {
         Ok(plan) => Ok(plan),
-        Err(problem) => Err(Wrong::of(problem)?),
+        Err(problem) => Err(Notice::wrong(problem)?),
     };
     answer(&app, &member, Some(&request.environments), form.one("waves"), planned).await
 }

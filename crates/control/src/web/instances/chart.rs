@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domain::time::Timestamp;
 
 /// The picture, in its own units.
-const WIDTH: i64 = 640;
+const WIDTH: i64 = 480;
 const HEIGHT: i64 = 190;
 /// Where the lines are in it.
 const LEFT: i64 = 66;
@@ -184,7 +184,7 @@ mod tests {
             [(0, 0), (1, 10), (3, 5), (59, 100)].map(|(at, figure)| (Timestamp(at * MINUTE), figure));
         let series = [Series { label: "calls", points: points.to_vec() }];
         let chart = chart("calls", "Calls", SPAN, &series, PLAIN);
-        assert_eq!(chart.lines[0].path, "M70.7 166L80.1 151M99.0 159h.01M627.2 12h.01");
+        assert_eq!(chart.lines[0].path, "M69.3 166L76.1 151M89.6 159h.01M468.6 12h.01");
         assert_eq!(chart.description, "calls: at most 100, 100 at last.");
         assert_eq!(chart.levels, [(166, "0".to_owned()), (89, "50".to_owned()), (12, "100".to_owned())]);
         let times: Vec<&str> = chart.times.iter().map(|(_, words)| words.as_str()).collect();

@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 use domain::catalog::Transport;
 use domain::lease::Failover;
+use domain::time::span;
 use serde::Deserialize;
 use store::instances::InstanceRow;
 
@@ -74,6 +75,7 @@ fn facts(row: &InstanceRow, instance: &Instance) -> Vec<(&'static str, String)> 
         add("Processes are", Some(mode));
         add("Sessions", launch.strict_sessions.then(|| "end with the process that served them".to_owned()));
     }
+    add("Sleeps", launch.sleep_after_seconds.map(|seconds| format!("after {} without use", span(seconds))));
     add("Path", launch.path.clone());
     add("Port", launch.port.map(|port| port.to_string()));
     let confined = instance.confinement.as_ref();

@@ -4,7 +4,7 @@ use api::instances::Instance;
 use domain::spec::DesiredState;
 use store::instances::InstanceRow;
 
-use crate::app::{App, Outcome, instances};
+use crate::app::{App, Outcome, instances, own_values};
 use crate::web::member::Member;
 use crate::web::words::Badge;
 
@@ -13,22 +13,26 @@ use crate::web::words::Badge;
 pub(crate) enum Tab {
     Overview,
     Connect,
+    OwnValues,
     Playground,
     Logs,
     Metrics,
     Configuration,
+    Changes,
     Events,
     Danger,
 }
 
 impl Tab {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Overview,
         Self::Connect,
+        Self::OwnValues,
         Self::Playground,
         Self::Logs,
         Self::Metrics,
         Self::Configuration,
+        Self::Changes,
         Self::Events,
         Self::Danger,
     ];
@@ -38,10 +42,12 @@ impl Tab {
         match self {
             Self::Overview => "Overview",
             Self::Connect => "Connect",
+            Self::OwnValues => "Your values",
             Self::Playground => "Playground",
             Self::Logs => "Logs",
             Self::Metrics => "Metrics",
             Self::Configuration => "Configuration",
+            Self::Changes => "Changes",
             Self::Events => "Events",
             Self::Danger => "Danger",
         }
@@ -52,10 +58,12 @@ impl Tab {
         match self {
             Self::Overview => "",
             Self::Connect => "/connect",
+            Self::OwnValues => "/own-values",
             Self::Playground => "/playground",
             Self::Logs => "/logs",
             Self::Metrics => "/metrics",
             Self::Configuration => "/configuration",
+            Self::Changes => "/changes",
             Self::Events => "/events",
             Self::Danger => "/danger",
         }
@@ -82,6 +90,8 @@ pub(crate) struct Frame {
     pub(crate) is_wanted: bool,
     /// Whether it is being removed.
     pub(crate) is_going: bool,
+    /// Where its callers each bring something of their own: what of it the member has not given, and is not served without.
+    pub(crate) owed: Option<Vec<String>>,
 }
 
 impl Frame {
@@ -104,14 +114,28 @@ impl Frame {
             is_tool: instance.container.is_some(),
             is_wanted: row.desired == DesiredState::Running,
             is_going: row.deleting,
+            owed: if row.spec.launch.each_caller.is_empty() {
+                None
+            } else {
+                Some(own_values::owed(app, &member.caller, &row).await?)
+            },
         };
         Ok((frame, row, instance))
     }
 
     /// The tabs that it has.
     pub(crate) fn tabs(&self) -> impl Iterator<Item = Tab> {
-        let is_tool = self.is_tool;
-        Tab::ALL.into_iter().filter(move |tab| !is_tool || !matches!(tab, Tab::Connect | Tab::Playground))
+        Tab::ALL.into_iter().filter(|tab| match tab {
+            Tab::Connect | Tab::Playground => !self.is_tool,
+            Tab::OwnValues => self.owed.is_some() || self.tab == Tab::OwnValues,
+            _ => true,
+        })
+    }
+
+    /// What a tab has to say is missing: the one that asks for it does so by itself.
+    pub(crate) fn to_say(&self) -> &[String] {
+        let is_silent = self.is_going || self.tab == Tab::OwnValues;
+        self.owed.as_deref().filter(|_| !is_silent).unwrap_or_default()
     }
 
     /// Whether a tab is this one.

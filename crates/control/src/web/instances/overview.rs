@@ -143,6 +143,7 @@ fn steps(row: &InstanceRow, instance: &Instance) -> Vec<Step> {
         InstanceStatus::ErrorRuntime => (last, StepState::Failed),
         InstanceStatus::Starting
         | InstanceStatus::Running
+        | InstanceStatus::Asleep
         | InstanceStatus::Stopping
         | InstanceStatus::Stopped
         | InstanceStatus::Deleting => return Vec::new(),

@@ -22,6 +22,13 @@ pub(crate) struct Entry {
     pub(crate) here: bool,
 }
 
+impl Entry {
+    /// Whether its title says something else than its name.
+    pub(crate) fn has_other_title(&self) -> bool {
+        self.title.as_ref().is_some_and(|title| title.to_lowercase() != self.name.to_lowercase())
+    }
+}
+
 /// The lists, less what a search leaves out.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {

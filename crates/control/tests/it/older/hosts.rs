@@ -38,6 +38,7 @@ async fn older_host(platform: &Platform, status: EnvironmentStatus) -> (Environm
             env: std::collections::BTreeMap::new(),
             limits: Limits::default(),
             moving: Moving::default(),
+            candidate_of: None,
         },
         settings: std::collections::BTreeMap::new(),
         secret_names: Vec::new(),

@@ -10,7 +10,7 @@ use super::{PAGE, signed_in};
 use crate::browser::{csrf, text};
 
 /// What people try. Each begins with a letter, so that it is in any case shown as it is.
-const HOSTILE: &[&str] = &[
+pub(crate) const HOSTILE: &[&str] = &[
     "x<script>alert(1)</script>",
     "x</script><script>alert(1)</script>",
     "x\"><img src=x onerror=alert(1)>",
@@ -136,12 +136,13 @@ fn tags(page: &str) -> Vec<(String, Vec<(String, String)>)> {
 }
 
 /// What of a page is not ours: tags, attributes and addresses that we never write.
-fn foreign(page: &str) -> Vec<String> {
+pub(crate) fn foreign(page: &str) -> Vec<String> {
     const OURS: &[&str] = &[
         "!doctype", "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "rect",
         "path", "span", "details", "summary", "use", "ul", "ol", "li", "form", "input", "button", "nav", "p",
         "main", "div", "h1", "h2", "h3", "section", "b", "code", "label", "textarea", "select", "option",
-        "fieldset", "legend", "pre", "img", "audio", "time",
+        "fieldset", "legend", "pre", "img", "audio", "time", "article", "del", "ins", "h4", "dl", "dt", "dd",
+        "table", "thead", "tbody", "tr", "th", "td", "datalist",
     ];
     let mut found = Vec::new();
     for (name, attributes) in tags(page) {

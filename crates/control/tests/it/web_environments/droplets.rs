@@ -69,10 +69,10 @@ async fn a_droplet_is_ordered_followed_and_destroyed() {
         ]
     };
     for (fields, status, words) in [
-        (order("local", "s-1vcpu-1gb"), 409, "an environment `local` exists already"),
-        (order("far", "c-2"), 422, "there is no `c-2` in fra1 now"),
-        (order("far", ""), 422, "a droplet needs a size"),
-        ([order("far", "s-1vcpu-1gb"), vec![("allow_ssh", "yes")]].concat(), 422, "without a key"),
+        (order("local", "s-1vcpu-1gb"), 409, "An environment `local` exists already"),
+        (order("far", "c-2"), 422, "There is no `c-2` in fra1 now"),
+        (order("far", ""), 422, "A droplet needs a size"),
+        ([order("far", "s-1vcpu-1gb"), vec![("allow_ssh", "yes")]].concat(), 422, "Without a key"),
         ([order("far", "s-1vcpu-1gb"), vec![("ssh_keys", "77")]].concat(), 422, "has no SSH key `77`"),
     ] {
         let answer = admin.submit(ORDER, ORDER, &fields).await;
@@ -115,7 +115,7 @@ async fn a_droplet_is_ordered_followed_and_destroyed() {
     );
     for typed in ["", "Far", "local"] {
         let refused = admin.submit(&remove, &remove, &[("confirm", typed)]).await;
-        again(&refused, 422, &["the name is not typed as it is", &format!("value=\"{typed}\"")]);
+        again(&refused, 422, &["The name is not typed as it is", &format!("value=\"{typed}\"")]);
     }
     assert_eq!(fake.machines().len(), 1);
     goes_to(&admin.submit(&remove, &remove, &[("confirm", " far ")]).await, &far);

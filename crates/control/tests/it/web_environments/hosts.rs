@@ -19,15 +19,15 @@ async fn what_cannot_be_keeps_what_was_typed_and_names_its_field() {
     host(&platform, "taken").await;
     let add = format!("{PAGE}/add");
     for (change, status, words, wrong) in [
-        (("name", "taken"), 409, "an environment `taken` exists already", "name"),
-        (("name", "My Host"), 422, "use `my-host`", "name"),
+        (("name", "taken"), 409, "An environment `taken` exists already", "name"),
+        (("name", "My Host"), 422, "Use `my-host`", "name"),
         (("name", "auto"), 422, "whichever environment has most room", "name"),
         (("name", "upgrades"), 422, "a page beside those of environments", "name"),
-        (("address", ""), 422, "a host that is dialled needs an address", "address"),
+        (("address", ""), 422, "A host that is dialled needs an address", "address"),
         (("address", "far.example.com"), 422, "is no IP address with a port", "address"),
         (("tls_pin", "x"), 422, "`berth dtma pin` prints it on the host", "tls_pin"),
         (("labels", "gpu=yes\nfast"), 422, "`fast` is no label", "labels"),
-        (("labels", "gpu=yes\ngpu=no"), 422, "the label `gpu` is there twice", "labels"),
+        (("labels", "gpu=yes\ngpu=no"), 422, "The label `gpu` is there twice", "labels"),
         (("labels", "region=fra1"), 422, "is what the provider says", "labels"),
     ] {
         let mut fields: Vec<(&str, &str)> = DIALLED.to_vec();
@@ -112,11 +112,15 @@ async fn a_host_is_added_enrolled_and_reports() {
             "Install nftables on the host.",
             "ABI 7",
             "it reports, but has no tunnel open",
-            "journalctl --unit berth-dtma",
+            &format!("href=\"{workshop}/logs\""),
             "data-gone=\"/a/default/environments\"",
         ],
     );
     assert_eq!(steps(&format!("{workshop}?steps=all")).await, ["done", "done", "done", "now"]);
+    has(
+        &shown(&admin, &format!("{workshop}/logs")).await,
+        &["journalctl --unit berth-dtma", "does not answer"],
+    );
 
     // Another line waits beside the host that there is.
     let line = admin.submit(&format!("{workshop}/enrol"), &format!("{workshop}/enrol"), &[]).await;
@@ -148,8 +152,8 @@ async fn name_labels_and_cordon_are_changed() {
     host(&platform, "taken").await;
     let change = format!("{PAGE}/workshop/change");
     for (name, labels, status, words) in [
-        ("taken", "", 409, "an environment `taken` exists already"),
-        ("Work Shop", "", 422, "use `work-shop`"),
+        ("taken", "", 409, "An environment `taken` exists already"),
+        ("Work Shop", "", 422, "Use `work-shop`"),
         ("droplet", "", 422, "a page beside those of environments"),
         ("workshop", "gpu", 422, "`gpu` is no label"),
         ("workshop", "size=big", 422, "cannot be set"),
@@ -180,7 +184,7 @@ async fn name_labels_and_cordon_are_changed() {
     lacks(&shown(&admin, &own).await, &["name=\"name\""]);
     goes_to(&admin.submit(&own, &own, &[("labels", "a=b")]).await, &format!("{PAGE}/local"));
     let refused = admin.submit(&own, &own, &[("name", "other"), ("labels", "")]).await;
-    again(&refused, 409, &["it keeps its name"]);
+    again(&refused, 409, &["It keeps its name"]);
     platform.stop().await;
 }
 

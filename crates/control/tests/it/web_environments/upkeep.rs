@@ -109,7 +109,7 @@ async fn a_cleanup_is_shown_before_it_is_done() {
     // A host that does not answer is told, with what to do.
     let platform = Platform::start(nobody()).await;
     let admin = super::admin(&platform).await;
-    again(&admin.get(&cleanup).await, 503, &["environment `local`", "What to do", "Look again"]);
+    again(&admin.get(&cleanup).await, 503, &["Environment `local`", "Look again"]);
     platform.stop().await;
 }
 
@@ -138,7 +138,7 @@ async fn host_agents_are_upgraded_in_waves() {
 
     for (fields, status, words) in [
         (vec![("act", "begin"), ("environment", "a"), ("waves", "0")], 422, "`0`: a wave is a number"),
-        (vec![("act", "plan"), ("waves", "1")], 422, "no environment is named"),
+        (vec![("act", "plan"), ("waves", "1")], 422, "No environment is named"),
         (
             vec![("act", "begin"), ("environment", "local"), ("waves", "1")],
             409,
@@ -174,6 +174,6 @@ async fn host_agents_are_upgraded_in_waves() {
         ],
     );
     let second = admin.submit(&upgrades, &upgrades, &[&chosen[..], &[("act", "begin")]].concat()).await;
-    again(&second, 409, &["hosts are being upgraded already"]);
+    again(&second, 409, &["Hosts are being upgraded already"]);
     platform.stop().await;
 }

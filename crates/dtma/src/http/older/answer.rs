@@ -43,7 +43,7 @@ pub(crate) struct Failure {
     error: String,
     message: Option<String>,
     field: Option<String>,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 impl Failure {
@@ -71,8 +71,8 @@ impl Failure {
         self
     }
 
-    pub(crate) fn hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -85,9 +85,7 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut body = json!({"success": false, "error": self.error});
-        for (key, value) in
-            [("message", self.message), ("field", self.field), ("hint", self.hint.map(str::to_owned))]
-        {
+        for (key, value) in [("message", self.message), ("field", self.field), ("hint", self.hint)] {
             if let Some(value) = value {
                 body[key] = value.into();
             }

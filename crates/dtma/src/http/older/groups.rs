@@ -147,7 +147,7 @@ pub(crate) async fn status(State(app): State<App>) -> Answer {
         .iter()
         .filter(|tool| tool.face.note.as_ref().is_some_and(|note| note.group.is_some()))
         .collect();
-    let running = grouped.iter().filter(|tool| tool.report.status == InstanceStatus::Running).count();
+    let running = grouped.iter().filter(|tool| tool.report.status.is_well()).count();
     ok(json!({
         "success": true,
         "mcp_servers": table,
@@ -170,7 +170,7 @@ pub(crate) async fn health(State(app): State<App>, Path(group): Path<String>) ->
     let members = members(Tool::all(&app).await, &group)?;
     let count =
         |is: &dyn Fn(InstanceStatus) -> bool| members.iter().filter(|tool| is(tool.report.status)).count();
-    let running = count(&|status| status == InstanceStatus::Running);
+    let running = count(&InstanceStatus::is_well);
     let coming = count(&|status| state(status).1);
     let collective = match (running, coming) {
         (running, _) if running == members.len() => "healthy",
@@ -184,7 +184,7 @@ pub(crate) async fn health(State(app): State<App>, Path(group): Path<String>) ->
             let note = tool.face.note.as_ref();
             let (status, _) = state(tool.report.status);
             let health = match tool.report.status {
-                InstanceStatus::Running => "healthy",
+                InstanceStatus::Running | InstanceStatus::Asleep => "healthy",
                 InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => "unhealthy",
                 _ => "unknown",
             };
@@ -223,7 +223,7 @@ fn state(status: InstanceStatus) -> (&'static str, bool) {
         InstanceStatus::PendingDeploy => ("pending", true),
         InstanceStatus::Installing => ("pulling", true),
         InstanceStatus::Starting => ("starting", true),
-        InstanceStatus::Running => ("running", false),
+        InstanceStatus::Running | InstanceStatus::Asleep => ("running", false),
         InstanceStatus::Stopping | InstanceStatus::Deleting => ("stopping", false),
         InstanceStatus::Stopped => ("stopped", false),
         InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => ("error", false),

@@ -117,7 +117,7 @@ impl Tool {
     fn text(&self) -> String {
         let span = span(crate::instance::now().micros_since(self.report.since) / 1_000_000);
         match self.report.status {
-            InstanceStatus::Running => format!("Up {span}"),
+            InstanceStatus::Running | InstanceStatus::Asleep => format!("Up {span}"),
             InstanceStatus::Stopped => format!("Exited {span} ago"),
             status => match &self.report.progress {
                 Some(progress) => format!("{status} ({})", progress.step),
@@ -136,7 +136,7 @@ pub(crate) fn container_id(id: InstanceId) -> String {
 pub(crate) fn word(status: InstanceStatus) -> &'static str {
     match status {
         InstanceStatus::PendingDeploy | InstanceStatus::Installing | InstanceStatus::Starting => "starting",
-        InstanceStatus::Running => "running",
+        InstanceStatus::Running | InstanceStatus::Asleep => "running",
         InstanceStatus::Stopping | InstanceStatus::Deleting => "stopping",
         InstanceStatus::Stopped => "stopped",
         InstanceStatus::ErrorInstall | InstanceStatus::ErrorRuntime => "error",
@@ -146,7 +146,7 @@ pub(crate) fn word(status: InstanceStatus) -> &'static str {
 /// The engine's words, for those who show them.
 pub(crate) fn engine_word(status: InstanceStatus) -> &'static str {
     match status {
-        InstanceStatus::Running | InstanceStatus::Stopping => "running",
+        InstanceStatus::Running | InstanceStatus::Asleep | InstanceStatus::Stopping => "running",
         InstanceStatus::PendingDeploy
         | InstanceStatus::Installing
         | InstanceStatus::Starting

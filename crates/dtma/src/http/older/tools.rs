@@ -143,7 +143,7 @@ pub(crate) async fn remove_one(app: &App, tool: &Tool) -> Result<(), Failure> {
 /// Starts a stopped one; one that failed is tried again.
 pub(crate) async fn start(State(app): State<App>, Path(name): Path<String>) -> Answer {
     let tool = Tool::find(&app, &name)?;
-    if tool.report.status == InstanceStatus::Running {
+    if tool.report.status.is_well() {
         return done(format!("Tool instance '{}' is already running.", tool.name));
     }
     app.instances.wish(tool.id, Wish::Start).await?;
@@ -163,14 +163,26 @@ pub(crate) async fn stop_one(app: &App, tool: &Tool) -> Answer {
     done(format!("Tool instance '{}' stopped successfully.", tool.name))
 }
 
-/// Running a program in a container for whoever asks is what Berth does not do.
+/// Running a program in a container for whoever asks is what Berth does not do. Nor is a tool called here: the caller shows the host's
+/// token and names an agent, and what that may call, only the gateway knows.
 pub(crate) async fn execute(State(app): State<App>, Path(name): Path<String>) -> Answer {
     let tool = Tool::find(&app, &name)?;
+    let hint = match tool.spec.as_deref() {
+        Some(spec) if spec.launch.container.is_some() => {
+            "a container tool speaks no MCP; it is used at its ports".to_owned()
+        }
+        // One that no control plane keeps has no address yet.
+        Some(spec) if spec.generation != 0 => format!(
+            "send `tools/call` to the control plane's /mcp/{}/{}, with the agent's own token",
+            spec.account, spec.name
+        ),
+        _ => "call the tools of an MCP server at its MCP address, as `berth call` does".to_owned(),
+    };
     Err(Failure::new(
         StatusCode::NOT_IMPLEMENTED,
-        format!("No program is run in '{}' for a caller of this path.", tool.name),
+        format!("Nothing is run in '{}' for a caller of this path.", tool.name),
     )
-    .hint("call the tools of an MCP server at its MCP address, as `berth call` does"))
+    .hint(hint))
 }
 
 /// The list of the stub generation.
@@ -185,7 +197,7 @@ pub(crate) async fn status(State(app): State<App>) -> Answer {
     let tools = Tool::all(&app).await;
     let managed: Vec<Value> = tools
         .iter()
-        .filter(|tool| tool.report.status == InstanceStatus::Running)
+        .filter(|tool| tool.report.status.is_well())
         .map(|tool| {
             let item = tool.render();
             json!({

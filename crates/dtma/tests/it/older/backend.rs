@@ -6,8 +6,9 @@ use domain::status::InstanceStatus;
 use domain::time::Timestamp;
 use runtime::error::RuntimeError;
 use serde_json::{Value, json};
+use testkit::ports;
 
-use super::{ask, backend_id, free_port, names, server, tool, tool_with};
+use super::{ask, backend_id, names, server, tool, tool_with};
 use crate::host::{Host, error, next};
 
 /// As the backend's refresh reads `/status`: the word of an instance.
@@ -22,7 +23,7 @@ async fn word(host: &Host, name: &str) -> String {
 #[tokio::test]
 async fn a_tool_from_deployment_to_removal() {
     let mut host = Host::start().await;
-    let port = free_port();
+    let port = ports::free();
     let options = json!({
         "Env": ["POSTGRES_PASSWORD=hunter2"],
         "HostConfig": {"PortBindings": {"5432/tcp": [{"HostPort": port.to_string()}]}, "Memory": 256 << 20}
@@ -40,6 +41,13 @@ async fn a_tool_from_deployment_to_removal() {
     host.up().await;
     host.status(id, 0, InstanceStatus::Running).await;
     assert_eq!((word(&host, "Postgres_1").await.as_str(), host.machine.pid(id)), ("running", Some(pid)));
+
+    // What sleeps until it is called is running to whoever knows no sleep.
+    host.machine.say(id, ServerState::Asleep { since: Timestamp(1) });
+    host.status(id, 0, InstanceStatus::Asleep).await;
+    assert_eq!(word(&host, "Postgres_1").await, "running");
+    let started = ask(&host, "POST", "/tools/Postgres_1/start", None).await;
+    assert_eq!(started.body["message"], "Tool instance 'Postgres_1' is already running.");
 
     for _ in 0..2 {
         let stopped = ask(&host, "POST", "/tools/Postgres_1/stop", None).await;

@@ -1,8 +1,9 @@
 //! What older callers may get wrong: the status, the field and the words; nothing is left of it.
 
 use serde_json::{Value, json};
+use testkit::ports;
 
-use super::{ask, backend_id, free_port, names, server, tool, tool_with};
+use super::{ask, backend_id, names, server, tool, tool_with};
 use crate::host::{Host, next, spec};
 
 fn without(mut body: Value, key: &str) -> Value {
@@ -124,7 +125,7 @@ async fn deployments() {
 #[tokio::test]
 async fn ports() {
     let host = Host::start().await;
-    let (taken, used) = (free_port(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let (taken, used) = (ports::free(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let (in_use, own) = (used.local_addr().unwrap().port().to_string(), host.port().to_string());
     let binding = json!({"80/tcp": [{"HostPort": taken.to_string()}]});
     let first = tool_with("first", 1, &json!({"HostConfig": {"PortBindings": binding}}));
@@ -290,7 +291,7 @@ async fn groups_and_queries() {
 #[tokio::test]
 async fn ports_of_the_control_planes_specs_too() {
     let host = Host::start().await;
-    let taken = free_port();
+    let taken = ports::free();
     let first = tool_with("first", 1, &json!({"HostConfig": {"PortBindings": {"80": taken.to_string()}}}));
     assert_eq!(ask(&host, "POST", "/tools", Some(first)).await.status, 201);
     let with_port = |port: u16| {
@@ -308,7 +309,7 @@ async fn ports_of_the_control_planes_specs_too() {
         );
     }
     // What an instance has it keeps through its next generation, though by then it is in use.
-    let spec = with_port(free_port());
+    let spec = with_port(ports::free());
     assert_eq!(host.put(&spec).await.status(), 200);
     let _held =
         std::net::TcpListener::bind(("127.0.0.1", spec.launch.container.as_ref().unwrap().ports[0].host));

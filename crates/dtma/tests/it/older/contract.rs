@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use testkit::ports;
 
-use super::{ask, backend_id, free_port, server, tool, tool_with};
+use super::{ask, backend_id, server, tool, tool_with};
 use crate::host::Host;
 
 const DEVIATIONS: &str = include_str!("../../../../../docs/older-dtma.md");
@@ -354,7 +355,7 @@ fn every_deviation_is_in_the_table_and_has_a_reason() {
 #[tokio::test]
 async fn an_item_is_the_union_of_all_shapes() {
     let host = Host::start().await;
-    let (http, dns) = (free_port(), free_port());
+    let (http, dns) = (ports::free(), ports::free());
     let bindings = json!({
         "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": http.to_string()}],
         "53/udp": [{"HostPort": dns.to_string()}],
@@ -389,7 +390,7 @@ async fn an_item_is_the_union_of_all_shapes() {
         server["portBindings"] = bindings;
         server
     };
-    let (one, two) = (free_port(), free_port());
+    let (one, two) = (ports::free(), ports::free());
     let servers = json!([
         server("short", 2, json!({"8080": one.to_string()})),
         server("long", 3, json!({"8080/tcp": [{"HostPort": two.to_string()}]})),

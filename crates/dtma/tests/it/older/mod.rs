@@ -42,11 +42,6 @@ pub(crate) fn backend_id(number: u8) -> String {
     format!("b0000000-0000-4000-8000-0000000000{number:02x}")
 }
 
-/// A port of this host that nobody listens on.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// The body of `POST /tools` as the older backend sends it.
 pub(crate) fn tool(name: &str, number: u8) -> Value {
     json!({

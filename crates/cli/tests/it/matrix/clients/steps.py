@@ -7,7 +7,8 @@ import uuid
 
 import anyio
 
-DEADLINE = 10
+# As the other clients have.
+DEADLINE = 30
 POLL = 0.05
 STEPS = ["list", "echo", "progress", "cancel", "elicit", "sample"]
 TOOLS = {"echo", "slow", "cancelled", "ask", "sample"}
@@ -26,7 +27,7 @@ async def within(step) -> str:
             await step()
         return "ok"
     except TimeoutError:
-        return "nothing within 10 s"
+        return f"nothing within {DEADLINE} s"
     except Exception as error:
         return reason(error)
 

@@ -1,6 +1,8 @@
-//! From what is to whether it will do. Pure: no file, no clock, no network.
+//! Whether a machine can be an environment, and still does what one should: from what is true of it to what to do about it.
 
-use super::{Check, Verdict};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// The oldest kernel: that of the oldest distributions that are still kept up. With an older one nothing was ever tried.
 const OLDEST_KERNEL: (u32, u32) = (5, 10);
@@ -13,51 +15,114 @@ const GOOD_ROOM: u64 = 5 << 30;
 /// A clock that differs by more breaks certificates and the order of what is logged, in seconds.
 const CLOCK: u64 = 60;
 
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Check {
+    /// What it is, such as `docker`.
+    pub name: String,
+    /// Whether it will do.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do; absent where all is well. What stands between backticks is to be typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// The command that does it, to be run on the host as root, where one command does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+}
+
+/// Whether something will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It will.
+    Ok,
+    /// It will, for less than everything.
+    Warn,
+    /// It will not.
+    Fail,
+}
+
+impl Check {
+    /// Whether it keeps the machine from being an environment.
+    pub fn is_failed(&self) -> bool {
+        self.verdict == Verdict::Fail
+    }
+}
+
+/// As people read it, the fix in a line of its own.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.verdict {
+            Verdict::Ok => "✓",
+            Verdict::Warn => "!",
+            Verdict::Fail => "✗",
+        };
+        write!(f, "{sign} {}: {}", self.name, self.found)?;
+        match &self.fix {
+            Some(fix) => write!(f, "\n  {fix}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// When a machine is looked at: before, what must be there for a host agent to start is asked for too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is to be an environment.
+    Candidate,
+    /// It is one, and its host agent looks.
+    Running,
+}
+
 /// What is true of a machine.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Facts {
+pub struct Facts {
+    /// When that is.
+    pub stage: Stage,
     /// As `uname -s` says it.
-    pub(in super::super) system: String,
+    pub system: String,
     /// The distribution, where it is known.
-    pub(in super::super) distribution: Option<Distribution>,
+    pub distribution: Option<Distribution>,
     /// As `uname -m` says it.
-    pub(in super::super) architecture: String,
+    pub architecture: String,
     /// As `uname -r` says it.
-    pub(in super::super) kernel: String,
+    pub kernel: String,
     /// Whether this process is root's.
-    pub(in super::super) is_root: bool,
+    pub is_root: bool,
     /// Whether systemd runs it; `None` where nobody wants to know.
-    pub(in super::super) has_systemd: Option<bool>,
+    pub has_systemd: Option<bool>,
     /// The version of its control groups.
-    pub(in super::super) cgroups: Option<u8>,
+    pub cgroups: Option<u8>,
     /// Its engine.
-    pub(in super::super) docker: Docker,
+    pub docker: Docker,
     /// The version of Node, where there is npm too.
-    pub(in super::super) node: Option<String>,
+    pub node: Option<String>,
     /// The version of Python, where there is pip too.
-    pub(in super::super) python: Option<String>,
+    pub python: Option<String>,
     /// The version of `nft`.
-    pub(in super::super) nft: Option<String>,
+    pub nft: Option<String>,
     /// Bytes that are free where the data will lie.
-    pub(in super::super) free_bytes: Option<u64>,
+    pub free_bytes: Option<u64>,
     /// The proxy that is its way out, when one was named.
-    pub(in super::super) proxy: Option<String>,
+    pub proxy: Option<String>,
     /// The control plane, when one was named.
-    pub(in super::super) control: Option<Control>,
+    pub control: Option<Control>,
 }
 
 /// A Linux distribution, from `/etc/os-release`.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct Distribution {
+pub struct Distribution {
     /// Its own id and those that it is like, such as `ubuntu debian`.
-    pub(in super::super) ids: String,
+    pub ids: String,
     /// As people call it.
-    pub(in super::super) name: String,
+    pub name: String,
 }
 
 /// An engine for containers.
 #[derive(Debug, Clone)]
-pub(in super::super) enum Docker {
+pub enum Docker {
     /// There is none.
     Absent,
     /// There is one that does not answer, and why.
@@ -68,22 +133,22 @@ pub(in super::super) enum Docker {
 
 /// A control plane as it was reached.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Control {
+pub struct Control {
     /// Its address.
-    pub(in super::super) url: String,
+    pub url: String,
     /// By how many seconds this machine's clock is ahead, where it said what time it is; or why it was not reached.
-    pub(in super::super) ahead: Result<Option<i64>, String>,
+    pub ahead: Result<Option<i64>, String>,
 }
 
 impl Facts {
     /// Whether packages come with `apt-get`.
-    pub(in super::super) fn is_debian_like(&self) -> bool {
+    pub fn is_debian_like(&self) -> bool {
         let ids = self.distribution.as_ref().map_or("", |distribution| &*distribution.ids);
         ids.split_whitespace().any(|id| matches!(id, "debian" | "ubuntu"))
     }
 
     /// The packages of Debian and Ubuntu that have what is missing.
-    pub(in super::super) fn missing(&self) -> Vec<&'static str> {
+    pub fn missing(&self) -> Vec<&'static str> {
         let lacks = [
             (matches!(self.docker, Docker::Absent), &["docker.io"][..]),
             (self.node.is_none(), &["nodejs", "npm"]),
@@ -95,7 +160,7 @@ impl Facts {
 }
 
 /// Everything that was looked at, in the order in which it is shown.
-pub(in super::super) fn judge(facts: &Facts) -> Vec<Check> {
+pub fn judge(facts: &Facts) -> Vec<Check> {
     let mut checks =
         vec![system(facts), architecture(&facts.architecture), kernel(&facts.kernel), root(facts)];
     checks.extend(facts.has_systemd.map(systemd));
@@ -105,7 +170,7 @@ pub(in super::super) fn judge(facts: &Facts) -> Vec<Check> {
         node(facts),
         python(facts),
         nft(facts),
-        room(facts.free_bytes),
+        room(facts),
     ]);
     if let Some(control) = &facts.control {
         checks.push(reached(control));
@@ -114,12 +179,25 @@ pub(in super::super) fn judge(facts: &Facts) -> Vec<Check> {
     checks
 }
 
-fn good(name: &'static str, found: impl Into<String>) -> Check {
-    Check { name, verdict: Verdict::Ok, found: found.into(), fix: None }
+fn good(name: &str, found: impl Into<String>) -> Check {
+    Check { name: name.to_owned(), verdict: Verdict::Ok, found: found.into(), fix: None, command: None }
 }
 
-fn bad(name: &'static str, verdict: Verdict, found: impl Into<String>, fix: impl Into<String>) -> Check {
-    Check { name, verdict, found: found.into(), fix: Some(fix.into()) }
+fn bad(name: &str, verdict: Verdict, found: impl Into<String>, fix: impl Into<String>) -> Check {
+    Check { verdict, fix: Some(fix.into()), ..good(name, found) }
+}
+
+/// What one command mends.
+fn mended(name: &str, verdict: Verdict, found: impl Into<String>, why: &str, command: &str) -> Check {
+    Check { command: Some(command.to_owned()), ..bad(name, verdict, found, format!("{why}: `{command}`")) }
+}
+
+/// What a package is needed for, which a command installs where packages come with `apt-get`.
+fn absent(facts: &Facts, name: &str, found: &str, why: &str, (packages, otherwise): (&str, &str)) -> Check {
+    if facts.is_debian_like() {
+        return mended(name, Verdict::Warn, found, why, &format!("apt-get install -y {packages}"));
+    }
+    bad(name, Verdict::Warn, found, format!("{why}: {otherwise}"))
 }
 
 fn system(facts: &Facts) -> Check {
@@ -155,12 +233,16 @@ fn root(facts: &Facts) -> Check {
     if facts.is_root {
         return good("user", "root");
     }
-    bad(
-        "user",
-        Verdict::Fail,
-        "not root",
-        "run it as root, such as with `sudo`: the host agent makes namespaces and containers",
-    )
+    let (verdict, fix) = match facts.stage {
+        Stage::Candidate => (
+            Verdict::Fail,
+            "run it as root, such as with `sudo`: the host agent makes namespaces and containers",
+        ),
+        Stage::Running => {
+            (Verdict::Warn, "start the host agent as root, and more protects this machine from its servers")
+        }
+    };
+    bad("user", verdict, "not root", fix)
 }
 
 fn systemd(is_there: bool) -> Check {
@@ -184,18 +266,22 @@ fn cgroups(version: Option<u8>) -> Check {
 }
 
 fn docker(facts: &Facts) -> Check {
-    let install = if facts.is_debian_like() {
-        "only container images need it: `apt-get install -y docker.io`, or add `--install-missing`"
-    } else {
-        "only container images need it: https://docs.docker.com/engine/install/ says how it is installed here"
-    };
     match &facts.docker {
-        Docker::Absent => bad("docker", Verdict::Warn, "none", install),
-        Docker::Silent(why) => bad(
+        Docker::Absent => {
+            let elsewhere = "https://docs.docker.com/engine/install/ says how it is installed here";
+            let check =
+                absent(facts, "docker", "none", "only container images need it", ("docker.io", elsewhere));
+            let joins = facts.stage == Stage::Candidate && facts.is_debian_like();
+            let also =
+                check.fix.as_ref().filter(|_| joins).map(|fix| format!("{fix}, or add `--install-missing`"));
+            Check { fix: also.or(check.fix), ..check }
+        }
+        Docker::Silent(why) => mended(
             "docker",
             Verdict::Warn,
             format!("does not answer ({why})"),
-            "start it: `systemctl start docker`",
+            "start it",
+            "systemctl start docker",
         ),
         Docker::Version(found) => match version(found) {
             Some(version) if version < OLDEST_DOCKER => {
@@ -221,53 +307,44 @@ fn engine_proxy(proxy: &str) -> String {
 }
 
 fn node(facts: &Facts) -> Check {
-    let fix = if facts.is_debian_like() {
-        "`apt-get install -y nodejs npm`"
-    } else {
-        "install Node 18 or later with npm"
-    };
+    let how = ("nodejs npm", "install Node 18 or later with npm");
     match &facts.node {
         Some(found) => good("node", found),
-        None => bad("node", Verdict::Warn, "no Node with npm", format!("packages of npm need it: {fix}")),
+        None => absent(facts, "node", "no Node with npm", "packages of npm need it", how),
     }
 }
 
 fn python(facts: &Facts) -> Check {
-    let fix = if facts.is_debian_like() {
-        "`apt-get install -y python3 python3-pip`"
-    } else {
-        "install Python 3 with pip"
-    };
+    let how = ("python3 python3-pip", "install Python 3 with pip");
     match &facts.python {
         Some(found) => good("python", found),
-        None => {
-            bad("python", Verdict::Warn, "no Python 3 with pip", format!("packages of PyPI need it: {fix}"))
-        }
+        None => absent(facts, "python", "no Python 3 with pip", "packages of PyPI need it", how),
     }
 }
 
 fn nft(facts: &Facts) -> Check {
-    let fix = if facts.is_debian_like() { "`apt-get install -y nftables`" } else { "install nftables" };
+    let how = ("nftables", "install nftables");
     match &facts.nft {
         Some(found) => good("nft", found),
-        None => {
-            bad("nft", Verdict::Warn, "none", format!("what containers may reach is enforced with it: {fix}"))
-        }
+        None => absent(facts, "nft", "none", "what containers may reach is enforced with it", how),
     }
 }
 
-fn room(free: Option<u64>) -> Check {
-    let Some(free) = free else {
+fn room(facts: &Facts) -> Check {
+    let Some(free) = facts.free_bytes else {
         return bad("disk", Verdict::Warn, "cannot be asked how much is free", "see that 5 GiB are free");
     };
     let found = format!("{} MiB free", free >> 20);
-    if free < LEAST_ROOM {
-        return bad("disk", Verdict::Fail, found, "make room: 1 GiB is the least, 5 GiB are better");
-    }
-    if free < GOOD_ROOM {
-        return bad("disk", Verdict::Warn, found, "a few container images fill that: 5 GiB are better");
-    }
-    good("disk", found)
+    let (verdict, fix) = match free {
+        ..LEAST_ROOM => (Verdict::Fail, "make room: 1 GiB is the least, 5 GiB are better"),
+        LEAST_ROOM..GOOD_ROOM => (Verdict::Warn, "a few container images fill that: 5 GiB are better"),
+        GOOD_ROOM.. => return good("disk", found),
+    };
+    let more = match facts.stage {
+        Stage::Candidate => "",
+        Stage::Running => ". `berth env cleanup` removes what no instance needs",
+    };
+    bad("disk", verdict, found, format!("{fix}{more}"))
 }
 
 fn reached(control: &Control) -> Check {
@@ -296,8 +373,8 @@ fn clock(control: &Control) -> Option<Check> {
     if by <= CLOCK {
         return Some(good("clock", "as the control plane's"));
     }
-    let fix = "set it, and keep it set: `timedatectl set-ntp true`";
-    Some(bad("clock", Verdict::Fail, format!("{by} s {way} the control plane's"), fix))
+    let found = format!("{by} s {way} the control plane's");
+    Some(mended("clock", Verdict::Fail, found, "set it, and keep it set", "timedatectl set-ntp true"))
 }
 
 /// The first two numbers of a version.
@@ -312,6 +389,7 @@ mod tests {
 
     fn good_machine() -> Facts {
         Facts {
+            stage: Stage::Candidate,
             system: "Linux".to_owned(),
             distribution: Some(Distribution {
                 ids: "ubuntu debian".to_owned(),
@@ -358,8 +436,12 @@ mod tests {
         let checks = judge(&facts);
         let wrong: Vec<&Check> = checks.iter().filter(|check| check.verdict != Verdict::Ok).collect();
         let [one] = wrong[..] else { panic!("not one: {wrong:?}") };
-        assert_eq!((one.name, one.verdict), (name, verdict));
-        assert!(one.fix.is_some() && one.text().contains(words), "{}", one.text());
+        assert_eq!((&*one.name, one.verdict), (name, verdict));
+        assert!(one.fix.is_some() && one.to_string().contains(words), "{one}");
+        if let Some(command) = &one.command {
+            let fix = one.fix.as_deref().unwrap();
+            assert!(fix.contains(&format!(": `{command}`")), "what is read has what is typed: {fix}");
+        }
     }
 
     #[test]
@@ -405,5 +487,61 @@ mod tests {
         check(ahead(Ok(Some(-3600))), "clock", Verdict::Fail, "3600 s behind");
         check(ahead(Ok(None)), "clock", Verdict::Warn, "did not say");
         check(ahead(Err("refused".to_owned())), "control plane", Verdict::Fail, "is not reached: refused");
+    }
+    #[test]
+    fn a_host_whose_agent_runs_is_judged_by_what_it_can_still_change() {
+        fn running(change: impl Fn(&mut Facts)) -> impl FnOnce(&mut Facts) {
+            move |facts| {
+                facts.stage = Stage::Running;
+                facts.has_systemd = None;
+                change(facts);
+            }
+        }
+        let no_root = "as root, and more protects";
+        check(running(|facts| facts.is_root = false), "user", Verdict::Warn, no_root);
+        check(running(|facts| facts.docker = Docker::Absent), "docker", Verdict::Warn, "-y docker.io`");
+        check(running(|facts| facts.free_bytes = Some(0)), "disk", Verdict::Fail, "berth env cleanup");
+        check(running(|facts| facts.free_bytes = Some(2 << 30)), "disk", Verdict::Warn, "berth env cleanup");
+        let mut facts = good_machine();
+        running(|facts| facts.docker = Docker::Absent)(&mut facts);
+        let checks = judge(&facts);
+        assert!(checks.iter().all(|check| check.name != "service manager"), "whoever started it, it runs");
+        let docker = checks.iter().find(|check| check.name == "docker").unwrap();
+        assert_eq!(docker.command.as_deref(), Some("apt-get install -y docker.io"));
+        assert!(!docker.to_string().contains("--install-missing"), "there is no line to add it to: {docker}");
+    }
+
+    #[test]
+    fn commands_are_there_where_one_does() {
+        let of = |change: fn(&mut Facts), name: &str| {
+            let mut facts = good_machine();
+            change(&mut facts);
+            judge(&facts).into_iter().find(|check| check.name == name).unwrap().command
+        };
+        for (change, name, command) in [
+            (
+                (|facts| facts.docker = Docker::Silent(String::new())) as fn(&mut Facts),
+                "docker",
+                Some("systemctl start docker"),
+            ),
+            (|facts| facts.node = None, "node", Some("apt-get install -y nodejs npm")),
+            (|facts| facts.nft = None, "nft", Some("apt-get install -y nftables")),
+            (
+                |facts| {
+                    facts.nft = None;
+                    facts.distribution = None;
+                },
+                "nft",
+                None,
+            ),
+            (
+                |facts| facts.control.as_mut().unwrap().ahead = Ok(Some(99)),
+                "clock",
+                Some("timedatectl set-ntp true"),
+            ),
+            (|facts| facts.free_bytes = Some(0), "disk", None),
+        ] {
+            assert_eq!(of(change, name).as_deref(), command, "{name}");
+        }
     }
 }
