@@ -21,7 +21,7 @@ pub const NEWEST: &str = "newest";
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRequest {
-    /// An exact version, or `newest`; absent: the one that runs.
+    /// An exact version, of an image a tag or a digest, or `newest`, of an image what its tag is now; absent: the one that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Plain settings with another value, or new ones.
@@ -49,7 +49,7 @@ pub struct ChangeRequest {
     /// What it may reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Egress>,
-    /// Seconds without use after which it sleeps; 0: as its catalog entry says, else never.
+    /// Seconds without use after which it sleeps; 0: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sleep_after_seconds: Option<u64>,
     /// Those of its limits that are given.

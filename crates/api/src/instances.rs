@@ -31,7 +31,7 @@ pub struct DeployRequest {
     /// With the environment `auto`: labels that it must have, such as `region`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment_labels: BTreeMap<String, String>,
-    /// An exact version; absent: the catalog's, or the newest.
+    /// An exact version, of an image a tag or a digest; absent: the catalog's, or the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Plain settings by the names of the entry's inputs; for a bare package, environment variables; for a server that
@@ -69,7 +69,7 @@ pub struct DeployRequest {
     /// Whether a session ends with the process that served it; absent: the catalog's, else no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict_sessions: Option<bool>,
-    /// Seconds after which it is stopped when nobody uses it, from 10 to 604800; the next call wakes it. Absent: the catalog's, else
+    /// Seconds after which it is stopped when nobody uses it, from 10 to 604800; the next call wakes it. 0: never. Absent: the catalog's, else
     /// never. Only of MCP servers that Berth starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sleep_after_seconds: Option<u64>,

@@ -59,7 +59,7 @@ pub(crate) use self::control::ControlArgs;
 pub(crate) use self::dtma::DtmaArgs;
 pub(crate) use self::events::EventsArgs;
 pub(crate) use self::issuers::IssuerArgs;
-pub(crate) use self::limits::LimitArgs;
+pub(crate) use self::limits::{LimitArgs, SleepArgs};
 pub(crate) use self::machines::{
     AddDropletArgs, AddHostArgs, CheckArgs, DtmaCommand, EnrolArgs, EnvAddCommand, EnvCommand,
     EnvOptionsCommand, JoinArgs,
@@ -340,7 +340,7 @@ pub(crate) struct DeployArgs {
     /// A label that the environment of `--env auto` must have, such as `region=fra1`; may be repeated
     #[arg(long = "env-label", value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) environment_labels: Vec<(String, String)>,
-    /// Exact version; default: the catalog's, or the newest
+    /// Exact version, of an image a tag or a digest; default: the catalog's, or the newest
     #[arg(long)]
     pub(crate) version: Option<String>,
     /// A setting; may be repeated
@@ -374,9 +374,9 @@ pub(crate) struct DeployArgs {
     /// End a session with the process that served it, for servers that keep state for each
     #[arg(long)]
     pub(crate) strict_sessions: bool,
-    /// Stop it when nobody has used it for so long, such as `15m`; the next call wakes it. Default: never
-    #[arg(long, value_name = "DURATION", value_parser = duration_seconds)]
-    pub(crate) sleep: Option<u64>,
+    /// When it sleeps.
+    #[command(flatten)]
+    pub(crate) sleep: SleepArgs,
     /// It is a container tool and no MCP server: its image's own command runs
     #[arg(long)]
     pub(crate) tool: bool,

@@ -12,6 +12,33 @@ const LATEST: &str = "latest";
 /// Where Docker Hub has images whose names have one part.
 const OF_HUB: &str = "library";
 
+/// An image's name as it is written, in its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The registry, when it is named, and the repository.
+    pub name: &'a str,
+    /// Its tag, when it has one.
+    pub tag: Option<&'a str>,
+    /// Its digest, when it has one.
+    pub digest: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    /// What the engine is asked for: by its digest when it has one, else by its tag, and without both as the one that has none.
+    pub fn reference(&self) -> &'a str {
+        self.digest.or(self.tag).unwrap_or(LATEST)
+    }
+}
+
+/// Takes an image's name apart, whether or not it is one.
+pub fn parts(image: &str) -> Parts<'_> {
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    // A colon before the last slash is a port's.
+    let colon = name.rfind(':').filter(|&colon| name.rfind('/').is_none_or(|slash| slash < colon));
+    let (name, tag) = colon.map_or((name, None), |colon| (&name[..colon], Some(&name[colon + 1..])));
+    Parts { name, tag, digest }
+}
+
 /// An image's name: `ghcr.io/owner/image:1` as registry, repository and reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageName {
@@ -52,17 +79,18 @@ impl FromStr for ImageName {
         }
         let registry = registry_of(text).parse::<RegistryHost>().map_err(|_| wrong())?;
         // What is no registry's is the first part of a name on Docker Hub.
-        let rest =
-            text.strip_prefix(registry_of(text)).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
-        let (rest, digest) = rest.split_once('@').map_or((rest, None), |(rest, digest)| (rest, Some(digest)));
-        let (path, tag) = rest.split_once(':').map_or((rest, None), |(path, tag)| (path, Some(tag)));
+        let own = parts(text);
+        let path = own
+            .name
+            .strip_prefix(registry_of(text))
+            .and_then(|rest| rest.strip_prefix('/'))
+            .unwrap_or(own.name);
         let repository = if registry.as_str() == HUB && !path.contains('/') {
             format!("{OF_HUB}/{path}")
         } else {
             path.to_owned()
         };
-        let reference = digest.or(tag).unwrap_or(LATEST).to_owned();
-        Ok(Self { registry, repository, reference })
+        Ok(Self { registry, repository, reference: own.reference().to_owned() })
     }
 }
 
@@ -104,6 +132,21 @@ mod tests {
         check(&format!("r.example:5000/b@{digest}"), Some(("r.example:5000", "b", &digest)));
         for text in ["", "../x", "a b", "r.example/", "r.-/x", "a@sha256:00"] {
             check(text, None);
+        }
+    }
+
+    #[test]
+    fn names_as_they_are_written() {
+        for (image, expected) in [
+            ("nginx", ("nginx", None, None, "latest")),
+            ("nginx:1", ("nginx", Some("1"), None, "1")),
+            ("localhost:5000/a/b", ("localhost:5000/a/b", None, None, "latest")),
+            ("localhost:5000/a/b:2", ("localhost:5000/a/b", Some("2"), None, "2")),
+            ("a/b:2@sha256:00", ("a/b", Some("2"), Some("sha256:00"), "sha256:00")),
+            ("a/b@sha256:00", ("a/b", None, Some("sha256:00"), "sha256:00")),
+        ] {
+            let own = parts(image);
+            assert_eq!((own.name, own.tag, own.digest, own.reference()), expected, "{image}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::is_digest;
+use crate::image::{Parts, is_digest, parts};
 
 /// Where a package comes from. The text form is what people type: `npm:PKG[@V]`, `pypi:PKG[@V]`, `oci:IMAGE`, `file:PATH`,
 /// `builtin:NAME`, `https://…`.
@@ -95,11 +95,12 @@ pub enum PackageError {
         "`{0}` is not an address of a server: write it as `https://HOST/PATH`, without user, password and fragment"
     )]
     Url(String),
-    /// What lies on a host, or runs elsewhere, has no versions; an image has its tag.
-    #[error(
-        "what `file:` or an address names has no versions, it is what is there; an image's is part of its name"
-    )]
+    /// What lies on a host, or runs elsewhere, has no versions.
+    #[error("what `file:` or an address names has no versions, it is what is there")]
     NoVersions,
+    /// Neither a tag nor a digest where an image's version belongs.
+    #[error("`{0}` is neither a tag of an image nor a digest (`sha256:` and 64 hexadecimal digits)")]
+    ImageVersion(String),
     /// A range, a tag or an empty text where an exact version belongs.
     #[error("`{0}` is not an exact version: ranges and tags are not accepted, leave it out for the newest")]
     Version(String),
@@ -128,36 +129,63 @@ impl Package {
         }
     }
 
-    /// The exact version, when one is asked for.
+    /// The exact version, when one is asked for; of an image its digest, since a tag is one image today and another tomorrow.
     pub fn version(&self) -> Option<&str> {
         match self {
             Self::Npm { version, .. } | Self::Pypi { version, .. } => version.as_deref(),
-            Self::Oci { .. } | Self::File { .. } | Self::Remote { .. } | Self::Builtin { .. } => None,
+            Self::Oci { image } => parts(image).digest,
+            Self::File { .. } | Self::Remote { .. } | Self::Builtin { .. } => None,
         }
     }
 
-    /// The same package pinned to `version`; a built-in has none and stays as it is.
+    /// The same package as `version`: an exact version, or a tag or digest of an image, whose tag stays beside a digest. A built-in has
+    /// none and stays as it is.
     ///
     /// # Errors
-    /// [`PackageError::Version`] when the text is not an exact version, [`PackageError::NoVersions`].
+    /// [`PackageError::Version`] when the text is not an exact version, [`PackageError::ImageVersion`], [`PackageError::NoVersions`].
     pub fn with_version(self, version: &str) -> Result<Self, PackageError> {
-        let version = Some(exact_version(version)?);
         Ok(match self {
-            Self::Npm { name, .. } => Self::Npm { name, version },
-            Self::Pypi { name, .. } => Self::Pypi { name, version },
-            Self::Oci { .. } | Self::File { .. } | Self::Remote { .. } => {
-                return Err(PackageError::NoVersions);
+            Self::Npm { name, .. } => Self::Npm { name, version: Some(exact_version(version)?) },
+            Self::Pypi { name, .. } => Self::Pypi { name, version: Some(exact_version(version)?) },
+            Self::Oci { image } => {
+                let now = parts(&image);
+                let image = match now.tag {
+                    Some(tag) if is_digest(version) => format!("{}:{tag}@{version}", now.name),
+                    None if is_digest(version) => format!("{}@{version}", now.name),
+                    _ => format!("{}:{version}", now.name),
+                };
+                if !is_image(&image) {
+                    return Err(PackageError::ImageVersion(version.to_owned()));
+                }
+                Self::Oci { image }
             }
+            Self::File { .. } | Self::Remote { .. } => return Err(PackageError::NoVersions),
             builtin @ Self::Builtin { .. } => builtin,
         })
     }
 
-    /// The same package without the version that it is pinned to.
+    /// Whether its name asks for another version than this one already.
+    pub fn contradicts(&self, version: &str) -> bool {
+        let is_other = |own: &str| own != version;
+        match self {
+            Self::Oci { image } if !is_digest(version) => {
+                let own = parts(image);
+                own.digest.is_some() || own.tag.is_some_and(is_other)
+            }
+            _ => self.version().is_some_and(is_other),
+        }
+    }
+
+    /// The same package without the exact version that it is pinned to. An image keeps its tag.
     #[must_use]
     pub fn unpinned(self) -> Self {
         match self {
             Self::Npm { name, .. } => Self::Npm { name, version: None },
             Self::Pypi { name, .. } => Self::Pypi { name, version: None },
+            Self::Oci { image } => {
+                let image = image.split_once('@').map_or(image.as_str(), |(tagged, _)| tagged).to_owned();
+                Self::Oci { image }
+            }
             other => other,
         }
     }
@@ -165,16 +193,16 @@ impl Package {
 
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self {
-            Self::Npm { .. } => "npm",
-            Self::Pypi { .. } => "pypi",
-            Self::Oci { .. } => "oci",
-            Self::File { .. } => "file",
-            Self::Builtin { .. } => "builtin",
-            Self::Remote { url } => return f.write_str(url),
-        };
-        write!(f, "{kind}:{}", self.name())?;
-        self.version().map_or(Ok(()), |version| write!(f, "@{version}"))
+        match self {
+            Self::Npm { name, version: None } => write!(f, "npm:{name}"),
+            Self::Npm { name, version: Some(version) } => write!(f, "npm:{name}@{version}"),
+            Self::Pypi { name, version: None } => write!(f, "pypi:{name}"),
+            Self::Pypi { name, version: Some(version) } => write!(f, "pypi:{name}@{version}"),
+            Self::Oci { image } => write!(f, "oci:{image}"),
+            Self::File { path } => write!(f, "file:{path}"),
+            Self::Builtin { name } => write!(f, "builtin:{name}"),
+            Self::Remote { url } => f.write_str(url),
+        }
     }
 }
 
@@ -245,12 +273,11 @@ fn is_plain_path(text: &str) -> bool {
 /// The distribution specification's reference: a registry's host when the first part looks like one, a path of lower-case
 /// names, a tag, a digest.
 pub(crate) fn is_image(text: &str) -> bool {
-    let (text, digest) = text.split_once('@').map_or((text, None), |(text, digest)| (text, Some(digest)));
-    let (host, path) = match text.split_once('/') {
+    let Parts { name, tag, digest } = parts(text);
+    let (host, path) = match name.split_once('/') {
         Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (Some(host), path),
-        _ => (None, text),
+        _ => (None, name),
     };
-    let (path, tag) = path.split_once(':').map_or((path, None), |(path, tag)| (path, Some(tag)));
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let is_tag = |tag: &str| {
         tag.len() <= 128
@@ -270,7 +297,7 @@ pub(crate) fn is_image(text: &str) -> bool {
             && edge(bytes.last())
             && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(b))
     };
-    text.len() <= 255
+    name.len() + tag.map_or(0, |tag| 1 + tag.len()) <= 255
         && path.split('/').all(is_part)
         && host.is_none_or(is_host)
         && tag.is_none_or(is_tag)
@@ -381,5 +408,40 @@ mod tests {
         check("https://example.com/#x", "Url(\"https://example.com/#x\")");
         check("everything", "Kind(\"everything\")");
         check("gem:x", "Kind(\"gem:x\")");
+    }
+
+    #[test]
+    fn versions() {
+        let (old, new) = (format!("sha256:{}", "0".repeat(64)), format!("sha256:{}", "f".repeat(64)));
+        let check = |package: &str, version: &str, shown: &str, contradicts: bool| {
+            let package: Package = package.parse().unwrap();
+            let with = package.clone().with_version(version);
+            assert_eq!(
+                with.map_or_else(|e| format!("{e:?}"), |p| p.to_string()),
+                shown,
+                "{package} {version}"
+            );
+            assert_eq!(package.contradicts(version), contradicts, "{package} {version}");
+        };
+        check("npm:a@1.0.0", "2.0.0", "npm:a@2.0.0", true);
+        check("npm:a", "2.0.0", "npm:a@2.0.0", false);
+        check("npm:a", "latest", "Version(\"latest\")", false);
+        check("oci:a", "2", "oci:a:2", false);
+        check("oci:a:1", "2", "oci:a:2", true);
+        check("oci:a:1", "1", "oci:a:1", false);
+        check("oci:r.example:5000/a", "2", "oci:r.example:5000/a:2", false);
+        check(&format!("oci:a:1@{old}"), "2", "oci:a:2", true);
+        check("oci:a:1", &new, &format!("oci:a:1@{new}"), false);
+        check("oci:a", &new, &format!("oci:a@{new}"), false);
+        check(&format!("oci:a:1@{old}"), &new, &format!("oci:a:1@{new}"), true);
+        check("oci:a:1", "a b", "ImageVersion(\"a b\")", true);
+        check("oci:a", "sha256:12", "ImageVersion(\"sha256:12\")", false);
+        check("oci:a", "", "ImageVersion(\"\")", false);
+        check("oci:a", &format!("2@{new}"), &format!("ImageVersion(\"2@{new}\")"), false);
+        check("file:/a", "2", "NoVersions", false);
+        check("builtin:welcome", "2", "builtin:welcome", false);
+        let unpinned = |text: &str| text.parse::<Package>().unwrap().unpinned().to_string();
+        assert_eq!(unpinned("npm:@a/b@1.0.0"), "npm:@a/b");
+        assert_eq!(unpinned(&format!("oci:r.example:5000/a:1@{old}")), "oci:r.example:5000/a:1");
     }
 }

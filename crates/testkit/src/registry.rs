@@ -97,12 +97,12 @@ impl Registry {
         digest.unwrap_or_else(|| panic!("it has no `{name}:{tag}`: {answer}")).to_owned()
     }
 
-    /// An address of this machine's own network, where it answers too for as long as the test process lives.
+    /// An address of this machine's own network, where it answers too for as long as the test process lives: at `port`, or at any for 0.
     ///
     /// # Panics
     /// When it cannot be listened on.
-    pub fn outside(&self, docker: &'static Docker) -> SocketAddr {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    pub fn outside(&self, docker: &'static Docker, port: u16) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
         let (address, port) = (listener.local_addr().expect("a socket of ours"), self.port);
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {

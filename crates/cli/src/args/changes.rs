@@ -13,12 +13,13 @@ the old one's place; its address, secrets and sessions stay. What does not work 
 
 Examples:
   berth upgrade clock --wait
-  berth upgrade clock --version 1.2.0 --review --wait"
+  berth upgrade clock --version 1.2.0 --review --wait
+  berth upgrade postgres --version 17.7 --wait"
 )]
 pub(crate) struct InstanceUpgradeArgs {
     /// Name of the instance
     pub(crate) name: String,
-    /// Exact version; default: the newest
+    /// Exact version, of an image a tag or a digest; default: the newest, of an image what its tag is now
     #[arg(long)]
     pub(crate) version: Option<String>,
     /// What else is different.
@@ -76,12 +77,9 @@ pub(crate) struct WhatArgs {
     /// Which clients share a process: `shared`, `per-principal`, `per-session` or `pool(N)`
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<String>,
-    /// How long nobody must have used it for it to sleep, such as `15m`
-    #[arg(long, value_name = "DURATION", value_parser = super::duration_seconds)]
-    pub(crate) sleep: Option<u64>,
-    /// It never sleeps, unless its catalog entry says so
-    #[arg(long, conflicts_with = "sleep")]
-    pub(crate) no_sleep: bool,
+    /// When it sleeps.
+    #[command(flatten)]
+    pub(crate) sleep: super::SleepArgs,
     /// How much it may do on its host, in a container: `strict` or `standard`
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<Profile>,

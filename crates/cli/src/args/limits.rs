@@ -1,4 +1,4 @@
-//! What can be typed about what a server may use.
+//! What can be typed about what a server may use, and when it is stopped because nobody does.
 
 use clap::Args;
 use domain::spec::Limits;
@@ -33,5 +33,23 @@ impl LimitArgs {
             open_files: self.open_files,
             startup_seconds: self.startup_seconds,
         }
+    }
+}
+
+/// When a server sleeps; what is not given is the catalog's, or stays.
+#[derive(Debug, Args)]
+pub(crate) struct SleepArgs {
+    /// Stop it when nobody has used it for so long, such as `15m`; the next call wakes it
+    #[arg(long, value_name = "DURATION", value_parser = super::duration_seconds)]
+    sleep: Option<u64>,
+    /// It never sleeps, whatever the catalog says
+    #[arg(long, conflicts_with = "sleep")]
+    no_sleep: bool,
+}
+
+impl SleepArgs {
+    /// As the control plane is asked for it: seconds, 0 for never.
+    pub(crate) fn seconds(&self) -> Option<u64> {
+        self.sleep.or(self.no_sleep.then_some(0))
     }
 }

@@ -1,7 +1,7 @@
 //! `berth backup` and `berth restore`: the control plane in a file and back, by whoever may read its files.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
 use std::path::Path;
 
 use control::{BackupError, Config, Contents, MASTER_KEY_FILE, Public};
@@ -29,6 +29,10 @@ pub(crate) async fn back_up(
         let message = format!("there is no Berth in `{}`", data.path().display());
         return Err(CliError::failed(message)
             .with_hint("run it on Berth's own machine, and name its data directory with `--data DIR`"));
+    }
+    if is_stream(&args.file) && io::stdout().is_terminal() {
+        return Err(CliError::failed("a backup is no text that a terminal could show")
+            .with_hint("name a file, or hand it on: `berth backup - | ssh HOST 'cat > berth.backup'`"));
     }
     let mut steps = output.steps();
     steps.show("copying what the control plane knows", None);

@@ -95,7 +95,7 @@ fn request(what: WhatArgs, how: &HowArgs) -> Result<ChangeRequest, CliError> {
         args: list(what.arguments, what.no_args),
         constraints: list(what.constraints, what.no_constraints),
         mode: what.mode,
-        sleep_after_seconds: what.sleep.or(what.no_sleep.then_some(0)),
+        sleep_after_seconds: what.sleep.seconds(),
         profile: what.profile,
         egress: what.egress,
         limits: what.limits.limits(),

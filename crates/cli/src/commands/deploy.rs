@@ -109,7 +109,7 @@ fn request(args: DeployArgs) -> Result<DeployRequest, CliError> {
         port: args.port,
         mode: args.mode,
         strict_sessions: args.strict_sessions.then_some(true),
-        sleep_after_seconds: args.sleep,
+        sleep_after_seconds: args.sleep.seconds(),
         container,
         profile: args.profile,
         egress: args.egress,

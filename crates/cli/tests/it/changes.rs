@@ -1,9 +1,14 @@
-//! A real npm server is made another version, and what it was before: tried beside itself, its tools compared, its address the same.
+//! A real npm server and real images are made other versions, and what they were before: tried beside themselves, their tools compared,
+//! their addresses the same.
 
 use serde_json::{Value, json};
+use testkit::docker::engine;
 use testkit::platform::Platform;
+use testkit::registry::Registry;
 
 use crate::BERTH;
+use crate::conformance::fixture;
+use crate::docker::{answers, container};
 
 const OLD: &str = "2025.11.25";
 const NEW: &str = "2026.8.31";
@@ -56,4 +61,64 @@ fn a_server_is_upgraded_and_rolled_back() {
     assert_eq!(json!(states), json!(["current", "failed", "failed", "replaced", "replaced"]));
     assert_eq!((&changes[0]["version"], &changes[0]["back_to"]), (&json!(OLD), &json!(1)));
     assert!(platform.instance("everything-next").is_none(), "nothing is left beside it");
+}
+
+#[test]
+fn an_image_is_upgraded_and_rolled_back() {
+    let docker = engine();
+    let registry = Registry::start(docker, 5003, false);
+    // The control plane asks it which one is the newest, under the name that the engine has for it.
+    let address = registry.outside(docker, 5003);
+    let make = |name: &str, word: &str| {
+        let changes = [r#"ENTRYPOINT ["/fixture"]"#, &format!("ENV WORD={word}")];
+        docker.image(name, &[("/fixture", &fixture())], &changes);
+    };
+    let publish = |tag: &str, word: &str| {
+        make(&format!("grown:{tag}"), word);
+        registry.take(docker, &format!("grown:{tag}"));
+        registry.digest(docker, "grown", tag)
+    };
+    let named = format!("http://{address}");
+    let platform =
+        Platform::start_in(BERTH, &["--image-registry", &named], &[("DOCKER_HOST", &docker.host())]);
+    let runs = |name: &str, word: &str| {
+        platform.wait_for(name, "running");
+        answers(&platform, name);
+        let env = container(docker, &platform, name)["Config"]["Env"].to_string();
+        assert!(env.contains(&format!("WORD={word}")), "{env}");
+    };
+
+    let first = publish("1", "one");
+    platform.ok(&["deploy", &format!("oci:{address}/grown:1"), "--name", "grown", "--wait"]);
+    runs("grown", "one");
+    // Its tag is another image from now on. Which one it is was asked, so that it stays that one.
+    let second = publish("1", "two");
+    platform.ok(&["upgrade", "grown", "--wait"]);
+    runs("grown", "two");
+    let now = platform.instance("grown").expect("the instance");
+    assert_eq!(now["package"], format!("oci:{address}/grown:1@{second}"));
+    assert_eq!(now["digest"], second);
+    let again = platform.run(&["upgrade", "grown", "--wait"]);
+    assert!(said(&again).contains("that is what `grown` is already"), "{}", said(&again));
+
+    publish("2", "three");
+    platform.ok(&["upgrade", "grown", "--version", "2", "--wait"]);
+    runs("grown", "three");
+    let missing = platform.run(&["upgrade", "grown", "--version", "3", "--wait"]);
+    assert_eq!(missing.status.code(), Some(1), "{}", said(&missing));
+    assert!(said(&missing).contains("`grown` was left as it was"), "{}", said(&missing));
+    runs("grown", "three");
+    platform.ok(&["rollback", "grown", "--to", "1", "--wait"]);
+    runs("grown", "one");
+    assert_eq!(platform.instance("grown").expect("the instance")["digest"], first);
+
+    // One that never was in a registry is known by what the engine calls it.
+    make("own:1", "one");
+    make("own:2", "two");
+    platform.ok(&["deploy", "oci:own:1", "--name", "own", "--wait"]);
+    platform.ok(&["upgrade", "own", "--version", "2", "--wait"]);
+    runs("own", "two");
+    make("own:1", "another");
+    platform.ok(&["rollback", "own", "--wait"]);
+    runs("own", "one");
 }

@@ -24,7 +24,7 @@ fn find_container(docker: &Docker, platform: &Platform, name: &str) -> Option<Va
 }
 
 #[track_caller]
-fn container(docker: &Docker, platform: &Platform, name: &str) -> Value {
+pub(crate) fn container(docker: &Docker, platform: &Platform, name: &str) -> Value {
     find_container(docker, platform, name).expect("its container")
 }
 
@@ -45,7 +45,7 @@ fn init_of(container: &Value) -> u32 {
 }
 
 #[track_caller]
-fn answers(platform: &Platform, name: &str) {
+pub(crate) fn answers(platform: &Platform, name: &str) {
     let answer = platform.ok(&["call", name, "test_simple_text"]);
     assert!(answer.contains("simple text response"), "{answer}");
 }

@@ -125,7 +125,7 @@ fn a_host_that_reaches_the_control_plane_alone_gets_its_images_from_there() {
     docker.image("private:1", &[("/fixture", &fixture()), ("/more", Path::new("/etc/hostname"))], &entry);
     open.take(docker, "plain:1");
     closed.take(docker, "private:1");
-    let (public, private) = (open.outside(docker), closed.outside(docker));
+    let (public, private) = (open.outside(docker, 0), closed.outside(docker, 0));
     let digest = open.digest(docker, "plain", "1");
 
     let named = format!("http://{public},http://{private}");

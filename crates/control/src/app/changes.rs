@@ -7,7 +7,7 @@
 mod compose;
 mod place;
 
-use api::changes::{Change, ChangeRequest, RollbackRequest};
+use api::changes::{Change, ChangeRequest, NEWEST, RollbackRequest};
 use api::errors::ErrorCode;
 use api::instances::DeployRequest;
 use api::users::Role;
@@ -25,7 +25,7 @@ use store::{StoreError, Tx};
 pub(crate) use self::place::{bring_back, complete, end, put_in_place, withdraw};
 use crate::app::audit::{self, Act};
 use crate::app::deployment::Deployment;
-use crate::app::{App, Outcome, Problem, instances, quotas};
+use crate::app::{App, Outcome, Problem, images, instances, quotas};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::secrets::MasterKey;
@@ -97,12 +97,20 @@ pub(crate) async fn begin(
     let mut asked: DeployRequest =
         serde_json::from_str(asked).map_err(|error| Problem::Failed(Box::new(error)))?;
     asked.secrets.values = app.keys.unseal_all(known.id.0, known.asked_sealed.as_deref())?;
-    let asked = compose::next(request, asked, &before)?;
+    let mut asked = compose::next(request, asked, &before)?;
     let (_, deployment) = instances::planned(app, caller, &asked).await?;
+    asked.version = asked.version.or_else(|| deployment.listed.clone());
     if let Package::File { .. } | Package::Remote { .. } = deployment.package {
         caller.require(Role::Admin)?;
     }
-    let what = deployment.what(before.spec.moving.clone());
+    let mut what = deployment.what(before.spec.moving.clone());
+    let runs = &before.spec.package;
+    match request.version.as_deref() {
+        Some(NEWEST) => what.spec.package = newest(app, caller, what.spec.package, &before).await?,
+        // Nobody takes another image by changing a setting.
+        None if runs.clone().unpinned() == what.spec.package => what.spec.package = runs.clone(),
+        _ => {}
+    }
     let mut changed = compose::differences(&before, &what, request);
     let own = own_secrets(&deployment.secrets, |variable| what.named.contains_key(variable));
     if changed.is_empty() {
@@ -156,7 +164,7 @@ pub(crate) async fn roll_back(
         request.secrets.values = app.keys.unseal_all(target.id.0, target.asked_sealed.as_deref())?;
         asked = Some(request);
     }
-    let what = pinned(&target.what, target.version.as_deref());
+    let what = as_it_ran(target);
     if let Package::File { .. } | Package::Remote { .. } = what.spec.package {
         caller.require(Role::Admin)?;
     }
@@ -294,16 +302,32 @@ fn own_secrets(all: &Secrets, is_named: impl Fn(&str) -> bool) -> Secrets {
     own
 }
 
-/// The same, of exactly the version that ran.
-fn pinned(what: &What, version: Option<&str>) -> What {
-    let mut what = what.clone();
-    if let Some(version) = version {
-        // What has no versions is what it was.
-        if let Ok(package) = what.spec.package.clone().with_version(version) {
-            what.spec.package = package;
-        }
-    }
+/// What a change made an instance, of exactly the version that ran.
+fn as_it_ran(change: &ChangeRow) -> What {
+    let mut what = change.what.clone();
+    what.spec.package = exactly(what.spec.package, change.version.as_deref(), change.digest.as_deref());
     what
+}
+
+/// The package of the version that ran. An image is known by its digest, since its tag may be another image by now; what has no versions is
+/// what it was.
+fn exactly(package: Package, version: Option<&str>, digest: Option<&str>) -> Package {
+    let ran = if let Package::Oci { .. } = package { digest } else { version };
+    ran.and_then(|ran| package.clone().with_version(ran).ok()).unwrap_or(package)
+}
+
+/// An image is the newest of its tag by a digest of its registry's, so that it is known which one it is.
+async fn newest(app: &App, caller: &Caller, package: Package, before: &InstanceRow) -> Outcome<Package> {
+    let Package::Oci { image } = &package else { return Ok(package) };
+    if package.version().is_some() {
+        return Ok(package);
+    }
+    let digest = images::newest(app, caller.account, image).await?;
+    // What runs keeps its name when it is the newest.
+    if before.spec.package.clone().unpinned() == package && before.digest.as_deref() == Some(&digest) {
+        return Ok(before.spec.package.clone());
+    }
+    package.with_version(&digest).map_err(|error| Problem::invalid("version", error))
 }
 
 /// Keeps a new change with its candidate, and wakes who brings both on.
@@ -400,7 +424,8 @@ pub(crate) async fn tried(app: &App, row: &InstanceRow) -> Outcome<Option<Instan
 
 /// A change as its account sees it.
 fn render(row: ChangeRow, candidate: Option<InstanceName>) -> Change {
-    let package = pinned(&row.what, row.version.as_deref()).spec.package.to_string();
+    // The digest of an image is told beside it.
+    let package = exactly(row.what.spec.package, row.version.as_deref(), None).to_string();
     Change {
         number: row.number,
         state: row.state,

@@ -234,7 +234,7 @@ fn resolve<'a>(
     if entry.is_some_and(|entry| entry.listing.version.as_deref() == Some(version)) {
         return Ok((entry, package));
     }
-    if let Package::Oci { .. } | Package::File { .. } | Package::Remote { .. } = package {
+    if let Package::File { .. } | Package::Remote { .. } = package {
         return Err(Problem::invalid("version", PackageError::NoVersions).hint("leave `version` out"));
     }
     if let Package::Builtin { .. } = package {
@@ -242,7 +242,7 @@ fn resolve<'a>(
             .hint("leave `version` out"));
     }
     // A catalog entry's own version gives way; two versions that were both asked for must agree.
-    if entry.is_none() && package.version().is_some_and(|asked| asked != version) {
+    if entry.is_none() && package.contradicts(version) {
         return Err(Problem::invalid("version", format!("`{package}` names another version already"))
             .hint("give the version once"));
     }
@@ -286,6 +286,7 @@ fn unknown_server(server: &str, error: &PackageError, catalog: &[CatalogEntry]) 
         | PackageError::FilePath(_)
         | PackageError::Url(_)
         | PackageError::ImageName(_)
+        | PackageError::ImageVersion(_)
         | PackageError::NoVersions => Problem::invalid("server", error),
     }
 }

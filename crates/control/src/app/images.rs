@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use api::errors::ErrorCode;
 use bytes::Bytes;
+use domain::ids::AccountId;
 use domain::image::{ImageName, is_digest};
 use domain::package::Package;
+use domain::registry::RegistryLogin;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use http::header::{ACCEPT, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -35,6 +37,11 @@ const REDIRECTS: usize = 5;
 const LONGEST: usize = 4 << 20;
 /// Of what a registry says when it refuses, that much is told.
 const WORDS: usize = 300;
+/// What the manifest of an image can be, of one for several kinds of machines too: what engines ask for.
+const MANIFESTS: HeaderValue = HeaderValue::from_static(
+    "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json",
+);
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// One part of an image: `REGISTRY/NAME/manifests/REFERENCE` or `…/blobs/DIGEST`.
@@ -121,34 +128,80 @@ pub(crate) async fn fetch(
             .hint("`berth list` shows what it has; an image is fetched while its instance is installed"));
     };
     let login = registries::login_for(app, row.account, &row.spec.package).await?.map(|(_, login)| login);
-    let images = &app.images;
-    let url = images.places.of(wanted.registry(), &asked.path()).map_err(|error| away(asked, &error))?;
-    let ask = |authorization: Option<HeaderValue>| async {
-        let mut request = images.client().await?.request(method.clone(), url.clone());
-        for name in [ACCEPT, RANGE] {
-            for value in headers.get_all(&name) {
-                request = request.header(&name, value);
-            }
+    let mut passed = HeaderMap::new();
+    for name in [ACCEPT, RANGE] {
+        for value in headers.get_all(&name) {
+            passed.append(name.clone(), value.clone());
         }
-        request = request
-            .headers(authorization.map(|value| (http::header::AUTHORIZATION, value)).into_iter().collect());
-        request.send().await.map_err(|error| away(asked, &error.without_url()))
-    };
-    let mut response = ask(None).await?;
-    if response.status() == StatusCode::UNAUTHORIZED
-        && let Some(authorization) = images.authorize(asked, &response, login.as_ref()).await?
-    {
-        response = ask(Some(authorization)).await?;
     }
-    if !response.status().is_success() {
-        return Err(refusal(asked, login.is_some(), response).await);
-    }
+    let response = app.images.ask(method, asked, passed, login.as_ref()).await?;
     pass_on(asked, method, response).await
+}
+
+/// The digest of what an image's name leads to in its registry now, asked with the login of an account.
+///
+/// # Errors
+/// What [`fetch`] says of registries, as 422 of the field `version` or, when the registry is away, 503.
+pub(crate) async fn newest(app: &App, account: AccountId, image: &str) -> Outcome<String> {
+    let not_known = |problem: Problem| {
+        let problem = match problem {
+            Problem::Refused(detail) if detail.code != ErrorCode::Unavailable => {
+                Problem::invalid("version", detail.message)
+            }
+            problem => problem,
+        };
+        problem.hint(format!(
+            "which one is the newest `{image}` is asked of its registry by this control plane; name it yourself with `--version TAG`"
+        ))
+    };
+    let name: ImageName = image.parse().map_err(|error| Problem::invalid("version", error))?;
+    let asked = Asked { image: name, is_blob: false };
+    let package = Package::Oci { image: image.to_owned() };
+    let login = registries::login_for(app, account, &package).await?.map(|(_, login)| login);
+    // A registry counts who reads a manifest, and not who asks what it is.
+    for method in [Method::HEAD, Method::GET] {
+        let headers = HeaderMap::from_iter([(ACCEPT, MANIFESTS)]);
+        let response = app.images.ask(&method, &asked, headers, login.as_ref()).await.map_err(not_known)?;
+        let found = pass_on(&asked, &method, response).await.map_err(not_known)?;
+        let digest = found.headers.get(DIGEST).and_then(|digest| digest.to_str().ok());
+        if let Some(digest) = digest.filter(|digest| is_digest(digest)) {
+            return Ok(digest.to_owned());
+        }
+    }
+    Err(Problem::invalid("version", format!("{} has no digest that is known here", asked.shown())))
 }
 
 impl Images {
     pub(crate) fn new(places: Places) -> Self {
         Self { places, client: OnceCell::new() }
+    }
+
+    /// Asks a registry, a second time with what it wants to see of who asks.
+    async fn ask(
+        &self,
+        method: &Method,
+        asked: &Asked,
+        headers: HeaderMap,
+        login: Option<&RegistryLogin>,
+    ) -> Outcome<Response> {
+        let url =
+            self.places.of(asked.image.registry(), &asked.path()).map_err(|error| away(asked, &error))?;
+        let ask = |authorization: Option<HeaderValue>| async {
+            let request = self.client().await?.request(method.clone(), url.clone()).headers(headers.clone());
+            let shown = authorization.map(|value| (http::header::AUTHORIZATION, value));
+            let request = request.headers(shown.into_iter().collect());
+            request.send().await.map_err(|error| away(asked, &error.without_url()))
+        };
+        let mut response = ask(None).await?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && let Some(authorization) = self.authorize(asked, &response, login).await?
+        {
+            response = ask(Some(authorization)).await?;
+        }
+        if !response.status().is_success() {
+            return Err(refusal(asked, login.is_some(), response).await);
+        }
+        Ok(response)
     }
 
     async fn client(&self) -> Outcome<&reqwest::Client> {

@@ -266,16 +266,7 @@ impl Form<'_> {
                     ("pool", "A pool"),
                 ],
             ),
-            sleeps: choices(
-                "sleep_after_seconds",
-                &[
-                    ("", "Never"),
-                    ("300", "After 5 minutes"),
-                    ("900", "After 15 minutes"),
-                    ("3600", "After an hour"),
-                    ("86400", "After a day"),
-                ],
-            ),
+            sleeps: choices("sleep_after_seconds", &sleeps(entry.as_ref())),
             profiles: choices(
                 "profile",
                 &[("", "The usual one"), ("strict", "Strict"), ("standard", "Standard")],
@@ -303,6 +294,21 @@ impl Form<'_> {
         };
         Ok(shell_page_with(&page, status))
     }
+}
+
+/// After what time it sleeps, and its words. An entry that says so itself can be told not to.
+fn sleeps(entry: Option<&CatalogEntry>) -> Vec<(&'static str, &'static str)> {
+    let usual: &[_] = match entry.and_then(|entry| entry.launch.sleep_after_seconds) {
+        Some(_) => &[("", "As the catalog says"), ("0", "Never")],
+        None => &[("", "Never")],
+    };
+    let times = [
+        ("300", "After 5 minutes"),
+        ("900", "After 15 minutes"),
+        ("3600", "After an hour"),
+        ("86400", "After a day"),
+    ];
+    [usual, &times].concat()
 }
 
 enum Done {

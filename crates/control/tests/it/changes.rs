@@ -12,6 +12,7 @@ use testkit::wait::PATIENCE;
 
 use crate::browser::{Browser, location, text};
 use crate::dtma::{FakeDtma, Up};
+use crate::images::{MANIFEST, Registry, digest};
 use crate::platform::{Answer, Life, Platform};
 use crate::reconciler::wait_for;
 
@@ -27,14 +28,19 @@ struct Stage {
 
 impl Stage {
     async fn start() -> Self {
-        let dtma = Arc::new(FakeDtma::default());
-        let (address, up) = dtma.listen(None).await;
-        let stage = Self { platform: Platform::start(address).await, dtma, address, _up: up };
         // Each caller brings a value, so that nobody asks the played host for tools.
         let body = json!({
             "server": "npm:thing", "name": "thing", "version": "1.0.0", "each_caller": ["MINE"],
             "settings": { "WORD": "old" }, "secrets": { "KEY": "hunter2" },
         });
+        Self::of(body, |_| {}).await
+    }
+
+    /// With an instance `thing` that is deployed with this.
+    async fn of(body: Value, change: impl FnOnce(&mut control::Config)) -> Self {
+        let dtma = Arc::new(FakeDtma::default());
+        let (address, up) = dtma.listen(None).await;
+        let stage = Self { platform: Platform::start_with(address, change).await, dtma, address, _up: up };
         let made = stage.platform.post("/api/v1/instances", body).await;
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
         wait_for(|| stage.spec("thing").is_some()).await;
@@ -289,6 +295,74 @@ async fn what_publishes_a_port_is_changed_in_its_place() {
     assert_eq!((begun.status, begun.json()["candidate"].clone()), (StatusCode::CREATED, Value::Null));
     wait_for(|| stage.spec("cache").is_some_and(|spec| spec.generation == 2)).await;
     assert_eq!(stage.spec("cache").unwrap().env["A"], "1");
+}
+
+#[tokio::test]
+async fn images_are_other_tags_and_what_a_tag_is_now() {
+    let registry = Registry::start().await;
+    let (address, now) = (registry.address, digest(MANIFEST.as_bytes()));
+    let image = |rest: &str| format!("oci:{address}/{rest}");
+    let named = format!("http://{address}");
+    // A tool, so that nobody asks the played host for its tools.
+    let body = json!({ "server": image("open/app"), "version": "1", "name": "thing", "container": {} });
+    let stage = Stage::of(body, |config| {
+        config.registries = control::Registries::default().with_images(&[named]).unwrap();
+    })
+    .await;
+    let package = || stage.spec("thing").unwrap().package.to_string();
+    assert_eq!(package(), image("open/app:1"));
+    let first = digest(format!("{address}/open/app:1").as_bytes());
+
+    // The tag is another image by now, and that is what is asked for from here on.
+    let newest = json!({ "version": "newest" });
+    let begun = stage.begun(newest.clone()).await;
+    assert_eq!(begun["changed"], json!(["version"]));
+    let changes = stage.goes_well(2).await;
+    assert_eq!(package(), image(&format!("open/app:1@{now}")));
+    assert_eq!((&changes[0]["digest"], &changes[1]["digest"]), (&json!(now), &json!(first)));
+    let again = stage.change(newest.clone()).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{again:?}");
+    assert!(again.error().contains("is what `thing` is already"), "{again:?}");
+    stage.begun(json!({ "settings": { "WORD": "new" } })).await;
+    stage.goes_well(3).await;
+    assert_eq!(package(), image(&format!("open/app:1@{now}")), "nobody asked for another image");
+
+    stage.begun(json!({ "version": "2" })).await;
+    stage.goes_well(4).await;
+    assert_eq!(package(), image("open/app:2"));
+
+    // The way back leads to the images that ran, whatever their tags are now.
+    for (to, generation, expected) in [(3, 5, &now), (1, 6, &first)] {
+        let back = stage.platform.post(&format!("{THING}/rollback"), json!({ "to": to })).await;
+        assert_eq!(back.status, StatusCode::CREATED, "{back:?}");
+        wait_for(|| stage.spec("thing-next").is_some()).await;
+        stage.goes_well(generation).await;
+        assert_eq!(package(), image(&format!("open/app:1@{expected}")));
+    }
+    let same = stage.change(json!({ "version": first })).await;
+    assert_eq!(same.status, StatusCode::CONFLICT, "{same:?}");
+
+    let refused = async |name: &str, version: &str, status: u16, says: &str| {
+        let body = json!({ "server": image(name), "name": "other", "container": {} });
+        let made = stage.platform.post("/api/v1/instances", body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        let path = "/api/v1/instances/other";
+        let answer = stage.platform.post(&format!("{path}/changes"), json!({ "version": version })).await;
+        let error = answer.json()["error"].clone();
+        assert_eq!(answer.status.as_u16(), status, "{name}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(says), "{name}: {error}");
+        assert_eq!(error["field"].as_str(), (status == 422).then_some("version"), "{name}: {error}");
+        if version == "newest" {
+            assert!(error["hint"].as_str().unwrap().contains("--version TAG"), "{name}: {error}");
+        }
+        stage.platform.send(Some(&stage.platform.owner), Method::DELETE, path, None).await;
+        wait_for(|| stage.spec("other").is_none()).await;
+    };
+    refused("gone/app:1", "newest", 422, "shows no").await;
+    refused("bearer/app:1", "newest", 422, "wants credentials").await;
+    refused("moved/app:1", "newest", 422, "sends elsewhere").await;
+    refused("away/token:1", "newest", 503, "169.254.169.254").await;
+    refused("open/app:1", "a b", 422, "neither a tag").await;
 }
 
 #[tokio::test]

@@ -13,12 +13,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use domain::ids::InstanceId;
+use domain::package::Package;
 use domain::spec::InstanceSpec;
 use domain::status::{InstanceReport, InstanceStatus};
 use hop::serve::Listener;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::images::digest;
 use crate::platform::Platform;
 
 #[derive(Debug, Default)]
@@ -112,14 +114,22 @@ pub(crate) fn report_of(
     status: InstanceStatus,
     message: Option<&'static str>,
 ) -> InstanceReport {
+    // An image is known by its digest, and one that is asked for by its tag has the one that its name gives here.
+    let (version, digest) = match &spec.package {
+        Package::Oci { image } => {
+            let of_name = || digest(image.as_bytes());
+            (None, Some(spec.package.version().map_or_else(of_name, str::to_owned)))
+        }
+        package => (package.version().map(str::to_owned), None),
+    };
     InstanceReport {
         id: spec.id,
         generation: spec.generation,
         status,
         message: message.map(str::to_owned),
         progress: None,
-        version: spec.package.version().map(str::to_owned),
-        digest: None,
+        version,
+        digest,
         server_name: None,
         protocol_version: None,
         confinement: None,

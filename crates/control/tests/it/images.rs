@@ -19,26 +19,27 @@ use tokio_util::sync::CancellationToken;
 use crate::platform::{Answer, Life, Platform, nobody};
 
 const BLOB: &[u8] = b"a blob that is one layer";
-const MANIFEST: &str = r#"{"schemaVersion":2}"#;
+pub(crate) const MANIFEST: &str = r#"{"schemaVersion":2}"#;
 const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
 const PASSWORD: &str = "hunter2-of-the-registry";
 
-fn digest(bytes: &[u8]) -> String {
+/// What something is known by in registries.
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let hash: Vec<String> = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
     format!("sha256:{}", hash.concat())
 }
 
 /// A registry in which what is below `bearer/` and `basic/` takes a login.
 #[derive(Debug, Clone)]
-struct Registry {
-    address: SocketAddr,
+pub(crate) struct Registry {
+    pub(crate) address: SocketAddr,
     /// What was asked for, and how many of it showed anything.
     asked: Arc<Mutex<Vec<(String, bool)>>>,
     stop: CancellationToken,
 }
 
 impl Registry {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, stop) = (Arc::default(), CancellationToken::new());

@@ -9,7 +9,7 @@ use bollard::auth::DockerCredentials;
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::{CreateImageOptions, TagImageOptions};
 use bytes::Bytes;
-use domain::image::{ImageName, is_digest};
+use domain::image::{ImageName, is_digest, parts};
 use domain::package::PackageError;
 use domain::registry::{RegistryLogin, registry_of};
 use domain::spec::InstanceSpec;
@@ -62,11 +62,13 @@ impl DockerRuntime {
         if let Some(found) = self.inspect(image).await? {
             return Ok(Some(found));
         }
-        match self.note(image)? {
-            Some(Pulled { id, kept: Some(kept), .. }) => {
-                Ok(self.inspect(&kept).await?.filter(|found| found.id.as_ref() == Some(&id)))
-            }
-            _ => Ok(None),
+        if let Some(Pulled { id, kept: Some(kept), .. }) = self.note(image)? {
+            return Ok(self.inspect(&kept).await?.filter(|found| found.id.as_ref() == Some(&id)));
+        }
+        // What never was in a registry is known by the digest that the engine itself has for it.
+        match parts(image).digest {
+            Some(digest) => self.inspect(digest).await,
+            None => Ok(None),
         }
     }
 
@@ -117,7 +119,8 @@ impl DockerRuntime {
         let login = given.map(credentials::of_login).or_else(|| credentials::of(registry_of(image)));
         let has_login = login.is_some();
         let refused = |words: &str| refusal(image, has_login, words);
-        self.pull(image, split(image), login, &refused, progress).await?;
+        let own = parts(image);
+        self.pull(image, (own.name, own.reference()), login, &refused, progress).await?;
         match self.inspect(image).await? {
             Some(found) => self.note_pulled(&Pulled::of(image, &found)),
             None => Ok(()),
@@ -142,7 +145,7 @@ impl DockerRuntime {
         let refused = |words: &str| match pass.trouble() {
             Some(trouble) => told(image, has_login, trouble),
             // The engine's own, which should speak of the name that everybody else knows.
-            None => refusal(image, has_login, &words.replace(&repository, split(image).0)),
+            None => refusal(image, has_login, &words.replace(&repository, parts(image).name)),
         };
         self.pull(image, (&repository, reference), None, &refused, progress).await?;
         let temporary = pass.name(reference);
@@ -151,7 +154,7 @@ impl DockerRuntime {
         self.note_pulled(&Pulled::of(&temporary, &found))?;
         // An image cannot be given a digest for a name.
         let tag = reference.replace("sha256:", "sha256-");
-        let own = split(image).0;
+        let own = parts(image).name;
         let kept = is_digest(reference).then(|| format!("{own}:{tag}"));
         let mut pulled = Pulled { kept, ..Pulled::of(image, &found) };
         // An engine gives a registry's digest to nothing but the name that was pulled.
@@ -296,15 +299,6 @@ fn gone(image: &str) -> RuntimeError {
     }
 }
 
-/// Name and tag, or digest, as the engine takes them: without a tag it would pull all there are.
-fn split(image: &str) -> (&str, &str) {
-    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
-    // A colon before the last slash is a port's.
-    let colon = name.rfind(':').filter(|&colon| name.rfind('/').is_none_or(|slash| slash < colon));
-    let (name, tag) = colon.map_or((name, "latest"), |colon| (&name[..colon], &name[colon + 1..]));
-    (name, digest.unwrap_or(tag))
-}
-
 /// What is known of the layers of a pull, in bytes.
 #[derive(Debug, Default)]
 struct Layers {
@@ -410,20 +404,6 @@ mod tests {
     use bollard::models::ProgressDetail;
 
     use super::*;
-
-    #[test]
-    fn names_and_tags() {
-        for (image, expected) in [
-            ("nginx", ("nginx", "latest")),
-            ("nginx:1", ("nginx", "1")),
-            ("localhost:5000/a/b", ("localhost:5000/a/b", "latest")),
-            ("localhost:5000/a/b:2", ("localhost:5000/a/b", "2")),
-            ("a/b:2@sha256:00", ("a/b", "sha256:00")),
-            ("a/b@sha256:00", ("a/b", "sha256:00")),
-        ] {
-            assert_eq!(split(image), expected, "{image}");
-        }
-    }
 
     #[test]
     fn a_pull_only_grows() {

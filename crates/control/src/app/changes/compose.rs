@@ -7,6 +7,7 @@ use domain::spec::Limits;
 use store::changes::What;
 use store::instances::InstanceRow;
 
+use super::exactly;
 use crate::app::deployment::nearest;
 use crate::app::{Outcome, Problem};
 
@@ -24,14 +25,19 @@ pub(super) fn next(
     match request.version.as_deref() {
         // Nobody means a newer one by changing a setting.
         None => {
-            let runs = || before.version.clone().filter(|_| has_versions(&before.spec.package));
+            let runs = || before.version.clone().filter(|_| is_installed(&before.spec.package));
             next.version = next.version.take().or_else(runs);
         }
         Some(version) => {
-            if let Ok(package) = next.server.trim().parse::<Package>() {
-                next.server = package.unpinned().to_string();
-            }
             next.version = Some(version.to_owned()).filter(|version| version != NEWEST);
+            // What is no entry of the catalog has its version in its name.
+            if let Ok(package) = next.server.trim().parse::<Package>() {
+                let package = match next.version.take() {
+                    Some(version) => package.with_version(&version),
+                    None => Ok(package.unpinned()),
+                };
+                next.server = package.map_err(|error| Problem::invalid("version", error))?.to_string();
+            }
         }
     }
     for (i, key) in request.unset.iter().enumerate() {
@@ -69,9 +75,7 @@ pub(super) fn next(
     next.mode = request.mode.clone().or(next.mode);
     next.profile = request.profile.or(next.profile);
     next.egress = request.egress.clone().or(next.egress);
-    if let Some(seconds) = request.sleep_after_seconds {
-        next.sleep_after_seconds = Some(seconds).filter(|seconds| *seconds != 0);
-    }
+    next.sleep_after_seconds = request.sleep_after_seconds.or(next.sleep_after_seconds);
     let given = &request.limits;
     next.limits = Limits {
         memory_mib: given.memory_mib.or(next.limits.memory_mib),
@@ -83,7 +87,8 @@ pub(super) fn next(
     Ok(next)
 }
 
-fn has_versions(package: &Package) -> bool {
+/// Which one is the newest of it is known where it is installed, and not before.
+fn is_installed(package: &Package) -> bool {
     matches!(package, Package::Npm { .. } | Package::Pypi { .. })
 }
 
@@ -91,12 +96,9 @@ fn has_versions(package: &Package) -> bool {
 pub(super) fn differences(before: &InstanceRow, what: &What, request: &ChangeRequest) -> Vec<String> {
     let (old, new) = (&before.spec, &what.spec);
     let mut all = Vec::new();
-    let runs = |package: &Package| {
-        let version = before.version.as_deref();
-        version.and_then(|version| package.clone().with_version(version).ok()).unwrap_or(package.clone())
-    };
-    let is_newest = request.version.as_deref() == Some(NEWEST) && has_versions(&new.package);
-    if is_newest || (old.package != new.package && runs(&old.package) != new.package) {
+    let runs = exactly(old.package.clone(), before.version.as_deref(), before.digest.as_deref());
+    let is_newest = request.version.as_deref() == Some(NEWEST) && is_installed(&new.package);
+    if is_newest || (old.package != new.package && runs != new.package) {
         all.push("version".to_owned());
     }
     for key in

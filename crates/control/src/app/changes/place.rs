@@ -8,7 +8,7 @@ use store::changes::ChangeRow;
 use store::instances::InstanceRow;
 use store::{StoreError, Tx};
 
-use super::{candidate_of, pinned};
+use super::{as_it_ran, candidate_of};
 use crate::app::audit::{self, Act};
 use crate::app::{App, Outcome};
 use crate::directory::now;
@@ -93,7 +93,7 @@ pub(crate) async fn bring_back(
     };
     let own = app.keys.unseal_all(ran.id.0, ran.secrets_sealed.as_deref())?;
     let sealed = app.keys.seal_all(row.id.0, &own)?;
-    let what = pinned(&ran.what, ran.version.as_deref());
+    let what = as_it_ran(&ran);
     let mut tx = app.store.begin().await?;
     let after = store::instances::become_what(&mut tx, row, &what, sealed.as_deref(), shown(row), at).await?;
     let Some(after) = after else { return Ok(None) };

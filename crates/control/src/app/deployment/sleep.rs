@@ -12,7 +12,8 @@ const LEAST: u64 = 10;
 const MOST: u64 = 604_800;
 
 pub(super) fn fill(launch: &mut Launch, request: &DeployRequest, package: &Package) -> Result<(), Problem> {
-    launch.sleep_after_seconds = request.sleep_after_seconds.or(launch.sleep_after_seconds);
+    let asked = request.sleep_after_seconds.or(launch.sleep_after_seconds);
+    launch.sleep_after_seconds = asked.filter(|seconds| *seconds != 0);
     let Some(seconds) = launch.sleep_after_seconds else { return Ok(()) };
     let invalid = |why: String| Problem::invalid("sleep_after_seconds", why);
     if launch.container.is_some() {
@@ -26,7 +27,7 @@ pub(super) fn fill(launch: &mut Launch, request: &DeployRequest, package: &Packa
     }
     if !(LEAST..=MOST).contains(&seconds) {
         return Err(invalid(format!("from {LEAST} seconds to {MOST}, which is 7 days, are accepted"))
-            .hint("leave `sleep_after_seconds` out for a server that never sleeps"));
+            .hint("a server of 0 seconds never sleeps"));
     }
     Ok(())
 }

@@ -111,8 +111,7 @@ fn how_a_server_is_reached_and_shared_is_checked() {
         ),
         (remote, "secrets", serde_json::json!({"Host": "c"}), "secrets.Host", "set by Berth"),
         (remote, "secrets", serde_json::json!({"X": "a\r\nb"}), "secrets.X", "one line"),
-        ("npm:x", "sleep_after_seconds", 9.into(), "sleep_after_seconds", "7 days"),
-        ("npm:x", "sleep_after_seconds", 0.into(), "sleep_after_seconds", "never sleeps"),
+        ("npm:x", "sleep_after_seconds", 9.into(), "sleep_after_seconds", "never sleeps"),
         ("npm:x", "sleep_after_seconds", 604_801.into(), "sleep_after_seconds", "from 10 seconds"),
         (remote, "sleep_after_seconds", 60.into(), "sleep_after_seconds", "no process here"),
         ("https://a:b@x/", "args", serde_json::json!([]), "server", "without user"),
@@ -135,6 +134,13 @@ fn how_a_server_is_reached_and_shared_is_checked() {
         let sleepy = plan(&with("npm:x", "sleep_after_seconds", &seconds.into()), &[]).expect("a deployment");
         assert_eq!(sleepy.launch.sleep_after_seconds, Some(seconds));
     }
+    let mut sleeper = CatalogEntry { name: "sleeper".to_owned(), inputs: vec![], ..entry() };
+    sleeper.launch.sleep_after_seconds = Some(60);
+    let sleeps = |request: &DeployRequest| {
+        plan(request, std::slice::from_ref(&sleeper)).expect("a deployment").launch.sleep_after_seconds
+    };
+    assert_eq!(sleeps(&request("sleeper")), Some(60));
+    assert_eq!(sleeps(&with("sleeper", "sleep_after_seconds", &0.into())), None);
     let pooled = plan(&with("npm:x", "mode", &"pool(3)".into()), &[]).expect("a deployment");
     assert_eq!(pooled.launch.mode, Some(Mode::Pool(3)));
     let headers = with(remote, "secrets", &serde_json::json!({"Authorization": "Bearer x"}));

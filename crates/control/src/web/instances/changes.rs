@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::change::ChangeState;
+use domain::package::Package;
 use domain::secret::{Secret, Secrets};
 use domain::spec::Limits;
 use domain::time::Timestamp;
@@ -57,6 +58,8 @@ struct Page {
     /// What it is tried beside, of a candidate.
     candidate_of: Option<String>,
     runs: String,
+    /// What its versions are called, and what is taken when none is typed.
+    versions: (&'static str, &'static str),
     fields: Vec<Field>,
     more: String,
     version: String,
@@ -245,6 +248,10 @@ async fn page(
         is_known: !all.is_empty(),
         candidate_of: instance.candidate_of.as_ref().map(ToString::to_string),
         runs: instance.package.clone(),
+        versions: match row.spec.package {
+            Package::Oci { .. } => ("Tag or digest", "what its tag is now"),
+            _ => ("Exact version", "the newest"),
+        },
         fields: fields(app, &row, &instance, form).await?,
         more: form.one("more").to_owned(),
         version: form.one("version").to_owned(),
