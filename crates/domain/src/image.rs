@@ -39,6 +39,18 @@ pub fn parts(image: &str) -> Parts<'_> {
     Parts { name, tag, digest }
 }
 
+/// A text with an image's name, for lists: of a digest so much that people tell it from others, such as `nginx:1@sha256:0123456789ab…`.
+pub fn shortened(text: &str) -> String {
+    const SHOWN: usize = 12;
+    match text.split_once("@sha256:") {
+        // What is shortened is a name that was checked, so every byte of a digest is a letter.
+        Some((name, hex)) if SHOWN < hex.len() && hex.is_ascii() => {
+            format!("{name}@sha256:{}…", &hex[..SHOWN])
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// An image's name: `ghcr.io/owner/image:1` as registry, repository and reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageName {
@@ -147,6 +159,15 @@ mod tests {
         ] {
             let own = parts(image);
             assert_eq!((own.name, own.tag, own.digest, own.reference()), expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn digests_in_lists_are_short() {
+        let long = format!("oci:a/b:1@sha256:{}", "0123456789abcdef".repeat(4));
+        assert_eq!(shortened(&long), "oci:a/b:1@sha256:0123456789ab…");
+        for text in ["npm:@a/b@1.0.0", "oci:a@sha256:1", "oci:a@sha256:ééééééééééééé", ""] {
+            assert_eq!(shortened(text), text);
         }
     }
 

@@ -138,7 +138,7 @@ impl Package {
         }
     }
 
-    /// The same package as `version`: an exact version, or a tag or digest of an image, whose tag stays beside a digest. A built-in has
+    /// The same package as `version`: an exact version, or a tag or digest of an image (or both), whose tag stays beside a digest. A built-in has
     /// none and stays as it is.
     ///
     /// # Errors
@@ -154,7 +154,8 @@ impl Package {
                     None if is_digest(version) => format!("{}@{version}", now.name),
                     _ => format!("{}:{version}", now.name),
                 };
-                if !is_image(&image) {
+                // What is in a version must not make it the image of another name.
+                if !is_image(&image) || parts(&image).name != now.name {
                     return Err(PackageError::ImageVersion(version.to_owned()));
                 }
                 Self::Oci { image }
@@ -437,7 +438,8 @@ mod tests {
         check("oci:a:1", "a b", "ImageVersion(\"a b\")", true);
         check("oci:a", "sha256:12", "ImageVersion(\"sha256:12\")", false);
         check("oci:a", "", "ImageVersion(\"\")", false);
-        check("oci:a", &format!("2@{new}"), &format!("ImageVersion(\"2@{new}\")"), false);
+        check("oci:a", &format!("2@{new}"), &format!("oci:a:2@{new}"), false);
+        check("oci:a", "1/b", "ImageVersion(\"1/b\")", false);
         check("file:/a", "2", "NoVersions", false);
         check("builtin:welcome", "2", "builtin:welcome", false);
         let unpinned = |text: &str| text.parse::<Package>().unwrap().unpinned().to_string();

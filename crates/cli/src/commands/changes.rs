@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::changes::{Change, ChangeRequest, NEWEST, RollbackRequest};
 use comfy_table::Cell;
 use domain::change::{ChangeState, ToolChanges};
+use domain::image::shortened;
 
 use super::deploy;
 use super::instances::to_the_second;
@@ -78,7 +79,7 @@ fn row(change: &Change) -> [Cell; 6] {
         Cell::new(change.number),
         Cell::new(change.state.word()),
         Cell::new(to_the_second(change.created_at)),
-        Cell::new(&change.package),
+        Cell::new(shortened(&change.package)),
         Cell::new(different),
         Cell::new(change.message.as_deref().unwrap_or("-")),
     ]
@@ -135,7 +136,7 @@ async fn begun(
             ));
         }
         ChangeState::Current | ChangeState::Replaced => {
-            output.say(&format!("`{name}` runs {}", change.package));
+            output.say(&format!("`{name}` runs {}", shortened(&change.package)));
             output.hint(&format!("`berth rollback {name}` makes it what it was"));
         }
         ChangeState::Dropped => output.say(&format!("`{name}` is what it was: {why}")),

@@ -25,7 +25,7 @@ use store::{StoreError, Tx};
 pub(crate) use self::place::{bring_back, complete, end, put_in_place, withdraw};
 use crate::app::audit::{self, Act};
 use crate::app::deployment::Deployment;
-use crate::app::{App, Outcome, Problem, images, instances, quotas};
+use crate::app::{App, Outcome, Problem, catalog, images, instances, quotas};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::secrets::MasterKey;
@@ -97,7 +97,9 @@ pub(crate) async fn begin(
     let mut asked: DeployRequest =
         serde_json::from_str(asked).map_err(|error| Problem::Failed(Box::new(error)))?;
     asked.secrets.values = app.keys.unseal_all(known.id.0, known.asked_sealed.as_deref())?;
-    let mut asked = compose::next(request, asked, &before)?;
+    let entries = catalog::candidates(app, &asked.server, None).await?;
+    let is_listed = entries.iter().any(|it| it.name == asked.server && it.listing.source.is_some());
+    let mut asked = compose::next(request, asked, &before, is_listed)?;
     let (_, deployment) = instances::planned(app, caller, &asked).await?;
     asked.version = asked.version.or_else(|| deployment.listed.clone());
     if let Package::File { .. } | Package::Remote { .. } = deployment.package {

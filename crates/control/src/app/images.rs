@@ -144,15 +144,12 @@ pub(crate) async fn fetch(
 /// What [`fetch`] says of registries, as 422 of the field `version` or, when the registry is away, 503.
 pub(crate) async fn newest(app: &App, account: AccountId, image: &str) -> Outcome<String> {
     let not_known = |problem: Problem| {
-        let problem = match problem {
-            Problem::Refused(detail) if detail.code != ErrorCode::Unavailable => {
-                Problem::invalid("version", detail.message)
-            }
-            problem => problem,
-        };
-        problem.hint(format!(
-            "which one is the newest `{image}` is asked of its registry by this control plane; name it yourself with `--version TAG`"
-        ))
+        let Problem::Refused(mut detail) = problem else { return problem };
+        if detail.code != ErrorCode::Unavailable {
+            (detail.code, detail.field) = (ErrorCode::Invalid, Some("version".to_owned()));
+        }
+        let own = detail.hint.take().map(|hint| format!("{hint}; or ")).unwrap_or_default();
+        Problem::Refused(detail).hint(format!("{own}name the version yourself with `--version TAG`"))
     };
     let name: ImageName = image.parse().map_err(|error| Problem::invalid("version", error))?;
     let asked = Asked { image: name, is_blob: false };

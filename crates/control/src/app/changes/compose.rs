@@ -2,6 +2,7 @@
 
 use api::changes::{ChangeRequest, NEWEST};
 use api::instances::DeployRequest;
+use domain::image::is_digest;
 use domain::package::Package;
 use domain::spec::Limits;
 use store::changes::What;
@@ -11,34 +12,44 @@ use super::exactly;
 use crate::app::deployment::nearest;
 use crate::app::{Outcome, Problem};
 
-/// The request that would deploy the instance as it is to be.
+/// The request that would deploy the instance as it is to be. `is_listed`: a catalog has a list of its versions.
 ///
 /// # Errors
-/// 422 for what is taken away and not there.
+/// 422 for what is taken away and not there, and for a version that is none.
 pub(super) fn next(
     request: &ChangeRequest,
     asked: DeployRequest,
     before: &InstanceRow,
+    is_listed: bool,
 ) -> Outcome<DeployRequest> {
     let mut next = asked;
     next.name = None;
-    match request.version.as_deref() {
+    let invalid = |error| Problem::invalid("version", error);
+    // What is no entry of the catalog has its version in its name.
+    let mut package = next.server.trim().parse::<Package>().ok();
+    if let Some(named) = package.clone()
+        && let Some(version) = next.version.take()
+    {
+        package = Some(named.with_version(&version).map_err(invalid)?);
+    }
+    match (request.version.as_deref(), package) {
         // Nobody means a newer one by changing a setting.
-        None => {
+        (None, package) => {
             let runs = || before.version.clone().filter(|_| is_installed(&before.spec.package));
             next.version = next.version.take().or_else(runs);
+            next.server = package.map_or(next.server, |package| package.to_string());
         }
-        Some(version) => {
-            next.version = Some(version.to_owned()).filter(|version| version != NEWEST);
-            // What is no entry of the catalog has its version in its name.
-            if let Ok(package) = next.server.trim().parse::<Package>() {
-                let package = match next.version.take() {
-                    Some(version) => package.with_version(&version),
-                    None => Ok(package.unpinned()),
-                };
-                next.server = package.map_err(|error| Problem::invalid("version", error))?.to_string();
-            }
+        (Some(NEWEST), Some(package)) => next.server = package.unpinned().to_string(),
+        (Some(NEWEST), None) => {
+            // Which images are meant is said by the tag, unless a catalog has a list of them.
+            let keeps_tag = !is_listed && matches!(before.spec.package, Package::Oci { .. });
+            let tag = next.version.take().filter(|_| keeps_tag);
+            next.version = tag.and_then(|version| tag_of(&version).map(str::to_owned));
         }
+        (Some(version), Some(package)) => {
+            next.server = package.with_version(version).map_err(invalid)?.to_string();
+        }
+        (Some(version), None) => next.version = Some(version.to_owned()),
     }
     for (i, key) in request.unset.iter().enumerate() {
         let was = next.settings.remove(key).is_some()
@@ -85,6 +96,12 @@ pub(super) fn next(
         startup_seconds: given.startup_seconds.or(next.limits.startup_seconds),
     };
     Ok(next)
+}
+
+/// Of the version of an image, which has a tag, a digest or both.
+fn tag_of(version: &str) -> Option<&str> {
+    let tag = version.split('@').next().unwrap_or(version);
+    Some(tag).filter(|tag| !tag.is_empty() && !is_digest(tag))
 }
 
 /// Which one is the newest of it is known where it is installed, and not before.

@@ -190,7 +190,7 @@ fn instance(instance: &Instance) -> Inside {
         name: instance.name.to_string(),
         badge: instance.status.into(),
         message: instance.message.clone().unwrap_or_default(),
-        package: instance.package.clone(),
+        package: domain::image::shortened(&instance.package),
         runs_in: runs_in.to_owned(),
         cpu: metrics.and_then(|metrics| metrics.cpu_millicores).map(of_core).unwrap_or_default(),
         memory: metrics.map(|metrics| bytes(metrics.memory_bytes)).unwrap_or_default(),

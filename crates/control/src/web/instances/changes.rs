@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::change::ChangeState;
+use domain::image::shortened;
 use domain::package::Package;
 use domain::secret::{Secret, Secrets};
 use domain::spec::Limits;
@@ -247,7 +248,7 @@ async fn page(
         is_open: all.first().is_some_and(|change| change.state.is_open()),
         is_known: !all.is_empty(),
         candidate_of: instance.candidate_of.as_ref().map(ToString::to_string),
-        runs: instance.package.clone(),
+        runs: shortened(&instance.package),
         versions: match row.spec.package {
             Package::Oci { .. } => ("Tag or digest", "what its tag is now"),
             _ => ("Exact version", "the newest"),
@@ -329,7 +330,7 @@ fn shown(change: Change) -> Shown {
         words: words(change.state),
         message: change.message.unwrap_or_default(),
         changed: different,
-        package: change.package,
+        package: shortened(&change.package),
         candidate: change.candidate.map(|name| name.to_string()),
         summary: if tools == domain::change::ToolChanges::default() {
             String::new()
@@ -354,7 +355,7 @@ fn past(change: Change) -> Past {
         number: change.number,
         words: words(change.state),
         changed: different(&change),
-        package: change.package,
+        package: shortened(&change.package),
         message: change.message.unwrap_or_default(),
         at: change.created_at,
         can_return: change.state == ChangeState::Replaced,

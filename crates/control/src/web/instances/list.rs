@@ -169,7 +169,7 @@ fn row(instance: Instance) -> Row {
             .trim_end_matches(" cores")
             .to_owned(),
         memory: metrics.map(|metrics| bytes(metrics.memory_bytes)).unwrap_or_default(),
-        package: instance.package,
+        package: domain::image::shortened(&instance.package),
         message: instance.message,
     }
 }
