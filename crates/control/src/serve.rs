@@ -216,7 +216,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             request.extensions_mut().insert(seen);
         }
         let (parts, body) = request.into_parts();
-        let (body, rest) = passed::handed(body);
+        let (body, rest) = passed::handed(&parts.headers, body);
         let routed = tower::Service::call(&mut self.router.clone(), Request::from_parts(parts, body));
         Box::pin(async move {
             let answer = routed.await?;

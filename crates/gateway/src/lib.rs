@@ -132,7 +132,7 @@ impl Gateway {
         let principal = match self.authenticate(&parts.headers).await {
             Ok(principal) => principal,
             Err(error) => {
-                hop::passed::over(body).await;
+                hop::passed::over(&parts.headers, body).await;
                 return Err(self.challenged(Refusal::Auth(error), &parts, None));
             }
         };

@@ -3,12 +3,17 @@
 //! Whoever is refused by a look at the head alone may not have sent the body yet. A connection whose body nobody reads is closed, and
 //! with it goes the next request on it, such as where to sign in, or even the answer: many clients never read while they write. So
 //! the rest is read before the answer is written, where it is little and comes soon.
+//!
+//! Who sends `Expect: 100-continue` waits for a word before the body (RFC 9110, section 10.1.1). To read it would be that word, so they get
+//! the answer at once, and send nothing.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::EXPECT;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
@@ -18,8 +23,22 @@ const MOST: usize = 4 << 20;
 /// For at most so long.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Reads on over what nobody wants.
-pub async fn over<B>(body: B)
+/// Reads on over a body that nobody wants and nobody has begun to read, of a request with these headers.
+pub async fn over<B>(headers: &HeaderMap, body: B)
+where
+    B: Body<Data = Bytes>,
+{
+    if !waits(headers) {
+        read(body).await;
+    }
+}
+
+/// Whether the body comes only when it is asked for.
+fn waits(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+async fn read<B>(body: B)
 where
     B: Body<Data = Bytes>,
 {
@@ -35,13 +54,13 @@ where
     let _ = tokio::time::timeout(LONGEST, read).await;
 }
 
-/// A body to hand on, and what comes back of it when it is dropped before its end.
-pub fn handed<B>(body: B) -> (Handed<B>, Rest<B>)
+/// The body of a request with these headers to hand on, and what comes back of it when it is dropped before its end.
+pub fn handed<B>(headers: &HeaderMap, body: B) -> (Handed<B>, Rest<B>)
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let (back, rest) = oneshot::channel();
-    (Handed { body: Some(body), back: Some(back) }, Rest(rest))
+    (Handed { body: Some(body), back: Some(back), waits: waits(headers) }, Rest(rest))
 }
 
 /// See [`handed`].
@@ -53,6 +72,8 @@ where
     /// Absent at its end.
     body: Option<B>,
     back: Option<oneshot::Sender<B>>,
+    /// Whether its sender has not been asked for it yet.
+    waits: bool,
 }
 
 /// See [`handed`].
@@ -66,7 +87,7 @@ where
     /// Reads on over what came back. What is being read still is left alone.
     pub async fn pass_over(mut self) {
         if let Ok(body) = self.0.try_recv() {
-            over(body).await;
+            read(body).await;
         }
     }
 }
@@ -82,6 +103,7 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.waits = false;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(context);
         if let Poll::Ready(None | Some(Err(_))) = polled {
@@ -104,7 +126,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     fn drop(&mut self) {
-        let left = self.body.take().filter(|body| !body.is_end_stream());
+        let left = self.body.take().filter(|body| !self.waits && !body.is_end_stream());
         if let (Some(body), Some(back)) = (left, self.back.take()) {
             // Nobody may wait for it.
             let _ = back.send(body);

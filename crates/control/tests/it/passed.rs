@@ -52,5 +52,32 @@ async fn a_refusal_waits_for_the_body_and_keeps_the_connection() {
         let answer = answer(&mut stream).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
     }
+
+    // Who asks first whether the body is wanted is told at once that it is not, and asked for it where it may be.
+    for (token, path, status) in
+        [("nobody", "/api/v1/instances", "401"), ("nobody", "/mcp/default/welcome", "401")]
+    {
+        let mut stream = TcpStream::connect(platform.address).await.unwrap();
+        stream.write_all(asking(token, path, 1 << 20).as_bytes()).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+    let body = b"no JSON";
+    let mut stream = TcpStream::connect(platform.address).await.unwrap();
+    stream.write_all(asking(&platform.owner, "/api/v1/instances", body.len()).as_bytes()).await.unwrap();
+    let mut word = [0; 25];
+    stream.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(body).await.unwrap();
+    let answer = answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     platform.stop().await;
+}
+
+/// The head of a request whose body comes when it is asked for.
+fn asking(token: &str, path: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+        accept: application/json, text/event-stream\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+    )
 }
