@@ -24,8 +24,7 @@ use store::{Database, Store};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take on a busy machine before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) use testkit::wait::PATIENCE;
 
 /// The newest lines of an account's audit.
 pub(crate) async fn audit_lines(
