@@ -366,6 +366,20 @@ async fn images_are_other_tags_and_what_a_tag_is_now() {
 }
 
 #[tokio::test]
+async fn the_page_says_what_else_the_catalog_has() {
+    let listed = async |body: Value| {
+        let stage = Stage::of(body, |_| {}).await;
+        let page = shown(&browser(&stage).await).await;
+        let said = page.split_once("The catalog has <code>").map(|(_, rest)| rest.split('<').next().unwrap());
+        said.map(str::to_owned)
+    };
+    let of = |server: &str, version: Option<&str>| json!({ "server": server, "version": version, "name": "thing", "each_caller": [] });
+    assert_eq!(listed(of("redis", Some("7.2"))).await.as_deref(), Some("8"));
+    assert_eq!(listed(of("redis", None)).await, None, "it is what the catalog has");
+    assert_eq!(listed(of("oci:docker.io/library/redis:7", None)).await, None, "it is not of the catalog");
+}
+
+#[tokio::test]
 async fn bad_changes_say_what_is_wrong() {
     let stage = Stage::start().await;
     let check = async |path: &str, body: Value, status: u16, field: Option<&str>, says: &str| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::catalog::CatalogEntry;
 use api::changes::{Change, ChangeRequest, NEWEST, RollbackRequest};
 use api::instances::Instance;
 use api::users::Role;
@@ -12,7 +13,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::change::ChangeState;
-use domain::image::shortened;
+use domain::image::{parts, shortened};
 use domain::package::Package;
 use domain::secret::{Secret, Secrets};
 use domain::spec::Limits;
@@ -61,6 +62,8 @@ struct Page {
     runs: String,
     /// What its versions are called, and what is taken when none is typed.
     versions: (&'static str, &'static str),
+    /// The version that the catalog has, when another one runs.
+    listed: Option<String>,
     fields: Vec<Field>,
     more: String,
     version: String,
@@ -238,6 +241,8 @@ async fn page(
         Some((status, notice)) => (status, Some(notice)),
         None => (StatusCode::OK, None),
     };
+    let index = catalog::index(app).await?;
+    let entry = index.entries().find(|entry| entry.id == row.catalog_entry).map(AsRef::as_ref);
     let limits = &row.spec.limits;
     let memory = limits.memory_mib.map(|mib| mib.to_string()).unwrap_or_default();
     let page = Page {
@@ -253,7 +258,8 @@ async fn page(
             Package::Oci { .. } => ("Tag or digest", "what its tag is now"),
             _ => ("Exact version", "the newest"),
         },
-        fields: fields(app, &row, &instance, form).await?,
+        listed: entry.and_then(|entry| listed(entry, &row)),
+        fields: fields(entry, &instance, form),
         more: form.one("more").to_owned(),
         version: form.one("version").to_owned(),
         memory: Some(form.one("memory_mib").to_owned()).filter(|typed| !typed.is_empty()).unwrap_or(memory),
@@ -264,9 +270,19 @@ async fn page(
     Ok(shell_page_with(&page, status))
 }
 
+/// The version, of an image the tag, that its catalog entry has, when another one runs.
+fn listed(entry: &CatalogEntry, row: &InstanceRow) -> Option<String> {
+    let (listed, runs) = match (entry.package.as_ref()?, &row.spec.package) {
+        (Package::Oci { image: listed }, Package::Oci { image: runs }) => {
+            (parts(listed).tag, parts(runs).tag)
+        }
+        (listed, _) => (listed.version(), row.version.as_deref()),
+    };
+    listed.filter(|_| runs.is_some() && listed != runs).map(str::to_owned)
+}
+
 /// What it has, and what its catalog entry takes besides.
-async fn fields(app: &App, row: &InstanceRow, instance: &Instance, form: &Form) -> Outcome<Vec<Field>> {
-    let index = catalog::index(app).await?;
+fn fields(entry: Option<&CatalogEntry>, instance: &Instance, form: &Form) -> Vec<Field> {
     let mut all: BTreeMap<String, Field> = BTreeMap::new();
     let own = instance.secret_names.iter().map(|name| (name, true));
     for (name, is_secret) in instance.settings.keys().map(|name| (name, false)).chain(own) {
@@ -279,7 +295,6 @@ async fn fields(app: &App, row: &InstanceRow, instance: &Instance, form: &Form) 
         };
         all.insert(name.clone(), field);
     }
-    let entry = index.entries().find(|entry| entry.id == row.catalog_entry);
     for input in entry.iter().flat_map(|entry| &entry.inputs) {
         if instance.each_caller.contains(&input.name) {
             continue;
@@ -298,7 +313,7 @@ async fn fields(app: &App, row: &InstanceRow, instance: &Instance, form: &Form) 
             value.clone_into(&mut field.value);
         }
     }
-    Ok(all.into_values().collect())
+    all.into_values().collect()
 }
 
 fn words(state: ChangeState) -> &'static str {
