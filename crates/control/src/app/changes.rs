@@ -25,7 +25,7 @@ use store::{StoreError, Tx};
 pub(crate) use self::place::{bring_back, complete, end, put_in_place, withdraw};
 use crate::app::audit::{self, Act};
 use crate::app::deployment::Deployment;
-use crate::app::{App, Outcome, Problem, catalog, images, instances, quotas};
+use crate::app::{App, Outcome, Problem, catalog, images, instances, quotas, secrets};
 use crate::auth::Caller;
 use crate::directory::{Picture, now};
 use crate::secrets::MasterKey;
@@ -67,7 +67,7 @@ pub(crate) async fn note_first(
 ) -> Outcome<()> {
     let mut asked = request.clone();
     asked.version = asked.version.or_else(|| deployment.listed.clone());
-    let own = own_secrets(&deployment.secrets, |variable| deployment.named.contains_key(variable));
+    let own = secrets::own(&deployment.secrets, &deployment.named);
     let made = Made { asked, what: deployment.what(row.spec.moving.clone()), own };
     let mut change = made.row(keys, row.id, actor, row.created_at)?;
     change.state = ChangeState::Current;
@@ -114,7 +114,7 @@ pub(crate) async fn begin(
         _ => {}
     }
     let mut changed = compose::differences(&before, &what, request);
-    let own = own_secrets(&deployment.secrets, |variable| what.named.contains_key(variable));
+    let own = secrets::own(&deployment.secrets, &deployment.named);
     if changed.is_empty() {
         return Err(Problem::refused(ErrorCode::Conflict, format!("that is what `{name}` is already"))
             .hint("give another version, setting, secret or limit"));
@@ -271,7 +271,7 @@ impl Made {
         let mut asked = self.asked.clone();
         // They are kept sealed, beside it.
         let values = std::mem::take(&mut asked.secrets.values);
-        let given = own_secrets(&values, |key| asked.secrets.named.contains_key(key));
+        let given = secrets::own(&values, &asked.secrets.named);
         Ok(ChangeRow {
             id,
             instance,
@@ -295,13 +295,6 @@ impl Made {
             ended_at: None,
         })
     }
-}
-
-/// Those that are not the account's: the account's stay there, so that their next versions are the instance's too.
-fn own_secrets(all: &Secrets, is_named: impl Fn(&str) -> bool) -> Secrets {
-    let mut own = all.clone();
-    own.retain(|key, _| !is_named(key));
-    own
 }
 
 /// What a change made an instance, of exactly the version that ran.

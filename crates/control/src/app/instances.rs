@@ -69,6 +69,7 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
     }
 
     let what = deployment.what(Moving::first(deployment.failover));
+    let own = secrets::own(&deployment.secrets, &deployment.named);
     for _ in 0..NAME_TRIES {
         let name = match &deployment.name {
             Some(name) => name.clone(),
@@ -76,7 +77,7 @@ pub(crate) async fn deploy(app: &App, caller: &Caller, request: &DeployRequest) 
                 store::instances::next_free_name(&app.store, caller.account, &deployment.name_base).await?
             }
         };
-        let row = new_row(&app.keys, caller.account, environment.id, name, &what, &deployment.secrets)?;
+        let row = new_row(&app.keys, caller.account, environment.id, name, &what, &own)?;
         let mut tx = app.store.begin().await?;
         quotas::check(app, &mut tx, caller.account, &deployment.limits).await?;
         match insert(&mut tx, &row, &deployment.named, caller.actor()).await {
@@ -119,7 +120,7 @@ pub(crate) async fn planned(
     Ok((request, deployment))
 }
 
-/// The row of a new instance.
+/// The row of a new instance, with the secrets that are its own.
 ///
 /// # Errors
 /// What sealing its secrets says.
@@ -129,12 +130,9 @@ pub(crate) fn new_row(
     environment: EnvironmentId,
     name: InstanceName,
     what: &What,
-    secrets: &Secrets,
+    own: &Secrets,
 ) -> Outcome<InstanceRow> {
     let (id, at) = (InstanceId::generate(), now());
-    // What is the account's secret stays there, so that its next version is this instance's too.
-    let mut own = secrets.clone();
-    own.retain(|variable, _| !what.named.contains_key(variable));
     Ok(InstanceRow {
         id,
         account,
@@ -151,7 +149,7 @@ pub(crate) fn new_row(
         spec: what.spec.clone(),
         settings: what.settings.clone(),
         secret_names: what.secret_names.clone(),
-        secrets_sealed: keys.seal_all(id.0, &own)?,
+        secrets_sealed: keys.seal_all(id.0, own)?,
         version: None,
         digest: None,
         report: None,

@@ -1,5 +1,7 @@
 //! An account's secrets: given and removed by admins, referenced by whoever deploys, shown to nobody.
 
+use std::collections::BTreeMap;
+
 use api::errors::ErrorCode;
 use api::secrets::{GivenSecrets, SecretKept, SecretRequest, SecretUse, SecretVersion, StoredSecret};
 use api::users::Role;
@@ -158,6 +160,13 @@ pub(crate) async fn resolve(app: &App, account: AccountId, given: &GivenSecrets)
         all.values.insert(key.clone(), app.keys.unseal(version.id.0, &sealed)?);
     }
     Ok(all)
+}
+
+/// Those that are not the account's. The account's stay there, so that their next versions are the instance's too.
+pub(crate) fn own(all: &Secrets, named: &BTreeMap<String, SecretName>) -> Secrets {
+    let mut own = all.clone();
+    own.retain(|key, _| !named.contains_key(key));
+    own
 }
 
 /// All secrets of an instance, for the host that it runs on, and which of the account's are among them.

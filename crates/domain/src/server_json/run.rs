@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::inputs::Inputs;
 use super::{arguments, list, shown, text};
 use crate::catalog::{Input, InputTarget, Template, Transport};
-use crate::package::Package;
+use crate::image::parts;
+use crate::package::{Package, PackageError};
 use crate::spec::Launch;
 
 /// How a server is run, or why it cannot be.
@@ -73,11 +74,11 @@ fn package(value: &Value) -> Result<Package, String> {
     match registry.as_str() {
         "npm" => {
             base_is(base.as_deref(), &["registry.npmjs.org", "registry.npmjs.com", "www.npmjs.com"])?;
-            exact(&format!("npm:{identifier}"), version)
+            exact(&format!("npm:{identifier}"), version.as_deref())
         }
         "pypi" => {
             base_is(base.as_deref(), &["pypi.org", "pypi.python.org", "files.pythonhosted.org"])?;
-            exact(&format!("pypi:{identifier}"), version)
+            exact(&format!("pypi:{identifier}"), version.as_deref())
         }
         "oci" | "docker" => image(&identifier, version.as_deref(), base.as_deref()),
         "mcpb" | "dxt" => Err("it is an MCPB bundle, which Berth does not deploy yet".to_owned()),
@@ -89,10 +90,10 @@ fn package(value: &Value) -> Result<Package, String> {
     }
 }
 
-fn exact(text: &str, version: Option<String>) -> Result<Package, String> {
-    let package: Package = text.parse().map_err(|error: crate::package::PackageError| error.to_string())?;
+fn exact(text: &str, version: Option<&str>) -> Result<Package, String> {
+    let package: Package = text.parse().map_err(|error: PackageError| error.to_string())?;
     match version {
-        Some(version) => package.with_version(&version).map_err(|error| error.to_string()),
+        Some(version) => package.with_version(version).map_err(|error| error.to_string()),
         None => Ok(package),
     }
 }
@@ -118,17 +119,9 @@ fn image(identifier: &str, version: Option<&str>, base: Option<&str>) -> Result<
     let registry = base
         .and_then(host)
         .filter(|host| !named && !matches!(*host, "docker.io" | "index.docker.io" | "hub.docker.com"));
-    let mut text =
-        registry.map_or_else(|| identifier.to_owned(), |registry| format!("{registry}/{identifier}"));
-    let has_tag = text.contains('@') || text.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    if let Some(version) = version.filter(|_| !has_tag) {
-        text = if version.starts_with("sha256:") {
-            format!("{text}@{version}")
-        } else {
-            format!("{text}:{version}")
-        };
-    }
-    format!("oci:{text}").parse().map_err(|error: crate::package::PackageError| error.to_string())
+    let text = registry.map_or_else(|| identifier.to_owned(), |registry| format!("{registry}/{identifier}"));
+    let own = parts(&text);
+    exact(&format!("oci:{text}"), version.filter(|_| own.tag.is_none() && own.digest.is_none()))
 }
 
 fn launched(value: &Value, package: &Package, is_old: bool) -> Result<(Launch, Inputs), String> {
