@@ -366,6 +366,43 @@ async fn images_are_other_tags_and_what_a_tag_is_now() {
 }
 
 #[tokio::test]
+async fn of_an_image_that_a_catalog_lists_the_newest_is_the_lists() {
+    let registry = Registry::start().await;
+    let named = format!("http://{}", registry.address);
+    let stage = Stage::of(json!({ "server": "npm:thing", "name": "thing" }), |config| {
+        config.registries = control::Registries::default().with_images(&[named]).unwrap();
+    })
+    .await;
+    let publish = async |version: &str, tag: &str| {
+        let image = format!("{}/open/app:{tag}", registry.address);
+        let entry = json!({
+            "name": "io.acme/app", "description": "An app", "version": version,
+            "packages": [{ "registryType": "oci", "identifier": image, "transport": { "type": "stdio" } }],
+        });
+        let added = stage.platform.post("/api/v1/catalog", json!({ "entries": [entry] })).await.json();
+        assert_eq!(added["added"], 1, "{added}");
+    };
+    publish("1.0.0", "1").await;
+    let made =
+        stage.platform.post("/api/v1/instances", json!({ "server": "io.acme/app", "name": "app" })).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    wait_for(|| stage.spec("app").is_some()).await;
+    stage.all_run().await;
+    publish("2.0.0", "2").await;
+    // That registry has no image with this tag.
+    let path = "/api/v1/instances/app/changes";
+    let newest = stage.platform.post(path, json!({ "version": "newest" })).await;
+    assert!(newest.error().contains("/open/app:2"), "{newest:?}");
+    // By its number in the list it is not asked for.
+    let begun = stage.platform.post(path, json!({ "version": "2.0.0" })).await;
+    assert_eq!(begun.status, StatusCode::CREATED, "{begun:?}");
+    assert!(begun.json()["package"].as_str().unwrap().ends_with("/open/app:2"), "{begun:?}");
+    let none = stage.platform.post("/api/v1/instances/thing/changes", json!({ "version": "sha256:1" })).await;
+    assert_eq!(none.status, StatusCode::UNPROCESSABLE_ENTITY, "{none:?}");
+    stage.platform.stop().await;
+}
+
+#[tokio::test]
 async fn the_page_says_what_else_the_catalog_has() {
     let listed = async |body: Value| {
         let stage = Stage::of(body, |_| {}).await;
