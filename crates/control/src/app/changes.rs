@@ -79,7 +79,8 @@ pub(crate) async fn note_first(
 /// Begins to make an instance something else.
 ///
 /// # Errors
-/// 403, 404 with the nearest name, 409 while another change is under way and when nothing would change, 422 with field and hint.
+/// 403, 404 with the nearest name, 409 while another change is under way and when nothing would change, 422 with field and hint, 503 when the
+/// registry of an image is away that knows the newest.
 pub(crate) async fn begin(
     app: &App,
     caller: &Caller,
@@ -98,7 +99,7 @@ pub(crate) async fn begin(
         serde_json::from_str(asked).map_err(|error| Problem::Failed(Box::new(error)))?;
     asked.secrets.values = app.keys.unseal_all(known.id.0, known.asked_sealed.as_deref())?;
     let entries = catalog::candidates(app, &asked.server, None).await?;
-    let is_listed = entries.iter().any(|it| it.name == asked.server && it.listing.source.is_some());
+    let is_listed = entries.iter().any(|it| it.name == asked.server.trim() && it.listing.source.is_some());
     let mut asked = compose::next(request, asked, &before, is_listed)?;
     let (_, deployment) = instances::planned(app, caller, &asked).await?;
     asked.version = asked.version.or_else(|| deployment.listed.clone());

@@ -36,7 +36,7 @@ pub(crate) async fn list(
     responses(
         (status = 201, body = Change), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
-        (status = 422, body = ErrorBody)
+        (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)
     )
 )]
 pub(crate) async fn begin(
